@@ -1,0 +1,19 @@
+"""How a tensor prints, also when its leaf is a tracer, a shape or nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def show(name: str, leaf: object) -> str:
+    """`D(1.5)`, `DV([1. 2.])`, `DM(2 x 2) [[1. 2.] ...`, and `DV(float64[3])` while values are not known."""
+    if isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct):
+        return f"{name}({leaf.dtype}[{','.join(map(str, leaf.shape))}])"
+    if not isinstance(leaf, jax.Array | np.ndarray) or leaf.is_deleted():
+        return f"{name}({leaf!r})"
+    dtype = "" if leaf.dtype == jnp.result_type(float) else f", {leaf.dtype}"
+    # NumPy's own text of small floats such as bfloat16 is the type's name: let it print float32.
+    values = np.asarray(leaf, dtype=np.result_type(leaf.dtype, np.float16) if leaf.dtype.kind == "f" else np.float32)
+    if leaf.ndim < 2:
+        return f"{name}({values}{dtype})"
+    return f"{name}({' x '.join(map(str, leaf.shape))}{dtype})\n{values}"

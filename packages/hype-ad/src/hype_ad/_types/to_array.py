@@ -1,0 +1,101 @@
+"""Whatever a user writes for numbers, as one JAX array of floats."""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+@runtime_checkable
+class HasJaxArray(Protocol):
+    """JAX's own protocol for a thing that stands for an array: `D`, `DV`, `DM` and other libraries' wrappers."""
+
+    def __jax_array__(self) -> Array:
+        """Gives the array."""
+        ...
+
+
+Number: TypeAlias = bool | int | float | np.number | np.bool_
+TensorLike: TypeAlias = HasJaxArray | jax.Array | np.ndarray | Number | Iterable[object]
+
+
+def to_array(x: TensorLike) -> Float[Array, "..."]:
+    """Gives `x` as a JAX array of floats.
+
+    Numbers and nested sequences of Python numbers take JAX's default float dtype, and so do integer and boolean
+    arrays, because only floats can be differentiated. Arrays of floats keep their dtype. The result is differentiable
+    in every traced value that `x` holds.
+
+    Args:
+        x: a `D`, `DV` or `DM`, a JAX or NumPy array, a number, or a (nested) sequence of these with equal shapes.
+
+    Returns:
+        An array of the same shape as `x`.
+
+    Raises:
+        TypeError: if `x` holds complex numbers or something that is not a number.
+        ValueError: if `x` is a nested sequence with ragged shapes.
+    """
+    if isinstance(x, jax.Array):
+        return _as_float(x)
+    if isinstance(x, HasJaxArray):
+        return _as_float(x.__jax_array__())
+    if isinstance(x, bool | int | float):
+        return jnp.asarray(x, dtype=jnp.result_type(float))
+    if isinstance(x, np.ndarray | np.generic):
+        return _from_numpy(np.asarray(x))
+    if isinstance(x, Iterable) and not isinstance(x, str | bytes | Mapping | AbstractSet):
+        return _from_sequence(list(x))
+    if isinstance(x, complex):
+        raise TypeError(f"x must be real, got the complex number {x}")
+    raise TypeError(
+        f"x must be a number, an array, a D, DV or DM, or a nested sequence of these, got {type(x).__name__}: {x!r}"
+    )
+
+
+def _as_float(array: Array) -> Float[Array, "..."]:
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_:
+        return array.astype(jnp.result_type(float))
+    raise TypeError(f"x must hold real numbers, got an array of dtype {array.dtype}")
+
+
+def _from_numpy(array: np.ndarray) -> Float[Array, "..."]:
+    if array.dtype == np.dtype(object):
+        return to_array(array.tolist())
+    if np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_:
+        return jnp.asarray(array, dtype=jnp.result_type(float))
+    # bfloat16 and its like are not NumPy floats, so JAX is the one to ask.
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(f"x must hold real numbers, got an array of dtype {array.dtype}")
+    return jnp.asarray(array)
+
+
+def _from_sequence(items: list[object]) -> Float[Array, "..."]:
+    if not _is_traced_somewhere(items):
+        # One conversion of plain numbers, however many: stacking them one by one would be an operation each.
+        try:
+            return _from_numpy(np.asarray(items, dtype=None if items else jnp.result_type(float)))
+        except ValueError as error:
+            raise ValueError(f"x must have rows of equal lengths: {error}") from error
+    strong = [to_array(item) for item in items if _is_traced_somewhere(item)]
+    dtype = jnp.result_type(*strong)
+    arrays = [to_array(item) if _is_traced_somewhere(item) else to_array(item).astype(dtype) for item in items]
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1:
+        raise ValueError(f"x must have elements of equal shapes, got {', '.join(map(str, shapes))}")
+    return jnp.stack(arrays)
+
+
+def _is_traced_somewhere(item: object) -> bool:
+    """Whether JAX arrays (perhaps traced ones) are inside, which NumPy must not be asked to convert."""
+    if type(item) in (float, int, bool):  # only for speed: asking for a protocol takes microseconds
+        return False
+    if isinstance(item, list | tuple):
+        return any(map(_is_traced_somewhere, item))
+    return isinstance(item, jax.Array | HasJaxArray)
