@@ -1,0 +1,194 @@
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad._central_difference import central_difference
+from hype_ad._mode import check_mode
+from hype_ad.testing import assert_derivatives_match, tree_allclose
+
+
+class Point(NamedTuple):
+    weights: jax.Array
+    rate: float
+    steps: int
+
+
+POINT = Point(jnp.array([0.3, -1.2, 0.8]), 1e-3, 4)
+
+
+def smooth(p):
+    return {"loss": jnp.sum(jnp.sin(p.weights) ** p.steps) * jnp.log(p.rate), "steps": p.steps, "w": p.weights**3}
+
+
+def with_rule(forward, reverse=None):
+    """x**2 summed, whose derivative is the one given."""
+    if reverse is None:
+        f = jax.custom_jvp(lambda x: jnp.sum(x**2))
+        f.defjvp(lambda x, v: (f(*x), jnp.vdot(forward(*x), *v)))
+    else:
+        f = jax.custom_vjp(lambda x: jnp.sum(x**2))
+        f.defvjp(lambda x: (f(x), x), lambda x, u: (u * reverse(x),))
+    return f
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_right_derivatives_pass(order):
+    assert_derivatives_match(smooth, POINT, order=order)
+
+
+def test_data_dependent_loop_passes_in_forward_mode():
+    def f(x):
+        return jax.lax.while_loop(lambda c: c[0] < 5, lambda c: (c[0] + 1, jnp.sin(c[1]) * x), (0, x))[1]
+
+    assert_derivatives_match(f, 0.7, order=2, modes=("forward",))
+
+
+def test_floor_of_domain_is_found():
+    # the longest steps leave the domain of log, and the differences there must not spoil the rest
+    assert_derivatives_match(jnp.log, jnp.array([1e-3, 2e-3]), order=2)
+
+
+@pytest.mark.parametrize("relative", [1e-5, -1e-5, 1.0])
+def test_wrong_rule_fails(relative):
+    wrong = with_rule(lambda x: 2 * x * (1 + relative))
+    with pytest.raises(AssertionError, match=r"random direction 0 of all of x is .* in reverse mode, but central diff"):
+        assert_derivatives_match(wrong, jnp.array([0.3, -1.2]))
+
+
+def test_small_error_hidden_by_a_large_leaf_fails():
+    wrong = with_rule(lambda x: 2 * x + 1e-4)
+    f = lambda x: 1e6 * jnp.sum(x["large"]) + wrong(x["small"])
+    with pytest.raises(AssertionError, match=r"a random direction of x\['small'\] alone"):
+        assert_derivatives_match(f, {"large": jnp.ones(3), "small": jnp.ones(2)})
+
+
+def test_wrong_second_derivative_fails():
+    wrong = with_rule(lambda x: 2 * jax.lax.stop_gradient(x))
+    assert_derivatives_match(wrong, jnp.array([0.3, -1.2]))
+    with pytest.raises(AssertionError, match="derivative of order 2"):
+        assert_derivatives_match(wrong, jnp.array([0.3, -1.2]), order=2)
+
+
+def test_modes_that_differ_fail():
+    @jax.custom_jvp
+    def f(x):
+        return jnp.sum(x**2)
+
+    @f.defjvp
+    def rule(x, v):  # linear_call gives the two modes rules of their own
+        (x,), (v,) = x, v
+        forward = lambda x, v: jnp.vdot(2 * x, v)
+        backward = lambda x, u: 2 * x * u * (1 + 1e-8)
+        return f(x), jax.custom_derivatives.linear_call(forward, backward, x, v)
+
+    with pytest.raises(AssertionError, match=r"in reverse mode and .* in forward mode"):
+        assert_derivatives_match(f, jnp.array([0.3, -1.2]))
+    assert_derivatives_match(f, jnp.array([0.3, -1.2]), mode_rtol=1e-7)
+    assert_derivatives_match(f, jnp.array([0.3, -1.2]), modes=("reverse",))
+
+
+def test_reverse_only_rule():
+    assert_derivatives_match(with_rule(None, lambda x: 2 * x), jnp.array([0.3, -1.2]), modes=("reverse",))
+
+
+@pytest.mark.parametrize("f", [jnp.sqrt, lambda x: jnp.linalg.norm(jnp.stack([x, x]))])
+def test_derivatives_that_are_not_finite_fail(f):
+    with pytest.raises(AssertionError, match=r"is (nan|inf|-inf) in reverse mode"):
+        assert_derivatives_match(f, 0.0)
+
+
+def test_value_that_is_not_finite_fails():
+    with pytest.raises(AssertionError, match="not finite"):
+        assert_derivatives_match(lambda x: x / 0.0, 1.0)
+
+
+def test_noise_proves_nothing():
+    noisy = lambda x: x + 1e-6 * jnp.sin(1e12 * jax.lax.stop_gradient(x))
+    with pytest.raises(AssertionError, match="cannot judge"):
+        assert_derivatives_match(noisy, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"x": jnp.ones(2, jnp.float32)}, TypeError, "x is float32"),
+        ({"x": {"a": 1}}, TypeError, "x has no floats"),
+        ({"f": lambda x: jnp.argmax(x)}, TypeError, r"f\(x\) has no floats"),
+        ({"f": lambda x: x.astype(jnp.float32)}, TypeError, r"f\(x\) is float32"),
+        ({"order": 0}, ValueError, "order"),
+        ({"num_directions": 0}, ValueError, "num_directions"),
+        ({"modes": ()}, ValueError, 'modes must name at least one of "reverse" and "forward"'),
+    ],
+)
+def test_bad_arguments_raise(arguments, error, message):
+    with pytest.raises(error, match=message):
+        assert_derivatives_match(**({"f": jnp.sin, "x": jnp.ones(2)} | arguments))
+
+
+def test_unknown_mode_raises():
+    # where annotations are checked, as here, an unknown mode does not get as far as this check
+    with pytest.raises(ValueError, match=r'modes must be "reverse" or "forward"; got .backward.'):
+        check_mode("modes", "backward")
+
+
+CLOSE = [
+    ((jnp.ones(2), {"a": 1.0}), (jnp.ones(2) + 1e-7, {"a": 1.0})),
+    (np.ones(2), jnp.ones(2)),
+    (jax.random.key(3), jax.random.key(3)),
+    (eqx.nn.Linear(2, 2, key=jax.random.key(0)), eqx.nn.Linear(2, 2, key=jax.random.key(0))),
+    ("name", "name"),
+]
+APART = [
+    (jnp.ones(2), jnp.ones(3)),
+    (jnp.ones(2), jnp.ones(2, jnp.float32)),
+    (jnp.ones(2), [jnp.ones(2)]),
+    (jnp.ones(2), jnp.array([1.0, 1.001])),
+    (jnp.array(jnp.nan), jnp.array(jnp.nan)),
+    (jnp.array(1), jnp.array(2)),
+    (jnp.array(1.0), 1.0),
+    (1, 1.0),
+    (1, True),
+    (jax.random.key(3), jax.random.key(4)),
+    (jax.random.key(3), jnp.ones(2)),
+    ("name", "other"),
+    (None, 1.0),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), CLOSE)
+def test_close(a, b):
+    assert tree_allclose(a, b)
+    assert tree_allclose(b, a)
+
+
+@pytest.mark.parametrize(("a", "b"), APART)
+def test_apart(a, b):
+    assert not tree_allclose(a, b)
+    assert not tree_allclose(b, a)
+
+
+def test_tolerances():
+    assert tree_allclose(jnp.array(1.0), jnp.array(1.1), rtol=0.2)
+    assert tree_allclose(jnp.array(0.0), jnp.array(0.1), atol=0.2)
+    assert not tree_allclose(jnp.array(0.0), jnp.array(0.1), rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("f", "exact"),
+    [(np.sin, 1.0), (lambda t: np.exp(3 * t), 3.0), (lambda t: np.log(1e-4 + t), 1e4), (lambda t: 1e6 + t, 1.0)],
+)
+def test_central_difference_knows_its_error(f, exact):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value, error = central_difference(partial(lambda f, t: np.asarray(f(t)), f), rtol=1e-9, atol=0.0)
+    assert abs(value - exact) <= error
+    assert error <= 1e-7 * exact
+
+
+def test_central_difference_of_nothing_finite():
+    value, error = central_difference(lambda t: np.asarray(np.nan), rtol=1e-9, atol=0.0)
+    assert np.isnan(value)
+    assert error == np.inf
