@@ -107,9 +107,9 @@ def test_value_that_is_not_finite_fails():
 
 
 def test_noise_proves_nothing():
-    noisy = lambda x: x + 1e-6 * jnp.sin(1e12 * jax.lax.stop_gradient(x))
+    single = lambda x: jnp.sin(x.astype(jnp.float32)).astype(jnp.float64)
     with pytest.raises(AssertionError, match="cannot judge"):
-        assert_derivatives_match(noisy, 0.3)
+        assert_derivatives_match(single, 0.3, rtol=1e-7)
 
 
 @pytest.mark.parametrize(

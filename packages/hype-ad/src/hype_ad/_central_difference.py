@@ -1,10 +1,10 @@
 """A derivative by central differences, extrapolated, with an estimate of its own error.
 
 One step length never fits: a long one feels the curvature, a short one the rounding. So the step is shortened again
-and again, and each row of differences is extrapolated to step zero (Richardson; the error of a central difference has only
-even powers of the step). Of each row the entry that agrees best with its neighbors is taken, and of all rows the one
-that agrees best with the row before it (after Ridders 1982, "Accurate computation of F'(x) and F'(x)F''(x)", with the
-second condition because noise sometimes agrees with noise).
+and again, and each row of differences is extrapolated to step zero (Richardson; the error of a central difference has
+only even powers of the step). Of each row the entry that agrees best with its neighbors is taken, and of all rows the
+one that agrees best with the row before it (after Ridders 1982, "Accurate computation of F'(x) and F'(x)F''(x)", with
+the second condition because noise sometimes agrees with noise).
 """
 
 from collections.abc import Callable
