@@ -5,20 +5,24 @@ from leaves: there a leaf may be a tracer of another rank (`vmap`), a shape, a s
 Operations look at the rank that the array has, so a `DM` that `vmap` took apart into rows computes as vectors do.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from equinox import AbstractVar
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
 
-from .broadcast import aligned
-from .indexing import check_index
+from .by_rank import of_rank
+from .indexing import Edits, indexed, iterated
+from .operators import apply_ufunc, compare, comparison, operator, product, reflected, reflected_product
+from .reductions import reduction
 from .show import show
-from .to_array import HasJaxArray, Number, TensorLike, to_array
+
+Self = TypeVar("Self", bound="AbstractTensor")
 
 
 class AbstractTensor(eqx.Module):
@@ -29,22 +33,7 @@ class AbstractTensor(eqx.Module):
     plain boolean arrays, so, as for arrays, `==` is elementwise and tensors are not hashable.
     """
 
-    rank: eqx.AbstractClassVar[int]
-
-    array: Float[Array, "..."]
-
-    def __init_subclass__(cls, **settings: Any):
-        super().__init_subclass__(**settings)
-        _TYPE_OF_RANK[cls.rank] = cls
-
-    def __init__(self, value: TensorLike):
-        array = to_array(value)
-        if array.ndim != self.rank:
-            kinds = ("a number (rank 0)", "a vector (rank 1)", "a matrix (rank 2)")
-            raise ValueError(
-                f"{type(self).__name__} takes {kinds[self.rank]}, got rank {array.ndim} with shape {array.shape}"
-            )
-        self.array = array
+    array: AbstractVar[Float[Array, "..."]]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,32 +55,99 @@ class AbstractTensor(eqx.Module):
         """Number of elements."""
         return self.array.size
 
+    @property
+    def T(self: Self) -> Self:
+        """The transpose; a scalar or a vector is its own."""
+        return of_rank(self.array.T)
+
+    @property
+    def at(self) -> Edits:
+        """Edited copies: `v.at[i].set(value)`, and `add`, `multiply`, `min`, `max`."""
+        return Edits(self.array)
+
+    def astype(self: Self, dtype: DTypeLike) -> Self:
+        """Gives the same numbers in another float type.
+
+        Raises:
+            TypeError: if `dtype` is not a float type: convert `.array` then.
+        """
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(f"dtype must be a float type, got {dtype}: use .array.astype({dtype}) for an array")
+        return of_rank(self.array.astype(dtype))
+
+    def reshape(self, *shape: Any) -> Any:
+        """Gives the elements, in row-major order, another shape of rank 0, 1 or 2; one length may be -1."""
+        return of_rank(self.array.reshape(*shape))
+
+    def item(self, *index: int) -> float:
+        """The only element, or the one at `index`, as a Python float."""
+        return self.array.item(*index)
+
+    def tolist(self) -> Any:
+        """The elements as (nested lists of) Python floats."""
+        return self.array.tolist()
+
+    def block_until_ready(self: Self) -> Self:
+        """Waits until the values have been computed."""
+        return of_rank(self.array.block_until_ready())
+
+    @reduction
+    def sum(self, axis: int | None = None) -> Array:
+        """The sum over `axis`, or of all elements."""
+        return jnp.sum(self.array, axis)
+
+    @reduction
+    def prod(self, axis: int | None = None) -> Array:
+        """The product over `axis`, or of all elements."""
+        return jnp.prod(self.array, axis)
+
+    @reduction
+    def mean(self, axis: int | None = None) -> Array:
+        """The mean over `axis`, or of all elements."""
+        return jnp.mean(self.array, axis)
+
+    @reduction
+    def var(self, axis: int | None = None, *, ddof: int = 0) -> Array:
+        """The variance with divisor n - `ddof`; `hype_ad.variance` has n - 1."""
+        return jnp.var(self.array, axis, ddof=ddof)
+
+    @reduction
+    def max(self, axis: int | None = None) -> Array:
+        """The largest element; tied elements share the derivative equally."""
+        return jnp.max(self.array, axis)
+
+    @reduction
+    def min(self, axis: int | None = None) -> Array:
+        """The smallest element; tied elements share the derivative equally."""
+        return jnp.min(self.array, axis)
+
+    def argmax(self, axis: int | None = None) -> Int[Array, "..."]:
+        """Where the largest element is, the first one on ties; a matrix without `axis` counts in row-major order."""
+        return jnp.argmax(self.array, axis)
+
+    def argmin(self, axis: int | None = None) -> Int[Array, "..."]:
+        """Where the smallest element is, the first one on ties; a matrix without `axis` counts in row-major order."""
+        return jnp.argmin(self.array, axis)
+
     def __jax_array__(self) -> Array:
         return self.array
 
-    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.array, dtype=dtype) if copy else np.asarray(self.array, dtype=dtype)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **settings: object) -> object:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
         # `array * v` arrives here, and is ours. Every other NumPy function gives NumPy's arrays, as for JAX's arrays.
-        if method == "__call__" and not settings and ufunc in _OPERATIONS:
-            return _OPERATIONS[ufunc](*inputs)
-        return getattr(ufunc, method)(*_to_numpy(inputs), **_to_numpy(settings))
+        if method == "__call__" and len(inputs) == 2 and not settings:
+            result = apply_ufunc(ufunc, *inputs)
+            if result is not NotImplemented:
+                return result
+        return getattr(ufunc, method)(*_as_numpy(inputs), **_as_numpy(settings))
 
-    def __array_function__(self, function: Callable, types: object, args: tuple, kwargs: dict) -> object:
-        return function(*_to_numpy(args), **_to_numpy(kwargs))
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return function(*_as_numpy(args), **_as_numpy(kwargs))
 
     def __len__(self) -> int:
         return len(self.array)
-
-    def __iter__(self) -> "Iterator[AbstractTensor]":
-        if self.ndim == 0:
-            raise TypeError(f"a {type(self).__name__} is one number: there is nothing to iterate over")
-        return map(wrap, self.array)
-
-    def __getitem__(self, index: object) -> "AbstractTensor":
-        check_index(index, self.shape)
-        return wrap(self.array[index])
 
     def __bool__(self) -> bool:
         return bool(self.array)
@@ -102,71 +158,8 @@ class AbstractTensor(eqx.Module):
     def __int__(self) -> int:
         return int(self.array)
 
-    def __neg__(self) -> "AbstractTensor":
-        return wrap(-self.array)
-
-    def __pos__(self) -> "AbstractTensor":
-        return self
-
-    def __abs__(self) -> "AbstractTensor":
-        return wrap(abs(self.array))
-
-    def __add__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.add, self, other)
-
-    def __radd__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.add, other, self)
-
-    def __sub__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.subtract, self, other)
-
-    def __rsub__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.subtract, other, self)
-
-    def __mul__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.multiply, self, other)
-
-    def __rmul__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.multiply, other, self)
-
-    def __truediv__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.true_divide, self, other)
-
-    def __rtruediv__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.true_divide, other, self)
-
-    def __pow__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.power, self, other)
-
-    def __rpow__(self, other: object) -> "AbstractTensor":
-        return _binary(jnp.power, other, self)
-
-    def __matmul__(self, other: object) -> "AbstractTensor":
-        return _matmul(self, other)
-
-    def __rmatmul__(self, other: object) -> "AbstractTensor":
-        return _matmul(other, self)
-
-    # `object` promises a bool here; arrays and tensors compare elementwise.
-    def __eq__(self, other: object) -> Any:
-        return _compare(jnp.equal, self, other)
-
-    def __ne__(self, other: object) -> Any:
-        return _compare(jnp.not_equal, self, other)
-
-    def __lt__(self, other: object) -> "Bool[Array, '...']":
-        return _compare(jnp.less, self, other)
-
-    def __le__(self, other: object) -> "Bool[Array, '...']":
-        return _compare(jnp.less_equal, self, other)
-
-    def __gt__(self, other: object) -> "Bool[Array, '...']":
-        return _compare(jnp.greater, self, other)
-
-    def __ge__(self, other: object) -> "Bool[Array, '...']":
-        return _compare(jnp.greater_equal, self, other)
-
-    __hash__ = None
+    def __round__(self: Self, ndigits: int | None = None) -> Self:
+        return of_rank(jnp.round(self.array, ndigits or 0))
 
     def __repr__(self) -> str:
         return show(type(self).__name__, self.array)
@@ -174,90 +167,37 @@ class AbstractTensor(eqx.Module):
     def __format__(self, spec: str) -> str:
         return format(self.array, spec) if spec else str(self)
 
+    def __neg__(self: Self) -> Self:
+        return of_rank(-self.array)
 
-_TYPE_OF_RANK: dict[int, type[AbstractTensor]] = {}
+    def __pos__(self: Self) -> Self:
+        return self
 
+    def __abs__(self: Self) -> Self:
+        return of_rank(jnp.abs(self.array))
 
-def wrap(x: TensorLike) -> AbstractTensor:
-    """Gives `x` the type of its rank.
+    # `object` promises a bool here.
+    def __eq__(self, other: object) -> Any:
+        return compare(jnp.equal, self, other)
 
-    Args:
-        x: anything that `to_array` accepts, of rank 0, 1 or 2.
+    def __ne__(self, other: object) -> Any:
+        return compare(jnp.not_equal, self, other)
 
-    Returns:
-        A `D`, `DV` or `DM` that holds the same floats.
-
-    Raises:
-        TypeError: if `x` does not consist of real numbers.
-        ValueError: if the rank of `x` is above 2.
-    """
-    array = to_array(x)
-    if array.ndim not in _TYPE_OF_RANK:
-        raise ValueError(f"x must have rank 0, 1 or 2 to be a D, DV or DM, got rank {array.ndim}, shape {array.shape}")
-    kind = _TYPE_OF_RANK[array.ndim]
-    # What `kind(array)` does, without the time that a dataclass takes: every operation passes here.
-    tensor = object.__new__(kind)
-    object.__setattr__(tensor, "array", array)
-    return tensor
-
-
-def _operand(x: object) -> Any:
-    """The array or number in an operand; a Python number is left alone, which keeps it weakly typed."""
-    if isinstance(x, AbstractTensor):
-        return x.array
-    if isinstance(x, Number | jax.Array | np.ndarray):
-        return x
-    if isinstance(x, HasJaxArray):
-        return x.__jax_array__()
-    return None
+    __getitem__, __iter__ = indexed(), iterated()
+    __add__, __radd__ = operator(jnp.add), reflected(jnp.add)
+    __sub__, __rsub__ = operator(jnp.subtract), reflected(jnp.subtract)
+    __mul__, __rmul__ = operator(jnp.multiply), reflected(jnp.multiply)
+    __truediv__, __rtruediv__ = operator(jnp.true_divide), reflected(jnp.true_divide)
+    __floordiv__, __rfloordiv__ = operator(jnp.floor_divide), reflected(jnp.floor_divide)
+    __mod__, __rmod__ = operator(jnp.remainder), reflected(jnp.remainder)
+    __pow__, __rpow__ = operator(jnp.power), reflected(jnp.power)
+    __matmul__, __rmatmul__ = product(), reflected_product()
+    __lt__, __le__ = comparison(jnp.less), comparison(jnp.less_equal)
+    __gt__, __ge__ = comparison(jnp.greater), comparison(jnp.greater_equal)
 
 
-def _binary(operation: Callable[..., Array], left: object, right: object) -> Any:
-    a, b = _operand(left), _operand(right)
-    if a is None or b is None:
-        return NotImplemented
-    return wrap(operation(*aligned(a, b)))
+def _as_numpy(tree: Any) -> Any:
+    def is_ours(leaf: object) -> bool:
+        return isinstance(leaf, AbstractTensor)
 
-
-def _compare(operation: Callable[..., Array], left: object, right: object) -> Any:
-    a, b = _operand(left), _operand(right)
-    if a is None or b is None:
-        return NotImplemented
-    return operation(*aligned(a, b))
-
-
-def _matmul(left: object, right: object) -> Any:
-    a, b = _operand(left), _operand(right)
-    if a is None or b is None:
-        return NotImplemented
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
-        raise ValueError(
-            f"@ takes vectors and matrices, got shapes {np.shape(a)} and {np.shape(b)}: use * for a number"
-        )
-    if np.shape(a)[-1] != np.shape(b)[-min(2, np.ndim(b))]:
-        raise ValueError(f"@ takes equal inner lengths, got shapes {np.shape(a)} and {np.shape(b)}")
-    return wrap(jnp.matmul(a, b))
-
-
-_OPERATIONS: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: partial(_binary, jnp.add),
-    np.subtract: partial(_binary, jnp.subtract),
-    np.multiply: partial(_binary, jnp.multiply),
-    np.true_divide: partial(_binary, jnp.true_divide),
-    np.power: partial(_binary, jnp.power),
-    np.matmul: _matmul,
-    np.equal: partial(_compare, jnp.equal),
-    np.not_equal: partial(_compare, jnp.not_equal),
-    np.less: partial(_compare, jnp.less),
-    np.less_equal: partial(_compare, jnp.less_equal),
-    np.greater: partial(_compare, jnp.greater),
-    np.greater_equal: partial(_compare, jnp.greater_equal),
-}
-
-
-def _to_numpy(tree: Any) -> Any:
-    return jax.tree.map(
-        lambda leaf: np.asarray(leaf) if isinstance(leaf, AbstractTensor) else leaf,
-        tree,
-        is_leaf=lambda leaf: isinstance(leaf, AbstractTensor),
-    )
+    return jax.tree.map(lambda leaf: np.asarray(leaf) if is_ours(leaf) else leaf, tree, is_leaf=is_ours)

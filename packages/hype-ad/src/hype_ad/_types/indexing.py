@@ -1,8 +1,14 @@
-"""What JAX lets pass in an index although it is wrong."""
+"""Indices: what JAX lets pass although it is wrong, and edits that give a copy."""
 
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from .to_array import HasJaxArray
+from .by_rank import of_rank
+from .signatures import Item, Iteration
+from .to_array import HasJaxArray, TensorLike
 
 
 def check_index(index: object, shape: tuple[int, ...]) -> None:
@@ -15,12 +21,75 @@ def check_index(index: object, shape: tuple[int, ...]) -> None:
         TypeError: if a float stands where an integer should.
         IndexError: if an integer is out of range.
     """
-    parts = index if isinstance(index, tuple) else (index,)
+    parts: tuple[object, ...] = index if isinstance(index, tuple) else (index,)
     for part in parts:
         if isinstance(part, float | HasJaxArray):
             raise TypeError(f"an index must be an integer, a slice or an array of integers, got {part!r}")
     if not all(isinstance(part, int | np.integer | slice) for part in parts):
         return
     for axis, (part, length) in enumerate(zip(parts, shape, strict=False)):
-        if not isinstance(part, slice) and not -length <= part < length:
+        if isinstance(part, int | np.integer) and not -length <= part < length:
             raise IndexError(f"index {part} is out of range for axis {axis} of length {length}")
+
+
+def indexed() -> Item:
+    """Makes the method of `tensor[index]`."""
+
+    def method(self: Any, index: Any) -> Any:
+        check_index(index, self.shape)
+        return of_rank(self.array[index])
+
+    return method
+
+
+def iterated() -> Iteration:
+    """Makes the method of `for element in tensor`."""
+
+    def method(self: Any) -> Any:
+        if self.ndim == 0:
+            raise TypeError("a number has no elements to iterate over")
+        return map(of_rank, self.array)
+
+    return method
+
+
+class Edits:
+    """What `tensor.at` gives: `tensor.at[index].set(value)` and its like, as arrays have them."""
+
+    def __init__(self, array: Array):
+        self._array = array
+
+    def __getitem__(self, index: object) -> "Edit":
+        check_index(index, self._array.shape)
+        return Edit(self._array, index)
+
+
+class Edit:
+    """An edit at one place. Each method gives an edited copy, differentiable in the tensor and in the value."""
+
+    def __init__(self, array: Array, index: Any):
+        self._array, self._index = array, index
+
+    def set(self, value: TensorLike) -> Any:
+        """Replaces the elements by `value`."""
+        return of_rank(self._array.at[self._index].set(self._cast(value)))
+
+    def add(self, value: TensorLike) -> Any:
+        """Adds `value` to the elements."""
+        return of_rank(self._array.at[self._index].add(self._cast(value)))
+
+    def multiply(self, value: TensorLike) -> Any:
+        """Multiplies the elements by `value`."""
+        return of_rank(self._array.at[self._index].multiply(self._cast(value)))
+
+    def min(self, value: TensorLike) -> Any:
+        """Takes the smaller of the elements and `value`."""
+        return of_rank(self._array.at[self._index].min(self._cast(value)))
+
+    def max(self, value: TensorLike) -> Any:
+        """Takes the larger of the elements and `value`."""
+        return of_rank(self._array.at[self._index].max(self._cast(value)))
+
+    def _cast(self, value: Any) -> Array:
+        # A Python number is weakly typed, so it takes the tensor's dtype; an array keeps its own and must match it.
+        return jnp.asarray(value)

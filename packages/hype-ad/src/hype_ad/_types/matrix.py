@@ -1,8 +1,10 @@
 """A matrix."""
 
-from typing import ClassVar
+from jaxtyping import Array, Float
 
 from .base import AbstractTensor
+from .by_rank import TYPE_OF_RANK, checked
+from .to_array import TensorLike
 
 
 class DM(AbstractTensor):
@@ -17,4 +19,10 @@ class DM(AbstractTensor):
         ValueError: if `value` has a rank other than 2, or rows of different lengths.
     """
 
-    rank: ClassVar[int] = 2
+    array: Float[Array, "rows cols"]
+
+    def __init__(self, value: TensorLike):
+        self.array = checked("DM", value, 2)
+
+
+TYPE_OF_RANK[2] = DM

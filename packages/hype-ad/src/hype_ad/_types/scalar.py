@@ -1,8 +1,10 @@
 """A number."""
 
-from typing import ClassVar
+from jaxtyping import Array, Float
 
 from .base import AbstractTensor
+from .by_rank import TYPE_OF_RANK, checked
+from .to_array import TensorLike
 
 
 class D(AbstractTensor):
@@ -16,4 +18,10 @@ class D(AbstractTensor):
         ValueError: if `value` has a rank other than 0.
     """
 
-    rank: ClassVar[int] = 0
+    array: Float[Array, ""]
+
+    def __init__(self, value: TensorLike):
+        self.array = checked("D", value, 0)
+
+
+TYPE_OF_RANK[0] = D

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ def _from_numpy(array: np.ndarray) -> Float[Array, "..."]:
     return jnp.asarray(array)
 
 
-def _from_sequence(items: list[object]) -> Float[Array, "..."]:
+def _from_sequence(items: list[Any]) -> Float[Array, "..."]:
     if not _is_traced_somewhere(items):
         # One conversion of plain numbers, however many: stacking them one by one would be an operation each.
         try:
@@ -92,7 +92,7 @@ def _from_sequence(items: list[object]) -> Float[Array, "..."]:
     return jnp.stack(arrays)
 
 
-def _is_traced_somewhere(item: object) -> bool:
+def _is_traced_somewhere(item: Any) -> bool:
     """Whether JAX arrays (perhaps traced ones) are inside, which NumPy must not be asked to convert."""
     if type(item) in (float, int, bool):  # only for speed: asking for a protocol takes microseconds
         return False

@@ -1,8 +1,10 @@
 """A vector."""
 
-from typing import ClassVar
+from jaxtyping import Array, Float
 
 from .base import AbstractTensor
+from .by_rank import TYPE_OF_RANK, checked
+from .to_array import TensorLike
 
 
 class DV(AbstractTensor):
@@ -16,4 +18,10 @@ class DV(AbstractTensor):
         ValueError: if `value` has a rank other than 1.
     """
 
-    rank: ClassVar[int] = 1
+    array: Float[Array, " n"]
+
+    def __init__(self, value: TensorLike):
+        self.array = checked("DV", value, 1)
+
+
+TYPE_OF_RANK[1] = DV
