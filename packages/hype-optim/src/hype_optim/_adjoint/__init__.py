@@ -1,0 +1,3 @@
+from .base import AbstractAdjoint as AbstractAdjoint
+from .checkpointed import Checkpointed as Checkpointed
+from .unrolled import Unrolled as Unrolled

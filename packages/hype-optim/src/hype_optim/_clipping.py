@@ -1,0 +1,52 @@
+"""What is done about gradients that are too long."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from ._checks import Hyperparameter, positive_number
+from ._tree import squared_norm
+
+
+class AbstractGradientClipping(eqx.Module):
+    """Turns a gradient into the one that is used."""
+
+    @abc.abstractmethod
+    def __call__(self, gradient: PyTree) -> PyTree:
+        """The gradient to use."""
+
+
+class NoClip(AbstractGradientClipping):
+    """Gradients are used as they are."""
+
+    def __call__(self, gradient: PyTree) -> PyTree:
+        """The gradient itself."""
+        return gradient
+
+
+class NormClip(AbstractGradientClipping):
+    r"""A gradient $g$ longer than $t$ becomes $g \, t / \|g\|_2$ (Pascanu et al. 2013).
+
+    Optax's `clip_by_global_norm` has a NaN derivative at a gradient of zero; this one has not.
+
+    Args:
+        threshold: $t$, above 0. Differentiable.
+
+    Raises:
+        ValueError: if `threshold` is a number that is not above 0.
+    """
+
+    threshold: Hyperparameter
+
+    def __init__(self, threshold: Hyperparameter | float = 1.0):
+        self.threshold = positive_number("threshold", threshold)
+
+    def __call__(self, gradient: PyTree) -> PyTree:
+        """The gradient, shortened if it is longer than the threshold."""
+        squared = squared_norm(gradient)
+        long = squared > self.threshold**2
+        factor = jnp.where(long, self.threshold / jnp.sqrt(jnp.where(long, squared, 1)), 1)
+        return jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradient)

@@ -1,0 +1,28 @@
+import abc
+
+import equinox as eqx
+from jaxtyping import PyTree
+
+from .._objective import Iterate
+
+
+class AbstractLearningRate(eqx.Module):
+    """How far to go in the direction that a method found."""
+
+    @abc.abstractmethod
+    def init(self, w: PyTree) -> PyTree:
+        """What it remembers before the first step."""
+
+    @abc.abstractmethod
+    def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:
+        """The step to make along `direction`, and what it remembers after it."""
+
+    @property
+    def epochs(self) -> int | None:
+        """The number of epochs, where the rate fixes it."""
+        return None
+
+    @property
+    def steps(self) -> int | None:
+        """The number of steps, where the rate fixes it."""
+        return None

@@ -1,0 +1,30 @@
+from jaxtyping import PyTree
+
+from .._checks import Hyperparameter, non_negative_number
+from .._objective import Iterate
+from .._tree import scale
+from .base import AbstractLearningRate
+
+
+class Constant(AbstractLearningRate):
+    r"""The same step length $\eta$ at every step.
+
+    Args:
+        rate: $\eta$, at least 0; or a pytree of rates that is a prefix of the weights' structure, such as one per layer. Differentiable.
+
+    Raises:
+        ValueError: if `rate` is a number below 0.
+    """
+
+    rate: Hyperparameter
+
+    def __init__(self, rate: Hyperparameter | float = 0.001):
+        self.rate = non_negative_number("rate", rate)
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
+        r"""$\eta$ times the direction."""
+        return scale(self.rate, direction), memory

@@ -1,0 +1,91 @@
+"""Rates given one by one: the number of them is how long the training lasts."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PyTree
+
+from .._checks import Hyperparameter, non_negative_number
+from .._objective import Iterate
+from .._range import is_range
+from .._tree import scale
+from .base import AbstractLearningRate
+
+
+class Schedule(AbstractLearningRate):
+    """One step length per epoch. Their number takes the place of `Params.epochs`.
+
+    Args:
+        rates: at least 0, shape `(epochs,)`; or a pytree of such arrays that is a prefix of the weights' structure. Differentiable.
+
+    Raises:
+        ValueError: if there is no rate, if arrays of a pytree differ in length, or if a rate is a number below 0.
+    """
+
+    rates: Hyperparameter
+
+    def __init__(self, rates: Hyperparameter):
+        self.rates = _rates(rates)
+
+    @property
+    def epochs(self) -> int:
+        """How many rates there are."""
+        return _length(self.rates)
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
+        """The epoch's rate times the direction."""
+        return scale(_entry(self.rates, iterate.epoch), direction), memory
+
+
+class StepSchedule(AbstractLearningRate):
+    """One step length per step. Their number is the number of steps.
+
+    Args:
+        rates: at least 0, shape `(steps,)`; or a pytree of such arrays that is a prefix of the weights' structure. Differentiable.
+
+    Raises:
+        ValueError: if there is no rate, if arrays of a pytree differ in length, or if a rate is a number below 0.
+    """
+
+    rates: Hyperparameter
+
+    def __init__(self, rates: Hyperparameter):
+        self.rates = _rates(rates)
+
+    @property
+    def steps(self) -> int:
+        """How many rates there are."""
+        return _length(self.rates)
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
+        """The step's rate times the direction."""
+        return scale(_entry(self.rates, iterate.step), direction), memory
+
+
+def _rates(rates: Any) -> Hyperparameter:
+    rates = non_negative_number("rates", rates)
+    if any(leaf.ndim == 0 for leaf in jax.tree.leaves(rates)):
+        raise ValueError("`rates` must have a leading axis, one entry per step or epoch, got a single number; use `Constant`.")
+    if len({leaf.shape[0] for leaf in jax.tree.leaves(rates)}) > 1:
+        raise ValueError(f"The arrays of `rates` must have equal lengths, got {[leaf.shape[0] for leaf in jax.tree.leaves(rates)]}.")
+    if _length(rates) == 0:
+        raise ValueError("`rates` must hold at least one rate, got an empty array.")
+    return rates
+
+
+def _length(rates: Hyperparameter) -> int:
+    return jax.tree.leaves(rates)[0].shape[0]
+
+
+def _entry(rates: Hyperparameter, index: Int[Array, ""]) -> PyTree:
+    """The rates at `index`, the last ones beyond the end."""
+    return jax.tree.map(lambda leaf: jnp.take(leaf, index, axis=0, mode="clip"), rates)

@@ -1,0 +1,140 @@
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._adjoint import AbstractAdjoint, Checkpointed
+from ._batch import AbstractBatch, Full
+from ._checks import Hyperparameter, instance, integer, is_numeric, non_negative_number, positive_number
+from ._clipping import AbstractGradientClipping, NoClip
+from ._learning_rate import AbstractLearningRate, Constant
+from ._loss import AbstractLoss, FunctionLoss, L2Loss
+from ._method import GD, AbstractMethod
+from ._momentum import AbstractMomentum, NoMomentum
+from ._range import is_range
+from ._regularization import AbstractRegularization, L2Reg
+from ._stopping import AbstractEarlyStopping, NoEarly
+
+Derivative = Literal["reverse", "forward"]
+
+
+class Params(eqx.Module):
+    """How to optimize: one choice of each kind, all of whose floats are leaves of a pytree.
+
+    So a derivative with respect to a `Params` is a `Params` that holds the derivative with respect to every hyperparameter.
+    Any float may be a range such as `positive(0.1)`.
+
+    Args:
+        epochs: passes over the training data; steps, where there are no data.
+        method: where to go from a point.
+        learning_rate: how far to go; a number means `Constant`, `None` the method's own default.
+        momentum: how earlier steps carry on.
+        loss: of one prediction and one target; any function of the two will do. Used by `train`.
+        regularization: the penalty that `train` adds.
+        gradient_clipping: what is done about long gradients.
+        batch: how many examples a step of `train` looks at.
+        early_stopping: when to give up.
+        improvement_threshold: a loss of size $l$ counts as improved, for early stopping, when it has fallen by more than
+            (1 - threshold) $l$.
+        silent: whether to keep quiet; else a bar shows the progress.
+        return_best: whether the result is the best point seen or the last.
+        validation_interval: epochs from one check (validation, early stopping) to the next.
+        logging_function: called as `logging_function(step, w, loss)` about twenty times a run.
+        adjoint: how derivatives pass back through the loop.
+        derivative: the mode of the derivatives inside the loop; "forward" is for functions with a `lax.while_loop` inside.
+        tolerance: the run ends when the gradient's 2-norm is at most this; `None` for never.
+        keep_w_history: whether the result has the weights at each step.
+
+    Raises:
+        TypeError: if an argument is not of its kind.
+        ValueError: if a number is out of its range.
+    """
+
+    method: AbstractMethod
+    learning_rate: AbstractLearningRate
+    momentum: AbstractMomentum
+    loss: Any  # an `AbstractLoss`, or any callable module
+    regularization: AbstractRegularization
+    gradient_clipping: AbstractGradientClipping
+    batch: AbstractBatch
+    early_stopping: AbstractEarlyStopping
+    adjoint: AbstractAdjoint
+    improvement_threshold: Hyperparameter
+    tolerance: Hyperparameter | None
+    epochs: int = eqx.field(static=True)
+    validation_interval: int = eqx.field(static=True)
+    derivative: Derivative = eqx.field(static=True)
+    silent: bool = eqx.field(static=True)
+    return_best: bool = eqx.field(static=True)
+    keep_w_history: bool = eqx.field(static=True)
+    logging_function: Callable[[int, Any, float], None] | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        epochs: int = 100,
+        method: AbstractMethod | None = None,
+        learning_rate: AbstractLearningRate | Hyperparameter | float | None = None,
+        momentum: AbstractMomentum | None = None,
+        loss: AbstractLoss | Callable[[Array, Array], Float[Array, ""]] | None = None,
+        regularization: AbstractRegularization | None = None,
+        gradient_clipping: AbstractGradientClipping | None = None,
+        batch: AbstractBatch | None = None,
+        early_stopping: AbstractEarlyStopping | None = None,
+        improvement_threshold: Hyperparameter | float = 0.995,
+        silent: bool = False,
+        return_best: bool = True,
+        validation_interval: int = 1,
+        logging_function: Callable[[int, Any, float], None] | None = None,
+        *,
+        adjoint: AbstractAdjoint | None = None,
+        derivative: Derivative = "reverse",
+        tolerance: Hyperparameter | float | None = None,
+        keep_w_history: bool = False,
+    ):
+        def choice(name: str, value: Any, default: Any, kind: type, examples: str) -> Any:
+            return instance(name, default if value is None else value, kind, examples)
+
+        self.epochs = integer("epochs", epochs, 1)
+        self.method = choice("method", method, GD(), AbstractMethod, "a method such as GD() or Newton()")
+        if learning_rate is None:
+            learning_rate = self.method.default_learning_rate()
+        elif is_numeric(learning_rate) or is_range(learning_rate):
+            learning_rate = Constant(learning_rate)
+        self.learning_rate = instance(
+            "learning_rate", learning_rate, AbstractLearningRate, "a number or a rate such as Constant(0.1)"
+        )
+        self.momentum = choice("momentum", momentum, NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)")
+        self.loss = _loss(loss)
+        self.regularization = choice(
+            "regularization", regularization, L2Reg(), AbstractRegularization, "NoReg(), L1Reg(1e-4) or L2Reg(1e-4)"
+        )
+        self.gradient_clipping = choice(
+            "gradient_clipping", gradient_clipping, NoClip(), AbstractGradientClipping, "NoClip() or NormClip(1.)"
+        )
+        self.batch = choice("batch", batch, Full(), AbstractBatch, "Full(), Minibatch(100) or Stochastic()")
+        self.early_stopping = choice(
+            "early_stopping", early_stopping, NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"
+        )
+        self.adjoint = choice("adjoint", adjoint, Checkpointed(), AbstractAdjoint, "Checkpointed(2) or Unrolled()")
+        self.improvement_threshold = positive_number("improvement_threshold", improvement_threshold)
+        self.tolerance = None if tolerance is None else non_negative_number("tolerance", tolerance)
+        self.validation_interval = integer("validation_interval", validation_interval, 1)
+        if derivative not in ("reverse", "forward"):
+            raise ValueError(f'`derivative` must be "reverse" or "forward", got {derivative!r}.')
+        self.derivative = derivative
+        self.silent = instance("silent", silent, bool, "True or False")
+        self.return_best = instance("return_best", return_best, bool, "True or False")
+        self.keep_w_history = instance("keep_w_history", keep_w_history, bool, "True or False")
+        if logging_function is not None and not callable(logging_function):
+            raise TypeError(f"`logging_function` must be a function of a step, weights and a loss, got {logging_function!r}.")
+        self.logging_function = logging_function
+
+
+def _loss(loss: Any) -> Any:
+    if loss is None:
+        return L2Loss()
+    if isinstance(loss, type) or not callable(loss):
+        raise TypeError(f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {loss!r}.")
+    return loss if isinstance(loss, eqx.Module) else FunctionLoss(loss)

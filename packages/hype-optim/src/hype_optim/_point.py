@@ -1,0 +1,44 @@
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import PyTree
+
+from ._checks import is_numeric
+from ._range import as_float_array
+
+
+def as_point(name: str, w: PyTree) -> PyTree:
+    """A pytree whose Python floats are arrays, checked to be something that can be optimized.
+
+    Raises:
+        TypeError: if it has no float leaf, or a complex one.
+        ValueError: if a float leaf is known and has an entry that is not finite.
+    """
+    w = jax.tree.map(lambda x: as_float_array(x) if is_float(x) else x, w)
+    leaves = jax.tree_util.tree_leaves_with_path(w)
+    floats = [(path, leaf) for path, leaf in leaves if eqx.is_inexact_array(leaf)]
+    if not floats:
+        kinds = ", ".join(sorted({_kind(leaf) for _, leaf in leaves})) or "no leaves at all"
+        raise TypeError(f"`{name}` must have at least one leaf of floats to optimize, got {kinds}; write 1. for 1.")
+    for path, leaf in floats:
+        place = f"`{name}{jax.tree_util.keystr(path)}`"
+        if jnp.iscomplexobj(leaf):
+            raise TypeError(f"{place} is complex; optimize its real and imaginary part as two arrays of floats.")
+        if not isinstance(leaf, Tracer) and not np.all(np.isfinite(leaf)):
+            raise ValueError(f"{place} must be finite, but has an entry that is NaN or infinite.")
+    return w
+
+
+def is_float(x: Any) -> bool:
+    """Whether `x` is a Python float or an array of real floats."""
+    return isinstance(x, float | np.floating) or (
+        isinstance(x, np.ndarray | jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
+    )
+
+
+def _kind(leaf: Any) -> str:
+    return str(jnp.result_type(leaf)) if is_numeric(leaf) else type(leaf).__name__

@@ -1,0 +1,48 @@
+"""Arithmetic on pytrees of floats."""
+
+from functools import reduce
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+
+def scale(factors: PyTree, tree: PyTree) -> PyTree:
+    """Multiply each leaf of `tree` by a number, or by its entry in a prefix of `tree`'s structure."""
+    return jax.tree.map(
+        lambda factor, part: jax.tree.map(lambda leaf: factor.astype(leaf.dtype) * leaf, part), factors, tree
+    )
+
+
+def squared_norm(tree: PyTree) -> Float[Array, ""]:
+    """The sum of the squares of all entries."""
+    return sum_of(jax.tree.map(lambda leaf: jnp.sum(leaf * leaf), tree))
+
+
+def sum_of(tree: PyTree) -> Float[Array, ""]:
+    """The sum of the leaves, which are scalars, in the widest of their dtypes."""
+    leaves = jax.tree.leaves(tree)
+    dtype = float_dtype(tree)
+    return reduce(jnp.add, [leaf.astype(dtype) for leaf in leaves])
+
+
+def float_dtype(tree: PyTree) -> Any:
+    """The widest dtype of the float leaves."""
+    return reduce(jnp.promote_types, [leaf.dtype for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)])
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether every entry of every leaf is finite."""
+    return reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)])
+
+
+def where(condition: Bool[Array, ""], a: PyTree, b: PyTree) -> PyTree:
+    """`a` if `condition` holds, else `b`."""
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
+
+
+def size(tree: PyTree) -> int:
+    """The number of entries."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
