@@ -1,6 +1,6 @@
 """Whatever a user writes for numbers, as one JAX array of floats."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -20,7 +20,8 @@ class HasJaxArray(Protocol):
 
 
 Number: TypeAlias = bool | int | float | np.number | np.bool_
-TensorLike: TypeAlias = HasJaxArray | jax.Array | np.ndarray | Number | Iterable[object]
+Plain: TypeAlias = jax.Array | np.ndarray | Number | Sequence[Any]
+TensorLike: TypeAlias = HasJaxArray | Plain | Iterable[object]
 
 
 def to_array(x: TensorLike) -> Float[Array, "..."]:

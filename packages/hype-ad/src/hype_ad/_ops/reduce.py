@@ -1,0 +1,115 @@
+"""What sums a tensor up in fewer numbers, over the whole of it or along `axis`.
+
+`sum`, `mean`, `max`, `min`, `argmax` and `argmin` are methods, as arrays have them; here is the rest.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._types.to_array import TensorLike, to_array
+from .in_kind import reduction
+
+
+@reduction
+def l1norm(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
+    """Sum of magnitudes; an element that is 0 has derivative 0."""
+    return jnp.sum(jnp.abs(x), axis)
+
+
+@reduction
+def l2norm_sq(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
+    """Sum of squares."""
+    return jnp.sum(x * x, axis)
+
+
+@reduction
+def l2norm(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
+    """Euclidean norm (of a matrix: Frobenius), which neither overflows nor underflows.
+
+    At the zero vector, where the norm has a corner, all its derivatives are given as 0.
+    """
+    return norm(x, axis=axis)
+
+
+def norm(x: Float[Array, "..."], *, axis: int | None = None, keepdims: bool = False) -> Float[Array, "..."]:
+    """What `l2norm` does, on arrays only."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
+    # Floored by the smallest normal number, whose reciprocal is finite: the derivative divides by the scale.
+    scale = jnp.where(jnp.isfinite(largest), jnp.maximum(largest, jnp.finfo(x.dtype).tiny), 1.0)
+    scaled = x / scale
+    square = jnp.sum(scaled * scaled, axis, keepdims=True)
+    zero = square == 0
+    result = scale * jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
+    return result if keepdims else jnp.squeeze(result, axis)
+
+
+@reduction
+def variance(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
+    """Unbiased variance, with divisor n - 1 as in the original; the method `var` has NumPy's n.
+
+    Raises:
+        ValueError: if there are fewer than two elements.
+    """
+    _at_least_two("variance", x, axis)
+    return jnp.var(x, axis, ddof=1)
+
+
+@reduction
+def standard_deviation(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
+    """Square root of `variance`; where all elements are equal its derivatives are given as 0.
+
+    Raises:
+        ValueError: if there are fewer than two elements.
+    """
+    count = _at_least_two("standard_deviation", x, axis)
+    return norm(x - jnp.mean(x, axis, keepdims=True), axis=axis) / (count - 1) ** 0.5
+
+
+def _at_least_two(name: str, x: Float[Array, "..."], axis: int | None) -> int:
+    count = x.size if axis is None else x.shape[axis]
+    if count < 2:
+        raise ValueError(f"{name} divides by n - 1: x must have at least two elements along axis {axis}, got {count}")
+    return count
+
+
+@reduction
+def logsumexp(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
+    r"""Smooth maximum $\log\sum_i e^{x_i}$, without overflow; its gradient is the softmax.
+
+    Elements at minus infinity count as absent. Where all are, or one is plus infinity, the value is that infinity and
+    the derivative NaN.
+    """
+    largest = jax.lax.stop_gradient(jnp.max(x, axis, keepdims=True, initial=-jnp.inf))
+    shift = jnp.where(jnp.isfinite(largest), largest, 0.0)
+    return jnp.log(jnp.sum(jnp.exp(x - shift), axis)) + jnp.squeeze(shift, axis)
+
+
+def max_index(x: TensorLike) -> Int[Array, ""] | tuple[Int[Array, ""], ...]:
+    """Where the largest element is, the first one on ties.
+
+    Args:
+        x: a vector or a matrix.
+
+    Returns:
+        An index into a vector; for a matrix the pair of row and column.
+    """
+    array = to_array(x)
+    return _as_index(jnp.argmax(array), array.shape)
+
+
+def min_index(x: TensorLike) -> Int[Array, ""] | tuple[Int[Array, ""], ...]:
+    """Where the smallest element is, the first one on ties.
+
+    Args:
+        x: a vector or a matrix.
+
+    Returns:
+        An index into a vector; for a matrix the pair of row and column.
+    """
+    array = to_array(x)
+    return _as_index(jnp.argmin(array), array.shape)
+
+
+def _as_index(flat: Int[Array, ""], shape: tuple[int, ...]) -> Int[Array, ""] | tuple[Int[Array, ""], ...]:
+    return tuple(jnp.unravel_index(flat, shape)) if len(shape) > 1 else flat
