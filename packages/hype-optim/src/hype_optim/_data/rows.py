@@ -1,0 +1,60 @@
+"""Rows, as a caller gives them and as he asks for them."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Int
+
+from .known import known
+
+
+def rows_of(name: str, value: Any) -> Array:
+    """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one.
+
+    Raises:
+        TypeError: if it is not an array of real numbers.
+        ValueError: if it is a single number.
+    """
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must be an array of numbers, got {type(value).__name__}: {error}") from error
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or jnp.iscomplexobj(array):
+        raise TypeError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}.")
+    if array.ndim == 0:
+        raise ValueError(f"`{name}` must have a row for each example, got a single number.")
+    return array
+
+
+def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
+    """The rows that an index means, one number or a vector of them; known ones are NumPy's and in range.
+
+    Raises:
+        IndexError: if a known row number is out of range, or a mask has another length.
+        TypeError: if `index` is something else, or a traced mask.
+    """
+    if isinstance(index, float | str | tuple) or index is None:
+        raise TypeError(
+            f"An index must be an integer, a slice, or an array of row numbers or truth values, got {index!r}."
+        )
+    rows = index if isinstance(index, Tracer) else np.asarray(index)
+    values = known(rows)
+    if rows.dtype == bool:
+        if values is None:
+            raise TypeError("A mask of rows must be known before compiling; its sum is the length of the result.")
+        if values.shape != (length,):
+            raise IndexError(f"A mask must have one truth value a row, {length}, got shape {values.shape}.")
+        return np.flatnonzero(values)
+    if not (jnp.issubdtype(rows.dtype, jnp.integer) or rows.size == 0):
+        raise TypeError(f"Row numbers must be integers, got {rows.dtype}.")
+    if rows.ndim > 1:
+        raise IndexError(f"Row numbers must be one number or a vector, got shape {rows.shape}.")
+    if values is None:
+        return rows
+    # JAX takes the nearest row for one out of range: a wrong answer given quietly.
+    wrong = values[(values < -length) | (values >= length)]
+    if wrong.size:
+        raise IndexError(f"Row {wrong.flat[0]} is out of range for a data set of {length} examples.")
+    return values.astype(int)

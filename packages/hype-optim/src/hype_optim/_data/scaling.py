@@ -1,0 +1,75 @@
+"""Bringing features to one scale, with what it takes to do the same to other data."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Num
+
+from .._range import as_float_array
+
+
+class Scaling(eqx.Module):
+    r"""The map $x \mapsto (x - \text{shift}) / \text{scale}$ of each feature, and its inverse.
+
+    Made by `Dataset.standardize` and `Dataset.normalize` from training data, to be applied to test data too:
+    `test.map_x(scaling)`. Differentiable in its two arrays and in what it is applied to.
+    """
+
+    shift: Float[Array, "..."]
+    scale: Float[Array, "..."]
+
+    def __call__(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
+        """Scale rows, or one row: an array whose last axes are those of `shift`.
+
+        Raises:
+            ValueError: if the last axes of `x` are others.
+        """
+        x = self._checked(x)
+        return (x - self._like(self.shift, x)) / self._like(self.scale, x)
+
+    def inverse(self, z: Num[Array, "..."]) -> Float[Array, "..."]:
+        """The rows that are scaled to `z`.
+
+        Raises:
+            ValueError: if the last axes of `z` are not those of `shift`.
+        """
+        z = self._checked(z)
+        return z * self._like(self.scale, z) + self._like(self.shift, z)
+
+    def _checked(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
+        x, features = as_float_array(x), self.shift.shape
+        if x.shape[x.ndim - len(features) :] != features:
+            raise ValueError(
+                f"A scaling of features of shape {features} cannot be applied to an array of shape {x.shape}."
+            )
+        return x
+
+    @staticmethod
+    def _like(values: Float[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.broadcast_to(values.astype(x.dtype), x.shape)
+
+
+def standard_scaling(rows: Num[Array, "rows ..."]) -> Scaling:
+    """Each feature to mean 0 and standard deviation 1; a feature without variation to 0."""
+    rows = _some_rows(rows)
+    variance = jnp.var(rows, axis=0)
+    # Rounding can leave a constant feature a tiny variance, which must not become a divisor.
+    varies = (jnp.max(rows, axis=0) > jnp.min(rows, axis=0)) & (variance > 0)
+    return Scaling(jnp.mean(rows, axis=0), _one_unless(varies, jnp.sqrt(_one_unless(varies, variance))))
+
+
+def unit_scaling(rows: Num[Array, "rows ..."]) -> Scaling:
+    """Each feature to the range from 0 to 1; a feature without variation to 0."""
+    rows = _some_rows(rows)
+    lowest = jnp.min(rows, axis=0)
+    width = jnp.max(rows, axis=0) - lowest
+    return Scaling(lowest, _one_unless(width > 0, width))
+
+
+def _some_rows(rows: Num[Array, "rows ..."]) -> Float[Array, "rows ..."]:
+    if rows.shape[0] == 0:
+        raise ValueError("A data set without examples has no scale.")
+    return as_float_array(rows)
+
+
+def _one_unless(condition: Bool[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.where(condition, x, jnp.ones_like(x))

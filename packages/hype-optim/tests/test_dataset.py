@@ -1,0 +1,378 @@
+"""A data set against NumPy, and as a pytree."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad.testing import assert_derivatives_match
+from hype_optim import Dataset, Scaling
+
+ROWS = 12
+X = np.random.default_rng(0).normal(size=(ROWS, 3))
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1, 0, 0, 0, 0])  # 7, 3, 2
+
+
+@pytest.fixture
+def data():
+    return Dataset(X, LABELS)
+
+
+def rows_of(*parts):
+    """Which rows of X the parts have, in order."""
+    return [next(i for i in range(ROWS) if np.array_equal(X[i], x)) for part in parts for x in np.asarray(part.x)]
+
+
+def assert_same_pairs(part):
+    """Rows of x and y still belong together."""
+    np.testing.assert_array_equal(np.asarray(part.y), LABELS[rows_of(part)])
+
+
+def test_arrays_are_kept(data):
+    assert isinstance(data.x, jax.Array)
+    assert data.x.dtype == jnp.float64
+    np.testing.assert_array_equal(data.x, X)
+    np.testing.assert_array_equal(data.y, LABELS)
+    assert Dataset(np.zeros((2, 3), np.float32), [0.5, 1.0]).x.dtype == jnp.float32
+    assert Dataset(np.zeros((2, 4, 4), np.uint8), np.zeros((2, 5))).x.dtype == jnp.uint8
+    assert len(data) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "error", "message"),
+    [
+        (X, LABELS[:-1], ValueError, r"`x` has 12 rows \(shape \(12, 3\)\) and `y` has 11"),
+        (1.0, [1.0], ValueError, "`x` must have a row for each example"),
+        ([1.0], 1.0, ValueError, "`y` must have a row for each example"),
+        (["text"], [1.0], TypeError, "`x` must be an array of"),
+        ([1.0], [1j], TypeError, "`y` must be an array of real numbers, got dtype complex"),
+        ([[1.0], [1.0, 2.0]], [0, 1], TypeError, "`x` must be an array of numbers, got list"),
+    ],
+)
+def test_what_is_no_data_set(x, y, error, message):
+    with pytest.raises(error, match=message):
+        Dataset(x, y)
+
+
+def test_gradient_is_a_data_set_without_its_integers(data):
+    loss = lambda d: jnp.sum(d.x[:, 0] ** 2 * d.y.astype(float))
+    gradient = eqx.filter_grad(loss)(data)
+    assert gradient.y is None
+    np.testing.assert_allclose(gradient.x[:, 0], 2 * X[:, 0] * LABELS)
+    integer_gradient = jax.grad(loss, allow_int=True)(data)
+    np.testing.assert_array_equal(integer_gradient.x, gradient.x)
+
+
+def test_pytree_of_anything(data):
+    shapes = jax.eval_shape(lambda d: d, data)
+    assert shapes.x.shape == (ROWS, 3)
+    axes = jax.tree.map(lambda _: 0, data)
+    sums = jax.vmap(lambda d: d.x.sum(), in_axes=(axes,))(data)
+    np.testing.assert_allclose(sums, X.sum(1))
+    assert jax.tree.structure(jax.tree.map(lambda _: None, data)) is not None
+    stacked = jax.tree.map(lambda a: jnp.stack([a, a]), data)
+    np.testing.assert_allclose(jax.vmap(lambda d: d.standardize()[0].x.sum())(stacked), 0, atol=1e-12)
+
+
+def test_one_example(data):
+    x, y = data[3]
+    np.testing.assert_array_equal(x, X[3])
+    assert int(y) == LABELS[3]
+    np.testing.assert_array_equal(data[-1][0], X[-1])
+    np.testing.assert_array_equal(data[jnp.asarray(2)][0], X[2])
+    np.testing.assert_array_equal(jax.jit(lambda d, i: d[i][0])(data, 4), X[4])
+
+
+def test_some_examples(data):
+    for index in (slice(2, 5), slice(None, None, -2), [1, 4, -1], np.array([3]), LABELS == 1, slice(5, 100), []):
+        part = data[index]
+        np.testing.assert_array_equal(part.x, X[index])
+        np.testing.assert_array_equal(part.y, LABELS[index])
+    np.testing.assert_array_equal(data[jnp.asarray(LABELS == 2)].x, X[LABELS == 2])
+    np.testing.assert_array_equal(jax.jit(lambda d, i: d[i])(data, jnp.array([2, 0])).x, X[[2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (ROWS, IndexError, "Row 12 is out of range for a data set of 12"),
+        ([0, -13], IndexError, "Row -13 is out of range"),
+        (np.array([True]), IndexError, "one truth value a row, 12, got shape"),
+        ([[0]], IndexError, "got shape"),
+        (1.0, TypeError, "An index must be an integer"),
+        ((0, 1), TypeError, "An index must be an integer"),
+        ([0.5], TypeError, "Row numbers must be integers"),
+    ],
+)
+def test_no_such_rows(data, index, error, message):
+    with pytest.raises(error, match=message):
+        data[index]
+
+
+def test_a_traced_mask_has_no_length(data):
+    with pytest.raises(TypeError, match="mask of rows must be known"):
+        jax.jit(lambda d: d[d.y == 0])(data)
+
+
+def test_iteration(data):
+    examples = list(data)
+    assert len(examples) == ROWS
+    np.testing.assert_array_equal(np.stack([x for x, _ in examples]), X)
+    np.testing.assert_array_equal(np.stack([y for _, y in examples]), LABELS)
+
+
+def test_shuffle_is_a_permutation_that_the_key_decides(data, key):
+    shuffled = data.shuffle(key)
+    assert sorted(rows_of(shuffled)) == list(range(ROWS))
+    assert rows_of(shuffled) != list(range(ROWS))
+    assert_same_pairs(shuffled)
+    assert rows_of(jax.jit(lambda d, k: d.shuffle(k))(data, key)) == rows_of(shuffled)
+    assert rows_of(data.shuffle(jax.random.key(1))) != rows_of(shuffled)
+
+
+def test_random_subset(data, key):
+    part = data.random_subset(5, key)
+    assert len(set(rows_of(part))) == 5
+    assert_same_pairs(part)
+    with pytest.raises(ValueError, match="`n` must be at most the number of examples, 12, got 13"):
+        data.random_subset(13, key)
+    with pytest.raises(ValueError, match="`n` must be at least 1"):
+        data.random_subset(0, key)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        (0.75, [9, 3]),
+        (5, [5, 7]),
+        ([0.5, 0.25, 0.25], [6, 3, 3]),
+        (np.array([9, 3]), [9, 3]),
+    ],
+)
+@pytest.mark.parametrize("stratify", [False, True])
+@pytest.mark.parametrize("with_key", [False, True])
+def test_split_has_each_row_once(data, key, sizes, lengths, stratify, with_key):
+    parts = data.split(sizes, key if with_key else None, stratify=stratify)
+    assert list(map(len, parts)) == lengths
+    assert sorted(rows_of(*parts)) == list(range(ROWS))
+    for part in parts:
+        assert_same_pairs(part)
+    if with_key:
+        assert rows_of(*parts) != list(range(ROWS))
+    else:
+        assert all(rows_of(part) == sorted(rows_of(part)) for part in parts)
+        assert stratify or rows_of(*parts) == list(range(ROWS))
+
+
+def test_split_follows_the_key(data, key):
+    assert rows_of(*data.split(9, key)) != rows_of(*data.split(9, jax.random.key(1)))
+
+
+@pytest.mark.parametrize("rows", [40, 99])
+def test_stratified_parts_have_each_class_in_proportion(rows):
+    labels = np.sort(np.random.default_rng(rows).choice(5, rows, p=[0.6, 0.2, 0.1, 0.06, 0.04]))
+    whole = np.bincount(labels, minlength=5) / rows
+    for part in Dataset(np.arange(rows), labels).split([0.5, 0.3, 0.2], stratify=True):
+        counts = np.bincount(np.asarray(part.y), minlength=5)
+        # One for the rounding of this part, one for what the parts before it have left over.
+        assert np.all(np.abs(counts - len(part) * whole) < 2)
+
+
+def test_stratified_split_with_a_traced_key(data, key):
+    known = data.split(0.5, key, stratify=True)
+    traced = jax.jit(lambda k: data.split(0.5, k, stratify=True))
+    with pytest.raises(TypeError, match="known before compiling"):
+        jax.jit(lambda d: d.split(0.5, stratify=True))(data)
+    assert [rows_of(part) for part in traced(key)] == [rows_of(part) for part in known]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "message"),
+    [
+        (13, ValueError, r"`sizes` = 13 would give parts of \[13, -1\] rows"),
+        (12, ValueError, "each part must have a row"),
+        (0, ValueError, "`sizes` must be at least 1"),
+        (0.01, ValueError, r"parts of \[0, 12\]"),
+        (1.5, ValueError, "each part must have a row"),
+        ([3, 4], ValueError, r"parts of \[3, 4\] rows; .* must be the data's 12"),
+        ([0.5, 0.4], ValueError, "fractions that add up to 1"),
+        ([float("nan"), 0.5], ValueError, "fractions that add up to 1"),
+        ([], ValueError, r"parts of \[\]"),
+        ([0.5, 6], TypeError, "`sizes` must be an integer, got 0.5"),
+    ],
+)
+def test_no_such_split(data, sizes, error, message):
+    with pytest.raises(error, match=message):
+        data.split(sizes)
+
+
+def test_targets_are_not_stratified():
+    with pytest.raises(TypeError, match="`labels` takes integers or rows of class scores"):
+        Dataset(X, X[:, 0]).split(0.5, stratify=True)
+    with pytest.raises(TypeError, match="one class label an example"):
+        Dataset(X, np.zeros((ROWS, 2), int)).split(0.5, stratify=True)
+
+
+def test_filter(data):
+    part = data.filter(lambda x, y: y in (0, 2) and x[0] > 0)
+    expected = np.flatnonzero((LABELS != 1) & (X[:, 0] > 0))
+    assert rows_of(part) == expected.tolist()
+    assert_same_pairs(part)
+    assert len(data.filter(lambda x, y: y == 7)) == 0
+    assert len(data.filter(lambda x, y: jnp.asarray(y) == 1)) == 3
+
+
+def test_filter_by_what_is_known(data):
+    def loss(x):
+        return jnp.sum(Dataset(x, LABELS).filter(lambda x, y: y == 1).x ** 2)
+
+    expected = np.where((LABELS == 1)[:, None], 2 * X, 0)
+    np.testing.assert_allclose(jax.grad(loss)(data.x), expected)
+    with pytest.raises(TypeError, match="`predicate` must be decided by known values"):
+        jax.jit(lambda d: d.filter(lambda x, y: x[0] > 0))(data)
+    with pytest.raises(ValueError, match=r"one truth value an example, got shape \(3,\)"):
+        data.filter(lambda x, y: x > 0)
+
+
+def test_standardize(data):
+    scaled, scaling = data.standardize()
+    assert isinstance(scaling, Scaling)
+    np.testing.assert_allclose(scaling.shift, X.mean(0))
+    np.testing.assert_allclose(scaling.scale, X.std(0))
+    np.testing.assert_allclose(scaled.x, (X - X.mean(0)) / X.std(0))
+    np.testing.assert_array_equal(scaled.y, LABELS)
+
+
+def test_normalize(data):
+    scaled, scaling = data.normalize()
+    np.testing.assert_allclose(scaling.shift, X.min(0))
+    np.testing.assert_allclose(scaling.scale, np.ptp(X, axis=0))
+    np.testing.assert_allclose(scaled.x.min(0), 0, atol=1e-15)
+    np.testing.assert_allclose(scaled.x.max(0), 1)
+
+
+@pytest.mark.parametrize("method", ["standardize", "normalize"])
+def test_scaling_of_other_data(data, method):
+    train, test = data[:8], data[8:]
+    _, scaling = {"standardize": train.standardize, "normalize": train.normalize}[method]()
+    scaled = test.map_x(scaling)
+    np.testing.assert_allclose(scaled.x, (test.x - scaling.shift[None]) / scaling.scale[None])
+    np.testing.assert_allclose(scaling.inverse(scaled.x), test.x)
+    np.testing.assert_allclose(scaling(test.x[0]), scaled.x[0])  # one example, as a model gets it
+    for apply in (scaling, scaling.inverse):
+        with pytest.raises(ValueError, match=r"shape \(3,\) cannot be applied to an array of shape \(4, 2\)"):
+            apply(jnp.ones((4, 2)))
+
+
+@pytest.mark.parametrize("method", [Dataset.standardize, Dataset.normalize])
+def test_scaling_of_images_and_integers(method):
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 2, 2)).astype(np.uint8)
+    scaled, scaling = method(Dataset(pixels, np.arange(5)))
+    assert scaling.shift.shape == (2, 2)
+    assert scaled.x.dtype == jnp.float64
+    single, _ = method(Dataset(pixels.astype(np.float32), np.arange(5)))
+    assert single.x.dtype == jnp.float32
+    np.testing.assert_allclose(single.x, scaled.x, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [Dataset.standardize, Dataset.normalize])
+def test_constant_feature_becomes_zero_with_finite_derivatives(method):
+    x = jnp.stack([jnp.full(5, 0.1), jnp.arange(5.0)], axis=1)
+
+    def scaled(x):
+        return method(Dataset(x, np.zeros(5)))[0].x
+
+    np.testing.assert_allclose(scaled(x)[:, 0], 0, atol=1e-15)
+    first = jax.jacrev(scaled)
+    for derivative in jax.jit(lambda x: (first(x), jax.jacfwd(first)(x)))(x):
+        assert np.all(np.isfinite(derivative))
+
+
+def test_variance_that_underflows_is_none():
+    scaled, scaling = Dataset(np.array([[0.0], [1e-200]]), [0, 1]).standardize()
+    assert scaling.scale[0] == 1
+    assert np.all(np.isfinite(scaled.x))
+
+
+def test_scaling_of_targets():
+    y = np.random.default_rng(2).normal(size=(ROWS, 2))
+    scaled, scaling = Dataset(X, y).standardize_y()
+    np.testing.assert_allclose(scaling.inverse(scaled.y), y)
+    np.testing.assert_allclose(scaled.y.std(0), 1)
+    np.testing.assert_array_equal(scaled.x, X)
+    scaled, _ = Dataset(X, y[:, 0]).normalize_y()
+    np.testing.assert_allclose(scaled.y, (y[:, 0] - y[:, 0].min()) / np.ptp(y[:, 0]))
+
+
+@pytest.mark.parametrize("method", [Dataset.standardize, Dataset.normalize])
+def test_nothing_has_no_scale(data, method):
+    with pytest.raises(ValueError, match="without examples has no scale"):
+        method(data[:0])
+
+
+@pytest.mark.parametrize("method", [Dataset.standardize, Dataset.normalize])
+def test_derivatives_in_x_and_y(method):
+    y = np.random.default_rng(3).normal(size=ROWS)
+    assert_derivatives_match(lambda d: method(d.append_bias()[1:])[0], Dataset(X, y), num_directions=1)
+
+
+def test_bias_and_other_columns(data):
+    with_bias = data.append_bias()
+    np.testing.assert_array_equal(with_bias.x, np.c_[X, np.ones(ROWS)])
+    single = Dataset(X.astype(np.float32), LABELS).append_bias()
+    assert single.x.dtype == jnp.float32
+    np.testing.assert_array_equal(data.append_x(X[:, 0] ** 2).x, np.c_[X, X[:, 0] ** 2])
+    np.testing.assert_array_equal(Dataset(X, X).append_y(LABELS).y, np.c_[X, LABELS])
+
+
+def test_columns_that_do_not_fit(data):
+    with pytest.raises(ValueError, match=r"`feature` must have one value a row, 12, got shape \(11,\)"):
+        data.append_x(np.ones(11))
+    with pytest.raises(ValueError, match=r"`y` must be a matrix to get another column, got shape \(12,\)"):
+        data.append_y(np.ones(12))
+    with pytest.raises(ValueError, match="`x` must be a matrix"):
+        Dataset(np.zeros((2, 3, 3)), [0, 1]).append_bias()
+    with pytest.raises(TypeError, match="`target` holds floats and `y` int64"):
+        Dataset(X, np.zeros((ROWS, 1), int)).append_y(X[:, 0])
+
+
+def test_flatten():
+    images = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(Dataset(images, [0, 1]).flatten().x, images.reshape(2, 12))
+    assert Dataset(images, [0, 1])[:0].flatten().x.shape == (0, 12)
+    assert Dataset([1.0, 2.0], [0, 1]).flatten().x.shape == (2, 1)
+
+
+def test_one_hot(data):
+    np.testing.assert_array_equal(data.one_hot().y, np.eye(3)[LABELS])
+    np.testing.assert_array_equal(data.one_hot(5).y, np.eye(5)[LABELS])
+    np.testing.assert_array_equal(jax.jit(lambda d: d.one_hot(3))(data).y, np.eye(3)[LABELS])
+    np.testing.assert_array_equal(data.one_hot().labels, LABELS)
+    assert Dataset(X.astype(np.float32), LABELS).one_hot().y.dtype == jnp.float32
+    assert Dataset(np.zeros(ROWS, np.uint8), LABELS.astype(np.uint8)).one_hot().y.dtype == jnp.float64
+    tokens = np.array([[0, 1], [2, 2]])
+    np.testing.assert_array_equal(Dataset(tokens, tokens).one_hot().y, np.eye(3)[tokens])
+
+
+def test_labels_of_equal_scores_are_the_first():
+    data = Dataset(X[:2], [[0.5, 0.5, 0.0], [0.1, 0.2, 0.2]])
+    np.testing.assert_array_equal(data.labels, [0, 1])
+    with pytest.raises(TypeError, match=r"got float64 of shape \(12, 1\)"):
+        _ = Dataset(X, X[:, :1]).labels
+
+
+def test_what_has_no_one_hot_form(data):
+    with pytest.raises(TypeError, match="`one_hot` takes integer class labels in `y`, got float64"):
+        Dataset(X, X).one_hot()
+    with pytest.raises(TypeError, match="`num_classes` must be given"):
+        jax.jit(lambda d: d.one_hot())(data)
+    with pytest.raises(ValueError, match="Labels in `y` must be from 0 to 1, got 0 to 2"):
+        data.one_hot(2)
+    with pytest.raises(ValueError, match="got -1 to 0"):
+        Dataset([1.0, 2.0], [-1, 0]).one_hot()
+
+
+def test_single_precision_stays_single():
+    data = Dataset(X.astype(np.float32), X.astype(np.float32))
+    results = data.standardize(), data.normalize(), data.standardize_y(), data.append_bias()
+    assert {leaf.dtype for leaf in jax.tree.leaves(results)} == {jnp.dtype(jnp.float32)}
