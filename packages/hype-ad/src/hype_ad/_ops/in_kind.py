@@ -5,7 +5,7 @@ They are written for arrays. If an operand is a `D`, `DV` or `DM`, so is the res
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -25,6 +25,7 @@ def in_kind(result: Float[Array, "..."], *operands: object) -> Any:
     return of_rank(result) if any(map(is_tensor, operands)) else result
 
 
+@runtime_checkable
 class Elementwise(Protocol):
     """Signature of a function of one operand that keeps its shape."""
 
@@ -44,6 +45,7 @@ def elementwise(function: Callable[[Array], Array]) -> Elementwise:
     return answer
 
 
+@runtime_checkable
 class OneToOne(Protocol[In, Out]):
     """Signature of a function from tensors of one rank to those of another."""
 
@@ -73,6 +75,7 @@ def one_to_one(kind: type[In], answer: type[Out]) -> Callable[[Callable[[Array],
     return decorator
 
 
+@runtime_checkable
 class Pairwise(Protocol):
     """Signature of an elementwise function of two operands."""
 
@@ -103,6 +106,7 @@ def _weak(x: Any) -> Any:
     return jnp.asarray(float(x)) if isinstance(x, bool | int | float) else to_array(x)
 
 
+@runtime_checkable
 class Reduction(Protocol):
     """Signature of a function that takes away one axis or all of them."""
 
@@ -126,6 +130,7 @@ def reduction(function: Callable[..., Array]) -> Reduction:
     return answer
 
 
+@runtime_checkable
 class Scaling(Protocol):
     """Signature of a function that keeps the shape and looks along one axis or at the whole."""
 

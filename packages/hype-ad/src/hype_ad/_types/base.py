@@ -79,6 +79,10 @@ class AbstractTensor(eqx.Module):
         """Gives the elements, in row-major order, another shape of rank 0, 1 or 2; one length may be -1."""
         return of_rank(self.array.reshape(*shape))
 
+    def ravel(self) -> Any:
+        """Gives the elements, in row-major order, as a vector."""
+        return of_rank(self.array.ravel())
+
     def item(self, *index: int) -> float:
         """The only element, or the one at `index`, as a Python float."""
         return self.array.item(*index)

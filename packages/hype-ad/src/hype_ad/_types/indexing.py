@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .by_rank import of_rank
+from .by_rank import is_tensor, of_rank
 from .signatures import Item, Iteration
-from .to_array import HasJaxArray, TensorLike
+from .to_array import TensorLike
 
 
 def check_index(index: object, shape: tuple[int, ...]) -> None:
@@ -23,7 +23,7 @@ def check_index(index: object, shape: tuple[int, ...]) -> None:
     """
     parts: tuple[object, ...] = index if isinstance(index, tuple) else (index,)
     for part in parts:
-        if isinstance(part, float | HasJaxArray):
+        if isinstance(part, float) or is_tensor(part):
             raise TypeError(f"an index must be an integer, a slice or an array of integers, got {part!r}")
     if not all(isinstance(part, int | np.integer | slice) for part in parts):
         return

@@ -4,7 +4,7 @@ Nothing here runs. Each rule is a function's signature; each descriptor says whi
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload, runtime_checkable
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ Index: TypeAlias = int | np.integer | jax.Array
 Part: TypeAlias = slice | list[int] | np.ndarray
 
 
+@runtime_checkable
 class _ScalarRule(Protocol):
     @overload
     def __call__(self, other: "Number | D", /) -> "D": ...
@@ -33,6 +34,7 @@ class _ScalarRule(Protocol):
     def __call__(self, other: "AbstractTensor | ArrayLike", /) -> "AbstractTensor": ...
 
 
+@runtime_checkable
 class _VectorRule(Protocol):
     @overload
     def __call__(self, other: "Number | D | DV", /) -> "DV": ...
@@ -42,10 +44,12 @@ class _VectorRule(Protocol):
     def __call__(self, other: "AbstractTensor | ArrayLike", /) -> "AbstractTensor": ...
 
 
+@runtime_checkable
 class _MatrixRule(Protocol):
     def __call__(self, other: "AbstractTensor | ArrayLike", /) -> "DM": ...
 
 
+@runtime_checkable
 class Operator(Protocol):
     """An elementwise operator with NumPy's broadcasting."""
 
@@ -62,6 +66,7 @@ class Operator(Protocol):
     def __get__(self, instance: Any, owner: type, /) -> Any: ...
 
 
+@runtime_checkable
 class _VectorProduct(Protocol):
     @overload
     def __call__(self, other: "DV", /) -> "D": ...
@@ -71,6 +76,7 @@ class _VectorProduct(Protocol):
     def __call__(self, other: "AbstractTensor | ArrayLike", /) -> "AbstractTensor": ...
 
 
+@runtime_checkable
 class _MatrixProduct(Protocol):
     @overload
     def __call__(self, other: Tensor, /) -> Tensor: ...
@@ -78,6 +84,7 @@ class _MatrixProduct(Protocol):
     def __call__(self, other: "AbstractTensor | ArrayLike", /) -> "AbstractTensor": ...
 
 
+@runtime_checkable
 class Product(Protocol):
     """The operator `@`."""
 
@@ -92,6 +99,7 @@ class Product(Protocol):
     def __get__(self, instance: Any, owner: type, /) -> Any: ...
 
 
+@runtime_checkable
 class Comparison(Protocol):
     """An elementwise comparison, which gives plain booleans."""
 
@@ -100,10 +108,12 @@ class Comparison(Protocol):
     ) -> "Callable[[AbstractTensor | ArrayLike], Bool[Array, '...']]": ...
 
 
+@runtime_checkable
 class _WholeReduction(Protocol):
     def __call__(self, axis: int | None = None) -> "D": ...
 
 
+@runtime_checkable
 class _AxisReduction(Protocol):
     @overload
     def __call__(self, axis: None = None) -> "D": ...
@@ -111,6 +121,7 @@ class _AxisReduction(Protocol):
     def __call__(self, axis: int) -> "DV": ...
 
 
+@runtime_checkable
 class Reduction(Protocol):
     """A method that takes away one axis or all of them."""
 
@@ -123,6 +134,7 @@ class Reduction(Protocol):
     def __get__(self, instance: Any, owner: type, /) -> Any: ...
 
 
+@runtime_checkable
 class _VectorItem(Protocol):
     @overload
     def __call__(self, index: Index, /) -> "D": ...
@@ -132,6 +144,7 @@ class _VectorItem(Protocol):
     def __call__(self, index: Any, /) -> "AbstractTensor": ...
 
 
+@runtime_checkable
 class _MatrixItem(Protocol):
     @overload
     def __call__(self, index: tuple[Index, Index], /) -> "D": ...
@@ -143,6 +156,7 @@ class _MatrixItem(Protocol):
     def __call__(self, index: Any, /) -> "AbstractTensor": ...
 
 
+@runtime_checkable
 class Item(Protocol):
     """The elements, rows and blocks that an index takes."""
 
@@ -155,6 +169,7 @@ class Item(Protocol):
     def __get__(self, instance: Any, owner: type, /) -> Any: ...
 
 
+@runtime_checkable
 class Iteration(Protocol):
     """The elements of a vector and the rows of a matrix."""
 

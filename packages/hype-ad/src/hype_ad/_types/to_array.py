@@ -41,6 +41,10 @@ def to_array(x: TensorLike) -> Float[Array, "..."]:
         TypeError: if `x` holds complex numbers or something that is not a number.
         ValueError: if `x` is a nested sequence with ragged shapes.
     """
+    return _convert(x)
+
+
+def _convert(x: Any) -> Float[Array, "..."]:
     if isinstance(x, jax.Array):
         return _as_float(x)
     if isinstance(x, HasJaxArray):
@@ -68,7 +72,7 @@ def _as_float(array: Array) -> Float[Array, "..."]:
 
 def _from_numpy(array: np.ndarray) -> Float[Array, "..."]:
     if array.dtype == np.dtype(object):
-        return to_array(array.tolist())
+        return _convert(array.tolist())
     if np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_:
         return jnp.asarray(array, dtype=jnp.result_type(float))
     # bfloat16 and its like are not NumPy floats, so JAX is the one to ask.
@@ -78,25 +82,31 @@ def _from_numpy(array: np.ndarray) -> Float[Array, "..."]:
 
 
 def _from_sequence(items: list[Any]) -> Float[Array, "..."]:
-    if not _is_traced_somewhere(items):
+    if not _is_jax_somewhere(items):
         # One conversion of plain numbers, however many: stacking them one by one would be an operation each.
         try:
-            return _from_numpy(np.asarray(items, dtype=None if items else jnp.result_type(float)))
+            array = np.asarray(items, dtype=None if items else jnp.result_type(float))
         except ValueError as error:
             raise ValueError(f"x must have rows of equal lengths: {error}") from error
-    strong = [to_array(item) for item in items if _is_traced_somewhere(item)]
-    dtype = jnp.result_type(*strong)
-    arrays = [to_array(item) if _is_traced_somewhere(item) else to_array(item).astype(dtype) for item in items]
+        if array.dtype != np.dtype(object):
+            return _from_numpy(array)
+    arrays = [_convert(item) for item in items]
+    dtypes = {array.dtype for array, item in zip(arrays, items, strict=True) if _is_jax_somewhere(item)}
+    if len(dtypes) == 1:
+        # Beside arrays a Python number takes their dtype, as it does in an operation.
+        (dtype,) = dtypes
+        pairs = zip(arrays, items, strict=True)
+        arrays = [array if _is_jax_somewhere(item) else array.astype(dtype) for array, item in pairs]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise ValueError(f"x must have elements of equal shapes, got {', '.join(map(str, shapes))}")
     return jnp.stack(arrays)
 
 
-def _is_traced_somewhere(item: Any) -> bool:
+def _is_jax_somewhere(item: Any) -> bool:
     """Whether JAX arrays (perhaps traced ones) are inside, which NumPy must not be asked to convert."""
     if type(item) in (float, int, bool):  # only for speed: asking for a protocol takes microseconds
         return False
     if isinstance(item, list | tuple):
-        return any(map(_is_traced_somewhere, item))
+        return any(map(_is_jax_somewhere, item))
     return isinstance(item, jax.Array | HasJaxArray)
