@@ -1,7 +1,8 @@
 """The compiled training loop and its hypergradient against the same loops written by hand in plain JAX.
 
-The job: a 784-300-10 tanh network, 10,000 rows, batches of 100, Nesterov momentum, one learning rate per step. Both sides of each
-comparison run interleaved in one process; a row shows the ratio of the medians (and, for memory, of XLA's own analysis).
+The job: a 784-300-10 tanh network, 10,000 rows, batches of 100, Nesterov momentum, one learning rate per step. Both
+sides of each comparison run interleaved in one process; a row shows the ratio of the medians (and, for memory, of
+XLA's own analysis).
 """
 
 import argparse
@@ -118,7 +119,9 @@ def main(steps=1000, repeats=5):
         compare(f"hypergradient, {steps} steps, return {name}", hyper_time[name], hyper_time["hand"], 1.15, "s")
         compare(f"hypergradient's memory, return {name}", hyper[name][1] / 1e6, hyper["hand"][1] / 1e6, 1.2, "MB")
     best_of = lambda f, args: min(compiled(partial(hypergradient, f), *args)[2] for _ in range(4))
-    compare("hypergradient's compile time", best_of(sides["last"], grad_args), best_of(sides["hand"], grad_args), 1.5, "s")
+    compare(
+        "hypergradient's compile time", best_of(sides["last"], grad_args), best_of(sides["hand"], grad_args), 1.5, "s"
+    )
     at_length = lambda t: (jnp.full(t, 0.05), *grad_args[1:])
     long, short = (best_of(sides["last"], at_length(t)) for t in (10_000, 100))
     compare("compile time at 10,000 steps (left) and 100 (right)", long, short, 1.2, "s")

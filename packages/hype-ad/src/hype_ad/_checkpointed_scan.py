@@ -1,11 +1,12 @@
 """A scan whose reverse pass keeps few states.
 
-Reverse mode through `jax.lax.scan` keeps what each of the T steps computed. Here the steps are cut into segments of about
-equal length, each under `jax.checkpoint`: the forward pass keeps the state at the start of a segment only, and the reverse
-pass runs one segment again before it goes back through it. With segments of segments, `levels` deep, about
-`levels * T**(1/levels)` states are alive at a time, for `levels - 1` extra forward passes.
+Reverse mode through `jax.lax.scan` keeps what each of the T steps computed. Here the steps are cut into segments of
+about equal length, each under `jax.checkpoint`: the forward pass keeps the state at the start of a segment only, and
+the reverse pass runs one segment again before it goes back through it. With segments of segments, `levels` deep,
+about `levels * T**(1/levels)` states are alive at a time, for `levels - 1` extra forward passes.
 
-It is made of `lax.scan`, `lax.cond` and `jax.checkpoint` alone, so every mode and every order of derivative goes through it.
+It is made of `lax.scan`, `lax.cond` and `jax.checkpoint` alone, so every mode and every order of derivative goes
+through it.
 """
 
 import math
@@ -33,10 +34,10 @@ def checkpointed_scan(
 ) -> tuple[Carry, Y]:
     r"""`jax.lax.scan` that keeps about `levels * T**(1/levels)` states for reverse mode instead of T.
 
-    Differentiable in `init`, `xs` and all that `f` and `load` close over, in reverse and forward mode, to any order; works
-    under `jit` and `vmap`. `f` is traced a constant number of times whatever T. The idea is that of Griewank (1992,
-    "Achieving logarithmic growth of temporal and spatial complexity in reverse automatic differentiation") with
-    equal segments, as in Chen et al. (2016, "Training deep nets with sublinear memory cost").
+    Differentiable in `init`, `xs` and all that `f` and `load` close over, in reverse and forward mode, to any order;
+    works under `jit` and `vmap`. `f` is traced a constant number of times whatever T. The idea is that of Griewank
+    (1992, "Achieving logarithmic growth of temporal and spatial complexity in reverse automatic differentiation")
+    with equal segments, as in Chen et al. (2016, "Training deep nets with sublinear memory cost").
 
     Args:
         f: one step, `(carry, x) -> (carry, y)`, as for `lax.scan`.
@@ -44,9 +45,9 @@ def checkpointed_scan(
         xs: what the steps read, a pytree of arrays with leading axis T, or `None`.
         levels: how deep segments are nested, at least 1. 1 is `lax.scan` itself.
         length: T; needed when `xs` has no arrays.
-        load: maps the `xs` of an innermost segment (leading axis about `T**(1/levels)`) to what its steps read in their place,
-            once a segment. A step that picks rows of a large array costs a cotangent of that array's size at each
-            step; `load=lambda i: data[i]` with row numbers as `xs` costs it once a segment.
+        load: maps the `xs` of an innermost segment (leading axis about `T**(1/levels)`) to what its steps read in
+            their place, once a segment. A step that picks rows of a large array costs a cotangent of that array's
+            size at each step; `load=lambda i: data[i]` with row numbers as `xs` costs it once a segment.
         policy: what `jax.checkpoint` may keep besides the states, as in `jax.checkpoint_policies`.
 
     Returns:
@@ -54,8 +55,8 @@ def checkpointed_scan(
 
     Raises:
         TypeError: if `levels` or `length` is not an integer.
-        ValueError: if `levels` is below 1, if the leading axes of `xs` differ from one another or from `length`, or if neither `xs` nor
-            `length` says how many steps there are.
+        ValueError: if `levels` is below 1, if the leading axes of `xs` differ from one another or from `length`, or
+            if neither `xs` nor `length` says how many steps there are.
     """
     if isinstance(levels, bool) or not isinstance(levels, int):
         raise TypeError(f"`levels` must be an integer, got {levels!r}.")

@@ -10,6 +10,7 @@ from ._batch import Stochastic as Stochastic
 from ._clipping import AbstractGradientClipping as AbstractGradientClipping
 from ._clipping import NoClip as NoClip
 from ._clipping import NormClip as NormClip
+from ._data import Dataset as Dataset
 from ._learning_rate import AbstractLearningRate as AbstractLearningRate
 from ._learning_rate import Constant as Constant
 from ._learning_rate import RMSProp as RMSProp
@@ -21,7 +22,6 @@ from ._loss import CrossEntropyOnSoftmax as CrossEntropyOnSoftmax
 from ._loss import L1Loss as L1Loss
 from ._loss import L2Loss as L2Loss
 from ._loss import Quadratic as Quadratic
-from ._data import Dataset as Dataset
 from ._method import GD as GD
 from ._method import AbstractMethod as AbstractMethod
 from ._method import Newton as Newton
@@ -30,8 +30,8 @@ from ._momentum import AbstractMomentum as AbstractMomentum
 from ._momentum import Momentum as Momentum
 from ._momentum import Nesterov as Nesterov
 from ._momentum import NoMomentum as NoMomentum
-from ._params import Params as Params
 from ._optimize import Optimize as Optimize
+from ._params import Params as Params
 from ._range import AbstractRange as AbstractRange
 from ._range import positive as positive
 from ._range import unit_interval as unit_interval

@@ -1,9 +1,9 @@
 """The one loop that drives every method.
 
-A run is a scan over its steps, brought by the adjoint, so the loop knows nothing of how it is differentiated. A step evaluates the objective on
-a batch and adds an update to the weights; once it meets a value that is not finite the weights stay where they are. At intervals the weights are
-judged, by the training losses just seen or by a validation loss, and the best are kept. Only a run that may stop early pays for a branch in
-each step.
+A run is a scan over its steps, brought by the adjoint, so the loop knows nothing of how it is differentiated. A step
+evaluates the objective on a batch and adds an update to the weights; once it meets a value that is not finite the
+weights stay where they are. At intervals the weights are judged, by the training losses just seen or by a validation
+loss, and the best are kept. Only a run that may stop early pays for a branch in each step.
 """
 
 from collections.abc import Callable
@@ -157,8 +157,9 @@ def _judged_by_value(task: Task) -> bool:
 def _judge(task: Task, params: Params, steps: int) -> Callable[..., tuple[Judgement, Any, Any]]:
     """What finds the best weights of a run of `steps` steps, and says when to give up.
 
-    Where a step's value is not the whole objective, weights are judged at the end of an epoch, by their validation loss or by the
-    mean of the epoch's training losses. Epochs are counted from the end, so that the last step ends one.
+    Where a step's value is not the whole objective, weights are judged at the end of an epoch, by their validation
+    loss or by the mean of the epoch's training losses. Epochs are counted from the end, so that the last step ends
+    one.
     """
     period = task.steps_per_epoch
     window = min(period, steps)

@@ -44,9 +44,9 @@ class Quadratic(AbstractLoss):
 
 
 class CrossEntropyOnLinear(AbstractLoss):
-    r"""Cross entropy on unnormalized log probabilities $z$: $\log \sum_k e^{z_k} - z_y$; for a sequence the mean over time.
+    r"""Cross entropy on unnormalized log probabilities $z$: $\log \sum_k e^{z_k} - z_y$.
 
-    The target is a class number per prediction, or a vector of class probabilities.
+    For a sequence the mean over time. The target is a class number per prediction, or a vector of class probabilities.
     """
 
     def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Float[Array, ""]:
@@ -55,11 +55,11 @@ class CrossEntropyOnLinear(AbstractLoss):
 
 
 class CrossEntropyOnSoftmax(AbstractLoss):
-    r"""Cross entropy on probabilities $q$ that sum to one: $-\log q_y$; for a sequence the mean over time.
+    r"""Cross entropy on probabilities $q$ that sum to one: $-\log q_y$.
 
-    The target is a class number per prediction, or a vector of class probabilities. A probability below the smallest
-    normal number of its dtype counts as that number, so that the loss stays finite where a softmax has underflowed;
-    `CrossEntropyOnLinear` does not lose those digits.
+    For a sequence the mean over time. The target is a class number per prediction, or a vector of class
+    probabilities. A probability below the smallest normal number of its dtype counts as that number, so that the loss
+    stays finite where a softmax has underflowed; `CrossEntropyOnLinear` does not lose those digits.
     """
 
     def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Float[Array, ""]:
@@ -95,6 +95,6 @@ def _cross_entropy(log_probabilities: Float[Array, "... classes"], target: Num[A
     if target.shape == classes[:-1] and jnp.issubdtype(target.dtype, jnp.integer):
         return -jnp.take_along_axis(log_probabilities, target[..., None], axis=-1)[..., 0]
     raise ValueError(
-        f"Cross entropy of a prediction of shape {classes} takes integer class numbers of shape {classes[:-1]} or class "
-        f"probabilities of shape {classes}, got a target of dtype {target.dtype} and shape {target.shape}."
+        f"Cross entropy of a prediction of shape {classes} takes integer class numbers of shape {classes[:-1]} or "
+        f"class probabilities of shape {classes}, got a target of dtype {target.dtype} and shape {target.shape}."
     )

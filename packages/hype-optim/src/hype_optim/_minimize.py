@@ -4,9 +4,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
-from ._loop import Histories, RunState, Task, checks, initial_state, last_point, run_loop
+from ._loop import RunState, Task, checks, initial_state, last_point, run_loop
 from ._params import Params
 from ._point import as_point
 from ._range import resolve
@@ -20,16 +20,20 @@ def minimize(
 ) -> Result:
     r"""Find a point where a function of one pytree is small.
 
-    The result is differentiable with respect to `w0`, every float of `params` and every array that `f` holds, in reverse and
-    forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap` and inside `f` of another `minimize`.
+    The result is differentiable with respect to `w0`, every float of `params` and every array that `f` holds, in
+    reverse and forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap` and
+    inside `f` of another `minimize`.
 
     Args:
-        f: maps a point to a scalar. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox module, its arrays are arguments
-            of the compiled program, and new ones do not recompile; what a plain function closes over is baked in.
-        w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are left alone.
-        params: how to optimize. Its loss, regularization and batch are `train`'s and are not used here; an epoch is one step.
-        state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to the end of
-            its schedule; of `w0` only the structure is used then.
+        f: maps a point to a scalar. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox module,
+            its arrays are arguments of the compiled program, and new ones do not recompile; what a plain function
+            closes over is baked in.
+        w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are
+            left alone.
+        params: how to optimize. Its loss, regularization and batch are `train`'s and are not used here; an epoch is
+            one step.
+        state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
+            the end of its schedule; of `w0` only the structure is used then.
 
     Returns:
         A `Result` whose `w` is of the kind of `w0`.
@@ -67,7 +71,9 @@ def steps_to_make(params: Params, steps_per_epoch: int, state: RunState | None) 
         raise ValueError("To go on with a schedule, `state` must be known: resume outside of `jit`, `grad` and `vmap`.")
     left = scheduled - int(state.step)
     if left <= 0:
-        raise ValueError(f"`state` is at step {int(state.step)}, the end of its schedule of {scheduled} steps: nothing is left.")
+        raise ValueError(
+            f"`state` is at step {int(state.step)}, the end of its schedule of {scheduled} steps: nothing is left."
+        )
     return left
 
 

@@ -54,7 +54,7 @@ class Momentum(AbstractMomentum):
 
 
 class Nesterov(AbstractMomentum):
-    r"""Nesterov's momentum in its look-ahead form (Sutskever et al. 2013): $v' = m v + s$, and $m v' + s$ is the step made.
+    r"""Nesterov's look-ahead momentum (Sutskever et al. 2013): $v' = m v + s$, and $m v' + s$ is the step made.
 
     Args:
         decay: $m$, at least 0 and below 1. Differentiable.

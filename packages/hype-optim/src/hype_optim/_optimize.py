@@ -15,7 +15,11 @@ class Optimize:
 
     @staticmethod
     def Minimize(
-        f: Callable[[PyTree], Float[Array, ""]], w0: PyTree, params: Params | None = None, *, state: RunState | None = None
+        f: Callable[[PyTree], Float[Array, ""]],
+        w0: PyTree,
+        params: Params | None = None,
+        *,
+        state: RunState | None = None,
     ) -> Result:
         """`minimize`, which see."""
         return minimize(f, w0, params, state=state)

@@ -2,7 +2,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._adjoint import AbstractAdjoint, Checkpointed
@@ -23,8 +22,8 @@ Derivative = Literal["reverse", "forward"]
 class Params(eqx.Module):
     """How to optimize: one choice of each kind, all of whose floats are leaves of a pytree.
 
-    So a derivative with respect to a `Params` is a `Params` that holds the derivative with respect to every hyperparameter.
-    Any float may be a range such as `positive(0.1)`.
+    So a derivative with respect to a `Params` is a `Params` that holds the derivative with respect to every
+    hyperparameter. Any float may be a range such as `positive(0.1)`.
 
     Args:
         epochs: passes over the training data; steps, where there are no data.
@@ -36,14 +35,15 @@ class Params(eqx.Module):
         gradient_clipping: what is done about long gradients.
         batch: how many examples a step of `train` looks at.
         early_stopping: when to give up.
-        improvement_threshold: a loss of size $l$ counts as improved, for early stopping, when it has fallen by more than
-            (1 - threshold) $l$.
+        improvement_threshold: a loss of size $l$ counts as improved, for early stopping, when it has fallen by more
+            than (1 - threshold) $l$.
         silent: whether to keep quiet; else a bar shows the progress.
         return_best: whether the result is the best point seen or the last.
         validation_interval: epochs from one check (validation, early stopping) to the next.
         logging_function: called as `logging_function(step, w, loss)` about twenty times a run.
         adjoint: how derivatives pass back through the loop.
-        derivative: the mode of the derivatives inside the loop; "forward" is for functions with a `lax.while_loop` inside.
+        derivative: the mode of the derivatives inside the loop; "forward" is for functions with a `lax.while_loop`
+            inside.
         tolerance: the run ends when the gradient's 2-norm is at most this; `None` for never.
         keep_w_history: whether the result has the weights at each step.
 
@@ -105,7 +105,9 @@ class Params(eqx.Module):
         self.learning_rate = instance(
             "learning_rate", learning_rate, AbstractLearningRate, "a number or a rate such as Constant(0.1)"
         )
-        self.momentum = choice("momentum", momentum, NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)")
+        self.momentum = choice(
+            "momentum", momentum, NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"
+        )
         self.loss = _loss(loss)
         self.regularization = choice(
             "regularization", regularization, L2Reg(), AbstractRegularization, "NoReg(), L1Reg(1e-4) or L2Reg(1e-4)"
@@ -128,7 +130,9 @@ class Params(eqx.Module):
         self.return_best = instance("return_best", return_best, bool, "True or False")
         self.keep_w_history = instance("keep_w_history", keep_w_history, bool, "True or False")
         if logging_function is not None and not callable(logging_function):
-            raise TypeError(f"`logging_function` must be a function of a step, weights and a loss, got {logging_function!r}.")
+            raise TypeError(
+                f"`logging_function` must be a function of a step, weights and a loss, got {logging_function!r}."
+            )
         self.logging_function = logging_function
 
 
@@ -136,5 +140,7 @@ def _loss(loss: Any) -> Any:
     if loss is None:
         return L2Loss()
     if isinstance(loss, type) or not callable(loss):
-        raise TypeError(f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {loss!r}.")
+        raise TypeError(
+            f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {loss!r}."
+        )
     return loss if isinstance(loss, eqx.Module) else FunctionLoss(loss)

@@ -1,7 +1,8 @@
 """Hyperparameters that have a range, stored in coordinates that have none.
 
-A raw learning rate is a poor coordinate to take gradient steps in: its useful values span decades, and a step can leave its range. Here the leaf
-of the pytree is the logarithm or the logit, so whoever moves along the gradient stays inside, whatever the step.
+A raw learning rate is a poor coordinate to take gradient steps in: its useful values span decades, and a step can
+leave its range. Here the leaf of the pytree is the logarithm or the logit, so whoever moves along the gradient stays
+inside, whatever the step.
 """
 
 import abc

@@ -31,8 +31,8 @@ class L1Reg(AbstractRegularization):
     r"""The penalty $\lambda \|w\|_1$.
 
     Args:
-        coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure, such as one
-            per layer or one per weight. Differentiable.
+        coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,
+            such as one per layer or one per weight. Differentiable.
 
     Raises:
         ValueError: if `coefficient` is a number below 0.
@@ -52,8 +52,8 @@ class L2Reg(AbstractRegularization):
     r"""The penalty $\lambda \|w\|_2^2$, without a factor of one half.
 
     Args:
-        coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure, such as one
-            per layer or one per weight. Differentiable.
+        coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,
+            such as one per layer or one per weight. Differentiable.
 
     Raises:
         ValueError: if `coefficient` is a number below 0.

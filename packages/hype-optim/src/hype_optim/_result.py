@@ -14,13 +14,14 @@ class Result(eqx.Module):
     Unpacks as `w, loss, w_history, loss_history`.
 
     Attributes:
-        w: the best point seen, or the last, as `Params.return_best` says; of the kind that was passed in. Differentiable.
+        w: the best point seen, or the last, as `Params.return_best` says; of the kind that was passed in.
+            Differentiable.
         loss: the objective at `w`; in training with the penalty, on all of the training data. Differentiable.
         valid_loss: the loss of `w` on the validation data without the penalty, or `None`. Differentiable.
         loss_history: the objective at each step, before the step, in training that of the step's batch; NaN
             past `steps`.
-        valid_history: the validation loss at each check, or `None`. The last check is after the last step, and the others
-            are `validation_interval` epochs apart.
+        valid_history: the validation loss at each check, or `None`. The last check is after the last step, and the
+            others are `validation_interval` epochs apart.
         w_history: the weights at each step, before the step, with a leading axis over the steps, if
             `Params.keep_w_history`; else `None`. `loss_history[i]` belongs to `w_history[i]`.
         status: how the run ended, a member of `Status`.

@@ -18,7 +18,11 @@ class AbstractEarlyStopping(eqx.Module):
 
     @abc.abstractmethod
     def check(
-        self, memory: PyTree, training: Float[Array, ""], validation: Float[Array, ""] | None, threshold: Float[Array, ""]
+        self,
+        memory: PyTree,
+        training: Float[Array, ""],
+        validation: Float[Array, ""] | None,
+        threshold: Float[Array, ""],
     ) -> tuple[PyTree, Bool[Array, ""]]:
         """What it remembers after a check, and whether the run should stop."""
 
@@ -46,10 +50,10 @@ class _Patience(eqx.Module):
 class Early(AbstractEarlyStopping):
     """A run stops when it no longer improves.
 
-    There is a check every `Params.validation_interval` epochs. Both patiences count checks in a row: those without an improvement of
-    the judged loss (that of the validation data where there are some, else the training loss), and those with an improvement
-    of the training loss but none of the validation loss. A loss improves when it falls by more than
-    `1 - Params.improvement_threshold` of its size.
+    There is a check every `Params.validation_interval` epochs. Both patiences count checks in a row: those without an
+    improvement of the judged loss (that of the validation data where there are some, else the training loss), and
+    those with an improvement of the training loss but none of the validation loss. A loss improves when it falls by
+    more than `1 - Params.improvement_threshold` of its size.
 
     Args:
         stagnation: checks without improvement after which the run stops.

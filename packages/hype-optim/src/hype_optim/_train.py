@@ -29,30 +29,36 @@ def train(
 ) -> Result:
     r"""Fit a model to data: find weights where the mean loss over the examples, plus the penalty, is small.
 
-    The result is differentiable with respect to the floats of `model`, `data`, `valid` and `params`, in reverse and forward mode and
-    to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap`, and inside another training.
+    The result is differentiable with respect to the floats of `model`, `data`, `valid` and `params`, in reverse and
+    forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap`, and inside
+    another training.
 
     Args:
-        model: a pytree that is a function of one example; its float arrays are what is trained. A model with functions as leaves, such as
-            `eqx.nn.MLP`, needs `eqx.filter_jit`, `eqx.filter_grad`, ... around this function.
+        model: a pytree that is a function of one example; its float arrays are what is trained. A model with
+            functions as leaves, such as `eqx.nn.MLP`, needs `eqx.filter_jit`, `eqx.filter_grad`, ... around this
+            function.
         data: the training examples.
         params: how to optimize.
-        valid: other examples; where there are some, the best weights and early stopping are judged by them, without the penalty.
+        valid: other examples; where there are some, the best weights and early stopping are judged by them, without
+            the penalty.
         key: if given, every epoch goes through the examples in a new random order; else in their own.
         batched: whether `model` takes a whole batch, with the examples along the leading axis.
-        state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to the end of its
-            schedule; of `model` only the structure is used then, and the key is the state's.
+        state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
+            the end of its schedule; of `model` only the structure is used then, and the key is the state's.
 
     Returns:
         A `Result` whose `w` is the model trained.
 
     Raises:
-        TypeError: if `model` is not callable or has no float leaf, if the data are not a `Dataset`, or if the loss is not a real scalar.
+        TypeError: if `model` is not callable or has no float leaf, if the data are not a `Dataset`, or if the loss is
+            not a real scalar.
         ValueError: if a batch is larger than the data, if there are no examples, if predictions and targets have
             different shapes, if the floats of `model` are known not to be finite, or if a schedule has no step left.
     """
     if not callable(model):
-        raise TypeError(f"`model` must be a callable pytree, `model(x)` being the prediction of one example, got {model!r}.")
+        raise TypeError(
+            f"`model` must be a callable pytree, `model(x)` being the prediction of one example, got {model!r}."
+        )
     return fit(_call, model, data, params, valid, key, batched, state)
 
 

@@ -11,6 +11,10 @@ class AbstractAdjoint(eqx.Module):
 
     @abc.abstractmethod
     def scan(
-        self, step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]], init: PyTree, xs: PyTree, load: Callable[[Any], Any]
+        self,
+        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+        init: PyTree,
+        xs: PyTree,
+        load: Callable[[Any], Any],
     ) -> tuple[PyTree, PyTree]:
         """`hype_ad.checkpointed_scan`, or what stands for it."""

@@ -12,7 +12,8 @@ from .base import AbstractAdjoint
 class Checkpointed(AbstractAdjoint):
     """Exact, in any mode and to any order; the reverse pass keeps about `levels * steps**(1/levels)` states.
 
-    Each level beyond the first costs one more forward pass in reverse mode, and nothing in a run that is not differentiated.
+    Each level beyond the first costs one more forward pass in reverse mode, and nothing in a run that is not
+    differentiated.
 
     Args:
         levels: how deep segments of steps are nested, at least 1.
@@ -28,7 +29,11 @@ class Checkpointed(AbstractAdjoint):
         self.levels = integer("levels", levels, 1)
 
     def scan(
-        self, step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]], init: PyTree, xs: PyTree, load: Callable[[Any], Any]
+        self,
+        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+        init: PyTree,
+        xs: PyTree,
+        load: Callable[[Any], Any],
     ) -> tuple[PyTree, PyTree]:
         """`hype_ad.checkpointed_scan`."""
         return checkpointed_scan(step, init, xs, self.levels, load=load)

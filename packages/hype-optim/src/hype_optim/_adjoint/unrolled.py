@@ -9,10 +9,17 @@ from .base import AbstractAdjoint
 
 
 class Unrolled(AbstractAdjoint):
-    """Exact, in any mode and to any order; the reverse pass keeps all that every step computed. Fastest while that fits."""
+    """Exact, in any mode and to any order; the reverse pass keeps all that every step computed.
+
+    The fastest, while that fits.
+    """
 
     def scan(
-        self, step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]], init: PyTree, xs: PyTree, load: Callable[[Any], Any]
+        self,
+        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+        init: PyTree,
+        xs: PyTree,
+        load: Callable[[Any], Any],
     ) -> tuple[PyTree, PyTree]:
-        """Segments as in `Checkpointed(2)`, so that `load` brings as little data at a time, but nothing is computed again."""
+        """Segments as in `Checkpointed(2)`, for `load` to bring few data at a time, but nothing is computed again."""
         return checkpointed_scan(step, init, xs, 2, load=load, policy=jax.checkpoint_policies.everything_saveable)

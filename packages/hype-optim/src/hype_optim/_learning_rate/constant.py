@@ -10,7 +10,8 @@ class Constant(AbstractLearningRate):
     r"""The same step length $\eta$ at every step.
 
     Args:
-        rate: $\eta$, at least 0; or a pytree of rates that is a prefix of the weights' structure, such as one per layer. Differentiable.
+        rate: $\eta$, at least 0; or a pytree of rates that is a prefix of the weights' structure, such as one per
+            layer. Differentiable.
 
     Raises:
         ValueError: if `rate` is a number below 0.

@@ -10,7 +10,8 @@ from .base import AbstractLearningRate
 class RMSProp(AbstractLearningRate):
     r"""Steps scaled by the root of a running mean of squares (Tieleman & Hinton 2012, lecture 6.5).
 
-    With the direction $p$, entry by entry, $c' = k c + (1 - k) p^2$ and the step is $\eta p / \sqrt{c' + 10^{-6}}$, $c_0 = 0$.
+    With the direction $p$, entry by entry, $c' = k c + (1 - k) p^2$ and the step is $\eta p / \sqrt{c' + 10^{-6}}$,
+    $c_0 = 0$.
 
     Args:
         rate: $\eta$, at least 0; or a pytree of rates that is a prefix of the weights' structure. Differentiable.

@@ -8,7 +8,6 @@ from jaxtyping import Array, Int, PyTree
 
 from .._checks import Hyperparameter, non_negative_number
 from .._objective import Iterate
-from .._range import is_range
 from .._tree import scale
 from .base import AbstractLearningRate
 
@@ -17,7 +16,8 @@ class Schedule(AbstractLearningRate):
     """One step length per epoch. Their number takes the place of `Params.epochs`.
 
     Args:
-        rates: at least 0, shape `(epochs,)`; or a pytree of such arrays that is a prefix of the weights' structure. Differentiable.
+        rates: at least 0, shape `(epochs,)`; or a pytree of such arrays that is a prefix of the weights' structure.
+            Differentiable.
 
     Raises:
         ValueError: if there is no rate, if arrays of a pytree differ in length, or if a rate is a number below 0.
@@ -46,7 +46,8 @@ class StepSchedule(AbstractLearningRate):
     """One step length per step. Their number is the number of steps.
 
     Args:
-        rates: at least 0, shape `(steps,)`; or a pytree of such arrays that is a prefix of the weights' structure. Differentiable.
+        rates: at least 0, shape `(steps,)`; or a pytree of such arrays that is a prefix of the weights' structure.
+            Differentiable.
 
     Raises:
         ValueError: if there is no rate, if arrays of a pytree differ in length, or if a rate is a number below 0.
@@ -74,9 +75,13 @@ class StepSchedule(AbstractLearningRate):
 def _rates(rates: Any) -> Hyperparameter:
     rates = non_negative_number("rates", rates)
     if any(leaf.ndim == 0 for leaf in jax.tree.leaves(rates)):
-        raise ValueError("`rates` must have a leading axis, one entry per step or epoch, got a single number; use `Constant`.")
+        raise ValueError(
+            "`rates` must have a leading axis, one entry per step or epoch, got a single number; use `Constant`."
+        )
     if len({leaf.shape[0] for leaf in jax.tree.leaves(rates)}) > 1:
-        raise ValueError(f"The arrays of `rates` must have equal lengths, got {[leaf.shape[0] for leaf in jax.tree.leaves(rates)]}.")
+        raise ValueError(
+            f"The arrays of `rates` must have equal lengths, got {[leaf.shape[0] for leaf in jax.tree.leaves(rates)]}."
+        )
     if _length(rates) == 0:
         raise ValueError("`rates` must hold at least one rate, got an empty array.")
     return rates

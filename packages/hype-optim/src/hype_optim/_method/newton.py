@@ -11,10 +11,11 @@ from .base import AbstractMethod
 
 
 class Newton(AbstractMethod):
-    r"""Newton's method: the direction $p$ solves $H p = -g$ with the whole Hessian $H$. Its default rate is `Constant(1.)`.
+    r"""Newton's method: the direction $p$ solves $H p = -g$ with the whole Hessian $H$.
 
-    The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian products and a dense solve, $O(n^3)$. It goes
-    to any stationary point. A singular Hessian ends the run as `DIVERGED`.
+    Its default rate is `Constant(1.)`. The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian
+    products and a dense solve, $O(n^3)$. It goes to any stationary point. A singular Hessian ends the run as
+    `DIVERGED`.
     """
 
     def default_learning_rate(self) -> Constant:

@@ -1,0 +1,157 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad import checkpointed_scan
+from hype_ad.testing import assert_derivatives_match, tree_allclose
+from jax import lax
+
+LENGTHS = [1, 2, 7, 12, 17]
+LEVELS = [1, 2, 3, 4]
+
+
+def logistic_step(carry, x):
+    position, velocity = carry
+    velocity = 0.9 * velocity + 0.1 * jnp.sin(x * position)
+    return (position + velocity, velocity), jnp.cos(position) * x
+
+
+def inputs(length):
+    return (jnp.array([0.3, -0.2]), jnp.array([0.1, 0.4])), jnp.linspace(0.5, 1.5, length)
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_gives_what_scan_gives(length, levels):
+    step = lambda carry, x: logistic_step(carry, x)
+    expected = lax.scan(step, *inputs(length))
+    assert tree_allclose(checkpointed_scan(step, *inputs(length), levels), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_no_steps_give_the_first_carry_and_empty_outputs(levels):
+    carry, ys = checkpointed_scan(logistic_step, *inputs(0), levels)
+    assert tree_allclose(carry, inputs(0)[0])
+    assert ys.shape == (0, 2)
+
+
+@pytest.mark.parametrize(("length", "levels"), [(7, 1), (7, 2), (12, 2), (7, 3), (12, 4)])
+def test_derivatives_of_first_and_second_order(length, levels):
+    def outcome(inputs):
+        carry, ys = checkpointed_scan(logistic_step, *inputs, levels)
+        return carry, jnp.sum(ys**2)
+
+    assert_derivatives_match(outcome, inputs(length), order=2, num_directions=1)
+
+
+def test_derivative_of_third_order_equals_that_of_scan():
+    def third(scan, x):
+        f = lambda x: scan(lambda c, _: (jnp.sin(c * x), None), x, length=7)[0]
+        return jax.grad(jax.grad(jax.grad(f)))(x), jax.jacfwd(jax.grad(jax.jacfwd(f)))(x)
+
+    checkpointed, plain = third(checkpointed_scan, 0.7), third(partial(lax.scan, xs=None), 0.7)
+    np.testing.assert_allclose(checkpointed, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_hessian_equals_that_of_scan(levels):
+    x0, xs = jnp.array([0.3, -0.2]), inputs(7)[1]
+    end = lambda scan: lambda x: jnp.sum(scan(logistic_step, (x, x), xs)[0][0] ** 2)
+    hessian = jax.hessian(end(partial(checkpointed_scan, levels=levels)))(x0)
+    np.testing.assert_allclose(hessian, jax.hessian(end(lax.scan))(x0), rtol=1e-12)
+
+
+def test_a_batch_equals_its_members():
+    run = lambda init: checkpointed_scan(logistic_step, init, inputs(17)[1])
+    starts = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, -leaf]), inputs(17)[0])
+    batch = jax.vmap(run)(starts)
+    for i in range(3):
+        assert tree_allclose(jax.tree.map(lambda b, i=i: b[i], batch), run(jax.tree.map(lambda s, i=i: s[i], starts)))
+
+
+def test_a_scan_within_a_scan():
+    def outer(w, x):
+        inner, ys = checkpointed_scan(lambda c, y: (jnp.sin(c + w * y), c), x, jnp.linspace(0.0, 1.0, 5), 2)
+        return w + 0.1 * inner, jnp.sum(ys)
+
+    assert_derivatives_match(lambda w: checkpointed_scan(outer, w, inputs(6)[1], 2), 0.4, order=2, num_directions=1)
+
+
+def test_the_steps_past_the_end_never_run():
+    # 7 steps in segments of 3: a step past the end would divide by zero.
+    run = lambda c: checkpointed_scan(lambda c, _: (c - 1, 1 / c), c, length=7, levels=2)
+    (carry, ys), gradient = run(7.0), jax.grad(lambda c: jnp.sum(run(c)[1]))(7.0)
+    assert carry == 0
+    np.testing.assert_allclose(ys, 1 / np.arange(7.0, 0, -1))
+    np.testing.assert_allclose(gradient, -np.sum(1 / np.arange(1.0, 8) ** 2))
+
+
+@pytest.mark.parametrize("length", [12, 17])
+def test_load_replaces_what_a_segment_reads(length):
+    data, rows = jnp.sin(jnp.arange(10.0)), jnp.arange(length) % 10
+    read = lambda data: checkpointed_scan(logistic_step, inputs(1)[0], rows, load=lambda rows: data[rows])
+    direct = lambda data: checkpointed_scan(lambda c, row: logistic_step(c, data[row]), inputs(1)[0], rows)
+    assert tree_allclose(read(data), direct(data), rtol=1e-14)
+    assert_derivatives_match(read, data, order=2, num_directions=1)
+
+
+def test_load_costs_a_cotangent_of_the_data_once_a_segment():
+    data, rows = jnp.ones((1000, 20)), jnp.arange(64) % 10
+    step = lambda c, x: (jnp.sin(c + x), None)
+    gradient = lambda **load: jax.jit(
+        jax.grad(lambda data: jnp.sum(checkpointed_scan(load.pop("step"), jnp.zeros(20), rows, **load)[0]))
+    )
+    once = gradient(step=step, load=lambda rows: data[rows]).lower(data).compile()
+    assert once.memory_analysis().temp_size_in_bytes < 4 * data.nbytes
+
+
+def test_the_step_is_traced_as_often_for_many_steps_as_for_few():
+    def traces(length):
+        count = 0
+
+        def step(carry, x):
+            nonlocal count
+            count += 1
+            return carry * x, carry
+
+        jax.jit(jax.grad(lambda c: checkpointed_scan(step, c, jnp.ones(length))[0]))(1.0)
+        return count
+
+    assert traces(10007) == traces(11)
+
+
+@pytest.mark.parametrize(("levels", "growth"), [(2, 4.5), (3, 2.8)])
+def test_memory_of_the_reverse_pass_grows_like_a_root_of_the_steps(levels, growth):
+    def temporary_bytes(length):
+        run = lambda x: checkpointed_scan(lambda c, _: (jnp.sin(c), None), x, length=length, levels=levels)[0]
+        program = jax.jit(jax.grad(lambda x: jnp.sum(run(x)))).lower(jnp.ones(1000)).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes(4096) <= growth * temporary_bytes(256)  # 16 times the steps: 4 and 2.5 times the states
+
+
+def test_float32_stays_float32():
+    init, xs = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), inputs(7))
+    assert {leaf.dtype for leaf in jax.tree.leaves(checkpointed_scan(logistic_step, init, xs))} == {
+        jnp.dtype("float32")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"levels": 0}, ValueError, "`levels` must be at least 1, got 0"),
+        ({"levels": 2.0}, TypeError, "levels"),
+        ({"xs": None}, ValueError, "needs `xs` with arrays, or `length`"),
+        ({"length": 4}, ValueError, r"must agree, got \[3, 4\]"),
+        ({"length": 3.0}, TypeError, "length"),
+        ({"xs": None, "length": -1}, ValueError, "`length` must be at least 0, got -1"),
+        ({"xs": (jnp.ones(3), 1.0)}, ValueError, "one of them is a scalar"),
+        ({"xs": (jnp.ones(3), jnp.ones(4))}, ValueError, r"must agree, got \[3, 4\]"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        checkpointed_scan(lambda c, x: (c, x), 1.0, **{"xs": jnp.ones(3), **arguments})
