@@ -45,6 +45,7 @@ from ._diff import value_and_laplacian as value_and_laplacian
 from ._diff import vjp as vjp
 from ._ops import ASCII as ASCII
 from ._ops import UNICODE as UNICODE
+from ._ops import absolute as absolute
 from ._ops import acos as acos
 from ._ops import add_diagonal as add_diagonal
 from ._ops import add_item as add_item

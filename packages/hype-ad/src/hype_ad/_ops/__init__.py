@@ -17,6 +17,7 @@ from .edit import add_diagonal as add_diagonal
 from .edit import add_item as add_item
 from .edit import add_submatrix as add_submatrix
 from .edit import add_subvector as add_subvector
+from .elementwise import absolute as absolute
 from .elementwise import acos as acos
 from .elementwise import asin as asin
 from .elementwise import atan as atan

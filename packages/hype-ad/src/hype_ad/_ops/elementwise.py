@@ -1,14 +1,15 @@
 """Functions of each element. All keep the shape, are differentiable to any order, and answer in kind.
 
-Conventions where a derivative does not exist: that of `abs` and `sign` at 0 is 0, `maximum` and `minimum` split it
-equally at a tie, `relu` has 0 at 0, the steps (`floor`, `ceil`, `round`, `sign`) have 0 everywhere. Where it is
-infinite, as that of `sqrt` at 0, it is given as infinite.
+Conventions where a derivative does not exist: `absolute` has 0 at 0, `maximum` and `minimum` split it equally at a tie,
+`relu` has 0 at 0, the steps (`floor`, `ceil`, `round`, `sign`) have 0 everywhere. Where it is infinite, as that of
+`sqrt` at 0, it is given as infinite.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._types import smooth
 from .in_kind import elementwise, pairwise
 
 
@@ -91,6 +92,12 @@ def tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 @elementwise
+def absolute(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Magnitude, with derivative 0 at 0 as in the original; what `abs` of a tensor gives (JAX's `abs` has 1 there)."""
+    return smooth.absolute(x)
+
+
+@elementwise
 def sign(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """-1, 0 or 1, with derivative 0."""
     return jnp.sign(x)
@@ -139,7 +146,7 @@ def softsign(x: Float[Array, "..."]) -> Float[Array, "..."]:
     # Far from 0 by the reciprocal: infinity over infinity is NaN.
     far = jnp.abs(x) > 1
     near, reciprocal = jnp.where(far, 0.0, x), 1 / jnp.where(far, x, 1.0)
-    return jnp.where(far, jnp.sign(x) / (1 + jnp.abs(reciprocal)), near / (1 + jnp.abs(near)))
+    return jnp.where(far, jnp.sign(x) / (1 + smooth.absolute(reciprocal)), near / (1 + smooth.absolute(near)))
 
 
 @pairwise

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._types.smooth import absolute
 from .._types.to_array import TensorLike, to_array
 from .in_kind import reduction
 
@@ -14,7 +15,7 @@ from .in_kind import reduction
 @reduction
 def l1norm(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
     """Sum of magnitudes; an element that is 0 has derivative 0."""
-    return jnp.sum(jnp.abs(x), axis)
+    return jnp.sum(absolute(x), axis)
 
 
 @reduction

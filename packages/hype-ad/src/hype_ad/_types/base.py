@@ -21,6 +21,7 @@ from .indexing import Edits, indexed, iterated
 from .operators import apply_ufunc, compare, comparison, operator, product, reflected, reflected_product
 from .reductions import reduction
 from .show import show
+from .smooth import absolute, power
 
 Self = TypeVar("Self", bound="AbstractTensor")
 
@@ -178,7 +179,7 @@ class AbstractTensor(eqx.Module):
         return self
 
     def __abs__(self: Self) -> Self:
-        return of_rank(jnp.abs(self.array))
+        return of_rank(absolute(self.array))
 
     # `object` promises a bool here.
     def __eq__(self, other: object) -> Any:
@@ -194,7 +195,7 @@ class AbstractTensor(eqx.Module):
     __truediv__, __rtruediv__ = operator(jnp.true_divide), reflected(jnp.true_divide)
     __floordiv__, __rfloordiv__ = operator(jnp.floor_divide), reflected(jnp.floor_divide)
     __mod__, __rmod__ = operator(jnp.remainder), reflected(jnp.remainder)
-    __pow__, __rpow__ = operator(jnp.power), reflected(jnp.power)
+    __pow__, __rpow__ = operator(power), reflected(power)
     __matmul__, __rmatmul__ = product(), reflected_product()
     __lt__, __le__ = comparison(jnp.less), comparison(jnp.less_equal)
     __gt__, __ge__ = comparison(jnp.greater), comparison(jnp.greater_equal)

@@ -11,6 +11,7 @@ from jaxtyping import Array
 from .broadcast import aligned
 from .by_rank import is_tensor, of_rank
 from .signatures import Comparison, Operator, Product
+from .smooth import power
 from .to_array import HasJaxArray, Number
 
 
@@ -104,7 +105,7 @@ ARITHMETIC: dict[np.ufunc, Callable[..., Array]] = {
     np.true_divide: jnp.true_divide,
     np.floor_divide: jnp.floor_divide,
     np.remainder: jnp.remainder,
-    np.power: jnp.power,
+    np.power: power,
 }
 COMPARISONS: dict[np.ufunc, Callable[..., Array]] = {
     np.equal: jnp.equal,
