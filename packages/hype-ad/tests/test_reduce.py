@@ -1,0 +1,235 @@
+"""Reductions and scalings: NumPy's values, derivatives by differences, and what holds at zero, at ties and far out."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import hype_ad as ad
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad import DM, DV, D
+from hype_ad.testing import assert_derivatives_match
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import special
+
+inf, nan = np.inf, np.nan
+V = np.array([0.5, -1.2, 2.0, 0.1])
+M = np.array([[0.3, -1.0, 2.0], [1.5, 0.2, -0.7]])
+
+
+class Problem(NamedTuple):
+    f: Callable
+    reference: Callable
+
+
+def standardize(x, axis):
+    return (x - np.mean(x, axis, keepdims=True)) / np.std(x, axis, ddof=1, keepdims=True)
+
+
+def normalize(x, axis):
+    low, high = np.min(x, axis, keepdims=True), np.max(x, axis, keepdims=True)
+    return (x - low) / (high - low)
+
+
+REDUCTIONS = [
+    Problem(ad.l1norm, lambda x, axis: np.sum(abs(x), axis)),
+    Problem(ad.l2norm, lambda x, axis: np.sqrt(np.sum(x**2, axis))),
+    Problem(ad.l2norm_sq, lambda x, axis: np.sum(x**2, axis)),
+    Problem(ad.variance, lambda x, axis: np.var(x, axis, ddof=1)),
+    Problem(ad.standard_deviation, lambda x, axis: np.std(x, axis, ddof=1)),
+    Problem(ad.logsumexp, special.logsumexp),
+]
+SCALINGS = [
+    Problem(ad.standardize, standardize),
+    Problem(ad.normalize, normalize),
+    Problem(ad.unit_vector, lambda x, axis: x / np.sqrt(np.sum(x**2, axis, keepdims=True))),
+]
+PROBLEMS = REDUCTIONS + SCALINGS
+
+
+def name(problem):
+    return problem.f.__name__
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=name)
+def test_values_and_kinds(problem):
+    for x, kind, axes in ((V, DV, (None, 0, -1)), (M, DM, (None, 0, 1))):
+        for axis in axes:
+            expected = problem.reference(x, axis)
+            result = problem.f(kind(x), axis=axis)
+            assert isinstance(result, (D, DV, DM)[np.ndim(expected)])
+            np.testing.assert_allclose(result, expected, rtol=1e-14)
+            assert isinstance(problem.f(x, axis=axis), jax.Array)
+    assert problem.f(DV(jnp.asarray(V, jnp.float32))).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("family", [REDUCTIONS, SCALINGS], ids=["reductions", "scalings"])
+def test_derivatives(family):
+    # A family at once: most of the time goes into compiling, once for each order and succession of modes.
+    assert_derivatives_match(lambda x: [p.f(x) for p in family], DV(V), order=2)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=name)
+def test_axis_out_of_range_raises(problem):
+    with pytest.raises(ValueError, match=r"axis must be None or an axis of x, got 1 for the shape \(4,\)"):
+        problem.f(V, axis=1)
+
+
+@functools.cache
+def first_and_second(f):
+    """The gradient of the sum of f in both modes, and its Hessian in two."""
+    total = lambda x: jnp.sum(f(x))
+    modes = (jax.grad(total), jax.jacfwd(total), jax.hessian(total), jax.jacrev(jax.jacrev(total)))
+    return jax.jit(lambda x: [mode(x) for mode in modes])
+
+
+@pytest.mark.parametrize(
+    ("f", "value"),
+    [
+        (ad.l1norm, 0.0),
+        (ad.l2norm, 0.0),
+        (ad.l2norm_sq, 0.0),
+        (ad.standard_deviation, 0.0),
+        (ad.variance, 0.0),
+        (ad.standardize, 0.0),
+        (ad.normalize, 0.0),
+        (ad.unit_vector, 0.0),
+        (ad.logsumexp, np.log(3)),
+    ],
+    ids=lambda f: getattr(f, "__name__", ""),
+)
+def test_finite_at_zero(f, value):
+    x = np.zeros(3)
+    np.testing.assert_allclose(f(x), value, rtol=1e-15)
+    reverse, forward, *second = first_and_second(f)(x)
+    np.testing.assert_allclose([reverse, forward], np.full((2, 3), 1 / 3 if f is ad.logsumexp else 0.0), rtol=1e-15)
+    assert np.all(np.isfinite(second))
+
+
+@pytest.mark.parametrize("f", [ad.standardize, ad.normalize], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, 1e20])
+def test_equal_elements_scale_to_zero(f, constant):
+    # The mean of equal numbers is rounded: their deviations are not 0 exactly, and are not to be blown up.
+    np.testing.assert_array_equal(f(np.full(7, constant)), np.zeros(7))
+    for derivative in first_and_second(f)(np.full(3, constant)):
+        np.testing.assert_array_equal(derivative, np.zeros(derivative.shape))
+    np.testing.assert_array_equal(f(np.full(1, constant)), [0.0])
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_norms_neither_overflow_nor_underflow(scale):
+    x = np.array([3.0, -4.0, 0.0]) * scale
+    np.testing.assert_allclose(ad.l2norm(x), 5 * scale, rtol=1e-14)
+    np.testing.assert_allclose(ad.unit_vector(x), [0.6, -0.8, 0.0], rtol=1e-14)
+    np.testing.assert_allclose(ad.standard_deviation(x), np.std([3.0, -4.0, 0.0], ddof=1) * scale, rtol=1e-14)
+    reverse, forward, *second = first_and_second(ad.l2norm)(x)
+    np.testing.assert_allclose([reverse, forward], [[0.6, -0.8, 0.0]] * 2, rtol=1e-14)
+    unit = np.array([0.6, -0.8, 0.0])
+    np.testing.assert_allclose(second, [(np.eye(3) - np.outer(unit, unit)) / (5 * scale)] * 2, rtol=1e-13, atol=1e-300)
+
+
+def test_norms_at_the_end_of_the_floats():
+    for x in (np.full(3, 1e-310), np.full(3, 1e308)):
+        for derivative in first_and_second(ad.l2norm)(x):
+            assert np.all(np.isfinite(derivative))
+    assert ad.l2norm(jnp.asarray([3e30, 4e30], jnp.float32)) == pytest.approx(5e30)
+
+
+def test_norms_of_what_is_not_finite():
+    assert ad.l2norm(np.array([inf, 1.0])) == inf
+    assert np.isnan(ad.l2norm(np.array([nan, 1.0])))
+    assert np.isnan(ad.l2norm(np.array([nan, 0.0])))
+    assert ad.l1norm(np.array([-inf, 1.0])) == inf
+
+
+@pytest.mark.parametrize(
+    ("x", "value", "gradient"),
+    [
+        ([1e4, 0.0], 1e4, [1.0, 0.0]),
+        ([1e300, 1e300], 1e300, [0.5, 0.5]),
+        ([-1e4, -1e4], -1e4 + np.log(2), [0.5, 0.5]),
+        ([-inf, 0.0], 0.0, [0.0, 1.0]),
+        ([-inf, -inf], -inf, [nan, nan]),
+        ([inf, 0.0], inf, [nan, 0.0]),
+    ],
+)
+def test_logsumexp_far_out(x, value, gradient):
+    np.testing.assert_allclose(ad.logsumexp(np.array(x)), value, rtol=1e-15)
+    np.testing.assert_allclose(jax.grad(ad.logsumexp)(np.array(x)), gradient, rtol=1e-12)
+    np.testing.assert_allclose(ad.logsumexp(D(3.0)), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "x", "share"),
+    [
+        ("max", [2.0, 1.0, 2.0], [0.5, 0.0, 0.5]),
+        ("min", [2.0, 1.0, 1.0], [0.0, 0.5, 0.5]),
+        ("max", [2.0, inf, 2.0], [0.0, 1.0, 0.0]),
+        ("min", [-inf, 1.0, -inf], [0.5, 0.0, 0.5]),
+    ],
+)
+def test_extremes_share_the_derivative_at_ties(method, x, share):
+    reverse, forward, *second = first_and_second(largest if method == "max" else smallest)(np.array(x))
+    np.testing.assert_array_equal([reverse, forward], [share] * 2)
+    np.testing.assert_array_equal(second, np.zeros((2, 3, 3)))
+
+
+def largest(x):
+    return DV(x).max().array
+
+
+def smallest(x):
+    return DV(x).min().array
+
+
+def test_indices_of_extremes():
+    assert int(ad.max_index(DV([1.0, 3.0, 3.0]))) == 1
+    assert int(ad.min_index(np.array([1.0, 0.0, 0.0]))) == 1
+    assert [int(i) for i in ad.max_index(DM(M))] == [0, 2]
+    assert [int(i) for i in ad.min_index(M)] == [0, 1]
+    assert float(DM(M)[ad.max_index(DM(M))]) == 2.0
+
+
+@pytest.mark.parametrize("f", [ad.variance, ad.standard_deviation], ids=lambda f: f.__name__)
+def test_spread_of_one_number_raises(f):
+    with pytest.raises(ValueError, match=r"divides by n - 1: x must have at least two elements along axis None, got 1"):
+        f(DV([1.0]))
+    with pytest.raises(ValueError, match=r"divides by n - 1: x must have at least two elements along axis 0, got 1"):
+        f(DM([[1.0, 2.0]]), axis=0)
+
+
+def test_softmax():
+    for x, kind in ((V, DV), (M, DM)):
+        result = ad.softmax(kind(x))
+        assert isinstance(result, kind)
+        np.testing.assert_allclose(result, special.softmax(x, -1), rtol=1e-14)
+    np.testing.assert_allclose(ad.softmax(M, axis=0), special.softmax(M, 0), rtol=1e-14)
+    np.testing.assert_allclose(ad.softmax(np.array([1e4, 0.0, -inf])), [1.0, 0.0, 0.0])
+    probabilities = ad.softmax(V)
+    np.testing.assert_allclose(jax.grad(ad.logsumexp)(V), probabilities, rtol=1e-14)
+    expected = np.diag(probabilities) - np.outer(probabilities, probabilities)
+    np.testing.assert_allclose(jax.hessian(ad.logsumexp)(V), expected, rtol=1e-13, atol=1e-16)
+    with pytest.raises(ValueError, match=r"axis must be an axis of x, got -1 for the shape \(\)"):
+        ad.softmax(1.0)
+
+
+vectors = hnp.arrays(np.float64, 5, elements=st.floats(-100, 100, allow_subnormal=False))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(vectors, vectors, st.floats(-50, 50))
+def test_laws(x, y, c):
+    a, b = DV(x), DV(y)
+    assert float(ad.l2norm(a + b)) <= float(ad.l2norm(a) + ad.l2norm(b)) * (1 + 1e-14)
+    assert abs(float(a @ b)) <= float(ad.l2norm(a) * ad.l2norm(b)) * (1 + 1e-14) + 1e-300
+    np.testing.assert_allclose(ad.l2norm(c * a), abs(c) * ad.l2norm(a), rtol=1e-13, atol=1e-300)
+    np.testing.assert_allclose(ad.l2norm(a) ** 2, ad.l2norm_sq(a), rtol=1e-13, atol=1e-300)
+    np.testing.assert_allclose(ad.logsumexp(a + c), ad.logsumexp(a) + c, rtol=1e-13, atol=1e-12)
+    np.testing.assert_allclose(ad.softmax(a + c), ad.softmax(a), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(ad.variance(a), np.var(x, ddof=1), rtol=1e-12, atol=1e-300)
+    scaled = np.asarray(ad.normalize(a))
+    assert 0 <= scaled.min() <= scaled.max() <= 1
