@@ -11,6 +11,12 @@ from ._clipping import AbstractGradientClipping as AbstractGradientClipping
 from ._clipping import NoClip as NoClip
 from ._clipping import NormClip as NormClip
 from ._data import Dataset as Dataset
+from ._data import Scaling as Scaling
+from ._data import load_csv as load_csv
+from ._data import load_delimited as load_delimited
+from ._data import load_idx as load_idx
+from ._data import load_mnist as load_mnist
+from ._data import load_npz as load_npz
 from ._learning_rate import AbstractLearningRate as AbstractLearningRate
 from ._learning_rate import Constant as Constant
 from ._learning_rate import RMSProp as RMSProp
