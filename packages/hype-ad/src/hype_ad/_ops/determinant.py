@@ -22,7 +22,7 @@ from .square import square_matrix
 
 
 @one_to_one(DM, D)
-def det(a: Float[Array, "n n"]) -> Float[Array, ""]:
+def det(a: Float[Array, "rows cols"]) -> Float[Array, ""]:
     """Determinant, 1 for an empty matrix.
 
     Args:

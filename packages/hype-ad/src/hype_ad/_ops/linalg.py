@@ -68,7 +68,7 @@ def slogdet(a: TensorLike) -> tuple[Any, Any]:
 
 
 @one_to_one(DM, DM)
-def cholesky(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def cholesky(a: Float[Array, "rows cols"]) -> Float[Array, "n n"]:
     """Lower triangular L with `L @ L.T = a` for a symmetric positive definite matrix; all NaN if it is not that.
 
     Args:

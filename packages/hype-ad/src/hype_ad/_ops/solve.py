@@ -66,7 +66,7 @@ def solve_symmetric(a: TensorLike, b: TensorLike) -> Any:
 
 
 @one_to_one(DM, DM)
-def inverse(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def inverse(a: Float[Array, "rows cols"]) -> Float[Array, "n n"]:
     """Inverts a matrix; `solve(a, b)` is cheaper and more accurate than `inverse(a) @ b`.
 
     Args:

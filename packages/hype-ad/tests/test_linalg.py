@@ -1,0 +1,236 @@
+"""Linear algebra: NumPy's values, derivatives to second order in both modes, and singular matrices."""
+
+import itertools
+
+import hype_ad as ad
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad import DM, DV, D
+from hype_ad.testing import assert_derivatives_match
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+RNG = np.random.default_rng(3)
+A = RNG.normal(size=(4, 4)) + 2 * np.eye(4)
+B = RNG.normal(size=4)
+S = A + A.T
+P = A @ A.T + np.eye(4)
+R = RNG.normal(size=(5, 3))
+
+
+def test_values_and_kinds():
+    a, b, c = DM(A), DV(B), DM(A[:, :2])
+    for result, expected, kind in (
+        (ad.solve(a, b), np.linalg.solve(A, B), DV),
+        (ad.solve(a, c), np.linalg.solve(A, A[:, :2]), DM),
+        (ad.solve(A, b), np.linalg.solve(A, B), DV),
+        (ad.solve(a, B), np.linalg.solve(A, B), DV),
+        (ad.solve(A, B), np.linalg.solve(A, B), jax.Array),
+        (ad.solve_symmetric(DM(S), b), np.linalg.solve(S, B), DV),
+        (ad.inverse(a), np.linalg.inv(A), DM),
+        (ad.det(a), np.linalg.det(A), D),
+        (ad.det(A), np.linalg.det(A), jax.Array),
+        (ad.slogdet(a)[0], np.linalg.slogdet(A)[0], D),
+        (ad.slogdet(a)[1], np.linalg.slogdet(A)[1], D),
+        (ad.cholesky(DM(P)), np.linalg.cholesky(P), DM),
+        (ad.outer(b, DV(R[0])), np.outer(B, R[0]), DM),
+        (ad.outer(B, R[0]), np.outer(B, R[0]), jax.Array),
+        (ad.trace(DM(R)), np.trace(R), D),
+        (ad.diagonal(DM(R)), np.diagonal(R), DV),
+        (ad.diagonal_matrix(b), np.diag(B), DM),
+    ):
+        assert isinstance(result, kind)
+        np.testing.assert_allclose(result, expected, rtol=1e-11)
+
+
+def test_factorizations():
+    q, r = ad.qr(DM(R))
+    assert isinstance(q, DM)
+    np.testing.assert_allclose(q @ r, R, atol=1e-14)
+    np.testing.assert_allclose(q.T @ q, np.eye(3), atol=1e-14)
+    np.testing.assert_array_equal(r, np.triu(r))
+    values, vectors = ad.eigh(DM(S))
+    assert isinstance(values, DV)
+    assert isinstance(vectors, DM)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(S), rtol=1e-12)
+    np.testing.assert_allclose(DM(S) @ vectors, vectors * values, atol=1e-13)
+    for matrix in (R, R.T):
+        u, s, v = ad.svd(DM(matrix))
+        assert isinstance(s, DV)
+        np.testing.assert_allclose((u * s) @ v.T, matrix, atol=1e-13)
+        np.testing.assert_allclose(s, np.linalg.svd(matrix)[1], rtol=1e-13)
+
+
+def test_derivatives_of_solves():
+    assert_derivatives_match(lambda x: ad.solve(*x), (DM(A), DV(B)), order=2)
+    assert_derivatives_match(lambda x: (ad.solve_symmetric(*x), ad.inverse(x[0])), (DM(A), DV(B)))
+
+
+def test_derivatives_of_factorizations():
+    def f(a):
+        return ad.slogdet(a)[1], ad.cholesky(a @ a.T), ad.qr(a), ad.eigh(a)[0], ad.svd(a)[1]
+
+    assert_derivatives_match(f, DM(A))
+
+
+def test_gradient_of_solve_by_the_matrix():
+    x, weights = np.linalg.solve(A, B), np.arange(1.0, 5.0)
+    gradient = jax.grad(lambda a: (ad.solve(a, DV(B)) @ weights).array)(DM(A))
+    np.testing.assert_allclose(gradient, -np.outer(np.linalg.solve(A.T, weights), x), rtol=1e-11)
+    gradient = jax.grad(lambda s: (ad.solve_symmetric(s, DV(B)) @ weights).array)(DM(S))
+    plain = -np.outer(np.linalg.solve(S, weights), np.linalg.solve(S, B))
+    np.testing.assert_allclose(gradient, (plain + plain.T) / 2, rtol=1e-11, atol=1e-14)
+
+
+def cofactors(a):
+    """The gradient of the determinant from its definition: signed minors."""
+    rows = range(len(a))
+    minors = [[np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) for j in rows] for i in rows]
+    return np.array([[(-1) ** (i + j) * minors[i][j] for j in rows] for i in rows])
+
+
+def second_cofactors(a, i, j, k, m):
+    """Derivative of the determinant by a[i, j] and a[k, m]: the minor that leaves out two rows and two columns."""
+    if i == k or j == m:
+        return 0.0
+    sign = (-1) ** (i + j + k + m) * (1 if (i < k) == (j < m) else -1)
+    return sign * np.linalg.det(np.delete(np.delete(a, [i, k], 0), [j, m], 1))
+
+
+def of_rank(n, rank):
+    return RNG.normal(size=(n, rank)) @ RNG.normal(size=(rank, n))
+
+
+RANKS = [(1, 1), (1, 0), (2, 1), (2, 0), (3, 2), (3, 1), (3, 0), (4, 4), (4, 3), (4, 2), (4, 1), (4, 0), (5, 3), (5, 1)]
+
+
+@jax.jit
+def derivatives_of_det(a):
+    return jax.grad(ad.det)(a), jax.jacfwd(ad.det)(a), jax.hessian(ad.det)(a)
+
+
+@pytest.mark.parametrize(("n", "rank"), RANKS)
+def test_determinant_of_any_rank(n, rank):
+    a = of_rank(n, rank)
+    np.testing.assert_allclose(ad.det(a), np.linalg.det(a), rtol=1e-9, atol=1e-12)
+    reverse, forward, hessian = derivatives_of_det(a)
+    np.testing.assert_allclose(reverse, cofactors(a), atol=1e-10)
+    np.testing.assert_allclose(forward, cofactors(a), atol=1e-10)
+    second = [second_cofactors(a, *index) for index in itertools.product(range(n), repeat=4)]
+    np.testing.assert_allclose(hessian.reshape(-1), second, atol=1e-10)
+
+
+def test_determinant_to_third_order_at_a_singular_matrix():
+    # Along a line of matrices it is a polynomial, whose coefficients are its derivatives.
+    orders = [lambda s, a, v: ad.det(a + s * v)]
+    for _ in range(3):
+        orders.append(jax.grad(orders[-1]))
+    compiled = jax.jit(lambda *x: [f(0.0, *x) for f in orders])
+    direction, t = RNG.normal(size=(5, 5)), np.linspace(-1, 1, 6)
+    for rank in range(5):
+        a = of_rank(5, rank)
+        coefficients = np.polynomial.polynomial.polyfit(t, [np.linalg.det(a + s * direction) for s in t], 5)
+        np.testing.assert_allclose(compiled(a, direction), coefficients[:4] * [1, 1, 2, 6], atol=1e-9)
+
+
+def test_determinant_of_nothing_is_one():
+    assert float(ad.det(ad.zeros((0, 0)))) == 1.0
+
+
+SINGULAR = [[[1.0, 2.0], [2.0, 4.0]], [[0.1, 0.2], [0.3, 0.6]], [[0.0, 0.0], [0.0, 0.0]], of_rank(4, 3), of_rank(4, 1)]
+
+
+@pytest.mark.parametrize("a", SINGULAR)
+def test_a_singular_solve_is_nan_and_so_are_its_derivatives(a):
+    a, b = np.array(a), np.ones(len(a))
+    assert np.all(np.isnan(ad.inverse(a)))
+    assert np.all(np.isnan(ad.solve_symmetric(a @ a.T, b)))
+    assert np.all(np.isnan(ad.solve(a, b)))
+    for derivative in derivatives_of_solve(a, b):
+        assert np.all(np.isnan(derivative))
+
+
+@jax.jit
+def derivatives_of_solve(a, b):
+    by_both = [jax.grad(lambda *x: jnp.sum(ad.solve(*x)), k)(a, b) for k in (0, 1)]
+    return *by_both, jax.jvp(ad.solve, (a, b), (jnp.ones_like(a), b))[1]
+
+
+def test_factorizations_where_they_do_not_exist():
+    assert np.all(np.isnan(np.asarray(ad.cholesky(-np.eye(2)))[np.tril_indices(2)]))
+    sign, logarithm = ad.slogdet(np.ones((2, 2)))
+    assert (float(sign), float(logarithm)) == (0.0, -np.inf)
+
+
+def test_derivatives_at_equal_eigenvalues():
+    # Single eigenvalues have a corner there, functions that treat them alike have not; vectors have no derivative.
+    np.testing.assert_allclose(jax.grad(lambda a: ad.eigh(a)[0].sum())(jnp.eye(3)), np.eye(3), atol=1e-15)
+    np.testing.assert_allclose(jax.grad(lambda a: ad.svd(a)[1].sum())(jnp.eye(3)), np.eye(3), atol=1e-15)
+    assert np.any(np.isnan(jax.grad(lambda a: ad.eigh(a)[1][0, 1])(jnp.eye(3))))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_a_sound_system_in_odd_units_is_solved(scale):
+    units = np.diag([scale, 1.0, 1e-8, 1e6])
+    x = np.arange(1.0, 5.0)
+    np.testing.assert_allclose(ad.solve(units @ A, units @ (A @ x)), x, rtol=1e-9)
+    hilbert = 1 / (1 + np.add.outer(range(6), range(6)))
+    np.testing.assert_allclose(ad.solve(hilbert, hilbert @ np.ones(6)), np.ones(6), rtol=1e-6)
+
+
+def test_float32_stays():
+    a, b = DM(jnp.asarray(A, jnp.float32)), DV(jnp.asarray(B, jnp.float32))
+    for result in (ad.solve(a, b), ad.inverse(a), ad.det(a), ad.solve_symmetric(a, b), ad.outer(b, b)):
+        assert result.dtype == jnp.float32
+    assert jax.eval_shape(jax.hessian(ad.det), a.array).dtype == jnp.float32
+
+
+def test_under_vmap():
+    stack = np.stack([A, P, np.ones((4, 4))])
+    solved = jax.jit(jax.vmap(lambda a: (ad.solve(a, B), ad.det(a))))(stack)
+    np.testing.assert_allclose(
+        solved[0][:2], np.linalg.solve(stack[:2], np.stack([B, B])[..., None])[..., 0], rtol=1e-11
+    )
+    assert np.all(np.isnan(solved[0][2]))
+    np.testing.assert_allclose(solved[1], np.linalg.det(stack), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ad.solve(R, B), r"a must be a square matrix, got shape \(5, 3\)"),
+        (lambda: ad.solve(A, R), r"b must be a vector or a matrix with the 4 rows of a, got shape \(5, 3\)"),
+        (lambda: ad.solve_symmetric(A, 1.0), r"b must be a vector or a matrix with the 4 rows of a, got shape \(\)"),
+        (lambda: ad.solve_symmetric(R, B), r"a must be a square matrix, got shape \(5, 3\)"),
+        (lambda: ad.inverse(R), r"a must be a square matrix, got shape \(5, 3\)"),
+        (lambda: ad.det(R), r"a must be a square matrix, got shape \(5, 3\)"),
+        (lambda: ad.det(B), r"det takes a matrix, got rank 1, shape \(4,\)"),
+        (lambda: ad.slogdet(R), r"a must be a square matrix, got shape \(5, 3\)"),
+        (lambda: ad.cholesky(R), r"a must be a square matrix, got shape \(5, 3\)"),
+        (lambda: ad.eigh(R), r"a must be a square matrix, got shape \(5, 3\)"),
+        (lambda: ad.qr(B), r"a must be a matrix, got rank 1, shape \(4,\)"),
+        (lambda: ad.svd(B), r"a must be a matrix, got rank 1, shape \(4,\)"),
+        (lambda: ad.trace(DV(B)), r"trace takes a matrix, got rank 1, shape \(4,\)"),
+        (lambda: ad.diagonal_matrix(A), r"diagonal_matrix takes a vector, got rank 2, shape \(4, 4\)"),
+        (lambda: ad.outer(A, B), r"a and b must be vectors, got shapes \(4, 4\) and \(4,\)"),
+    ],
+)
+def test_wrong_shapes_raise(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_laws(one, other):
+    a, b = (DM(np.random.default_rng(seed).normal(size=(4, 4)) + 4 * np.eye(4)) for seed in (one, other))
+    x = DV(np.random.default_rng(one + 1).normal(size=4))
+    np.testing.assert_allclose(ad.det(a @ b), ad.det(a) * ad.det(b), rtol=1e-11)
+    np.testing.assert_allclose(ad.det(a.T), ad.det(a), rtol=1e-12)
+    np.testing.assert_allclose(a @ ad.solve(a, x), x, atol=1e-12)
+    np.testing.assert_allclose(ad.inverse(a @ b), ad.inverse(b) @ ad.inverse(a), atol=1e-12)
+    np.testing.assert_allclose((a @ b).T, b.T @ a.T, atol=1e-13)
+    np.testing.assert_allclose(ad.trace(a @ b), ad.trace(b @ a), rtol=1e-12)
+    np.testing.assert_allclose(ad.trace(ad.outer(x, a[0])), x @ a[0], rtol=1e-12, atol=1e-14)
