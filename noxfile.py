@@ -1,0 +1,95 @@
+"""The shell around the code: `nox -l` lists what there is to do."""
+
+import pathlib
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "types", "tests", "alone", "examples"]
+
+ROOT = pathlib.Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
+PYTHONS = nox.project.python_versions(nox.project.load_toml(ROOT / "packages/hype-ad/pyproject.toml"))
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group of the workspace."""
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def below(package: str) -> list[str]:
+    """A package and those of ours that it stands on, itself last."""
+    needs = nox.project.load_toml(ROOT / "packages" / package / "pyproject.toml")["project"]["dependencies"]
+    ours = [other for other in PACKAGES if any(need.startswith(f"{other}>") for need in needs)]
+    return list(dict.fromkeys([name for other in ours for name in below(other)] + [package]))
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install the four packages, editable, and what else is asked for."""
+    editable = [word for package in PACKAGES for word in ("-e", f"packages/{package}")]
+    session.install(*editable, *requirements)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests of all packages together."""
+    install(session, *group("tests"))
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("package", PACKAGES, ids=PACKAGES)
+def alone(session: nox.Session, package: str) -> None:
+    """The tests of one package with only what is below it, all from wheels."""
+    dist = pathlib.Path(session.create_tmp()) / "dist"
+    for name in below(package):
+        session.run("uv", "build", "--wheel", "-q", "--out-dir", str(dist), f"packages/{name}", external=True)
+    wheels = [str(max(dist.glob(f"{name.replace('-', '_')}-*.whl"))) for name in below(package)]
+    session.install(*wheels, *group("tests"))
+    session.run("pytest", "-n", "2", f"packages/{package}/tests", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def minimums(session: nox.Session) -> None:
+    """All tests with the lowest versions that the packages accept."""
+    install(session, "--resolution=lowest-direct", *group("tests"))
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, unused and suspicious code."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types."""
+    install(session, *group("types"))
+    session.run("pyright", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Every example, small."""
+    install(session, *group("tests"), *group("examples"))
+    session.run("pytest", "tests/test_examples.py", *session.posargs)
+
+
+@nox.session
+def hypertrain(session: nox.Session) -> None:
+    """The main job: train a network, then train its learning-rate schedule."""
+    install(session, *group("examples"))
+    session.run("python", "examples/hypertrain.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compiled loops against the same loops written by hand, as ratios from one run."""
+    install(session, *group("bench"))
+    for script in session.posargs or sorted(map(str, pathlib.Path("benchmarks").glob("*.py"))):
+        session.run("python", script)
