@@ -95,9 +95,8 @@ def hypertrain(
         predicted = jnp.argmax(jax.vmap(result.w)(test_data.x), axis=1)
         return float(jnp.mean(predicted != test_data.y))
 
-    print(
-        f"{len(train_data):,} training and {len(test_data):,} test images, {pixels}-{hidden}-{num_classes}, {steps} steps."
-    )
+    print(f"{len(train_data):,} training and {len(test_data):,} test images.")
+    print(f"A {pixels}-{hidden}-{num_classes} network, {steps} steps of {min(100, len(train_data))} images.\n")
     start = time.perf_counter()
     constant = lambda rate, data: final_loss(StepSchedule(jnp.full(steps, rate)), data)
     losses = jax.jit(jax.vmap(constant, in_axes=(0, None)))(jnp.asarray(RATES, jnp.float32), train_data)
@@ -110,9 +109,8 @@ def hypertrain(
     rates = positive(jnp.full(steps, best_rate, jnp.float32))  # moved in logarithms, so they stay positive
     # A hypergradient can explode where a training is close to diverging, so its length is clipped.
     outer_params = Params(outer_steps, learning_rate=RMSProp(0.03, 0.9), gradient_clipping=NormClip(1.0))
-    outer = minimize(
-        jax.tree_util.Partial(lambda data, s: final_loss(s, data), train_data), StepSchedule(rates), outer_params
-    )
+    objective = jax.tree_util.Partial(lambda data, schedule: final_loss(schedule, data), train_data)
+    outer = minimize(objective, StepSchedule(rates), outer_params)
     history = np.asarray(outer.loss_history)[: int(outer.steps)]
     worse = int(np.sum(np.diff(history) > 0))
     print(
