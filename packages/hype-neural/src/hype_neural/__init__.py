@@ -1,1 +1,19 @@
-"""."""
+"""Neural network layers with differentiable initializers, trained by loops that are themselves differentiable."""
+
+from ._activation import Activation as Activation
+from ._equinox_layer import EquinoxLayer as EquinoxLayer
+from ._feed_forward import FeedForward as FeedForward
+from ._initializer import AbstractInitializer as AbstractInitializer
+from ._initializer import InitCustom as InitCustom
+from ._initializer import InitNormal as InitNormal
+from ._initializer import InitOrthogonal as InitOrthogonal
+from ._initializer import InitRBM as InitRBM
+from ._initializer import InitReLU as InitReLU
+from ._initializer import InitSigmoid as InitSigmoid
+from ._initializer import InitStandard as InitStandard
+from ._initializer import InitTanh as InitTanh
+from ._initializer import InitUniform as InitUniform
+from ._layer import Layer as Layer
+from ._linear import Linear as Linear
+from ._linear import LinearNoBias as LinearNoBias
+from ._summary import summary as summary

@@ -1,0 +1,97 @@
+"""Equinox's modules as layers."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from ._function import is_plain
+from ._initializer import AbstractInitializer
+from ._layer import Layer
+
+
+class EquinoxLayer(Layer):
+    """An `equinox.nn` layer, or any other callable pytree, as a layer; `FeedForward` makes them of such elements.
+
+    Its arrays and truth values stay leaves, the latter for `equinox.nn.inference_mode`. What else Equinox has as leaves
+    (an activation function, a dropout probability) becomes static, so that `jax.jit` and `jax.grad` need no filtering
+    where there are no truth values, and nothing but arrays is trained.
+
+    Args:
+        module: a function of one example, and perhaps of `key=`.
+
+    Raises:
+        TypeError: if `module` cannot be called, is not a pytree, or keeps state, as `equinox.nn.BatchNorm` does.
+    """
+
+    leaves: PyTree
+    rest: PyTree = eqx.field(static=True)
+
+    def __init__(self, module: Callable[..., Any]):
+        if not callable(module) or is_plain(module):
+            raise TypeError(f"`module` must be a callable pytree such as an Equinox layer, got {module!r}.")
+        if any(map(_is_state, jax.tree.leaves(module, is_leaf=_is_state))):
+            raise TypeError(
+                f"`module` must not have state, but {type(module).__name__} does; a layer is a function of its input. "
+                "Take equinox.nn.LayerNorm or GroupNorm for BatchNorm."
+            )
+        self.leaves, self.rest = eqx.partition(module, _is_leaf)
+
+    @property
+    def module(self) -> Callable[..., Any]:
+        """The module."""
+        return eqx.combine(self.leaves, self.rest)
+
+    @property
+    def name(self) -> str:
+        """The class of the module."""
+        return type(self.leaves).__name__
+
+    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        """Call the module.
+
+        Raises:
+            ValueError: if it has a dropout that is not in inference mode, and there is no key.
+        """
+        module = self.module
+        if key is None and any(map(_drops, jax.tree.leaves(module, is_leaf=_is_dropout))):
+            raise ValueError(
+                f"{self.name} draws at random and needs `key=`, which `train` and `vmap` over examples do not pass. "
+                "Switch it off by `equinox.nn.inference_mode(model)`, or call the model with a key for each example."
+            )
+        if key is not None and "key" in inspect.signature(module).parameters:
+            return module(x, key=key)
+        return module(x)
+
+    def init(self, key: PRNGKeyArray, initializer: AbstractInitializer | None = None) -> "EquinoxLayer":
+        """Itself, if it has no weights.
+
+        Raises:
+            TypeError: if it has: how to draw them is not known here.
+        """
+        if self.num_parameters:
+            raise TypeError(
+                f"The weights of {self.name} cannot be drawn anew here; make a new one with its constructor."
+            )
+        return self
+
+
+def _is_leaf(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic | bool)
+
+
+def _is_state(node: Any) -> bool:
+    return isinstance(node, eqx.nn.StateIndex)
+
+
+def _is_dropout(node: Any) -> bool:
+    return isinstance(node, eqx.nn.Dropout)
+
+
+def _drops(node: Any) -> bool:
+    return _is_dropout(node) and node.p > 0 and not isinstance(node.inference, Tracer) and not node.inference

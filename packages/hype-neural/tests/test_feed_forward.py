@@ -1,0 +1,182 @@
+"""Compositions of layers, functions and Equinox's layers."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad.testing import assert_derivatives_match, tree_allclose
+from hype_neural import Activation, EquinoxLayer, FeedForward, InitUniform, Linear, summary
+from hype_optim import Dataset, Params
+
+X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
+
+
+@pytest.fixture
+def model(key):
+    first, second = jax.random.split(key)
+    return FeedForward([Linear(3, 4, key=first), jnp.tanh, Linear(4, 2, key=second)])
+
+
+def test_composition(model):
+    expected = np.tanh(X @ model[0].weight.T) @ model[2].weight.T
+    np.testing.assert_allclose(jax.vmap(model)(X), expected)
+    nested = FeedForward([FeedForward([model[0]]), FeedForward([jnp.tanh, model[2]])])
+    np.testing.assert_allclose(jax.vmap(nested)(X), expected)
+    np.testing.assert_array_equal(nested.encode().array, model.encode().array)
+
+
+def test_container(model):
+    assert len(model) == 3
+    assert list(model) == [model[0], model[1], model[-1]]
+    assert isinstance(model[1], Activation)
+    assert isinstance(model[1:], FeedForward)
+    assert list(model[1:]) == list(model)[1:]
+
+
+def test_edits_leave_the_original(model, key):
+    more = model.add(jnp.sin)
+    np.testing.assert_allclose(more(X[0]), np.sin(model(X[0])))
+    wider = model.insert(1, Linear(4, 4, key=key))
+    assert [layer.name for layer in wider] == ["Linear", "Linear", "tanh", "Linear"]
+    linear = model.remove(1)
+    np.testing.assert_allclose(linear(X[0]), model[2](model[0](X[0])))
+    assert list(model.remove(-1)) == list(model)[:2]
+    assert list(FeedForward().add(model[0])) == [model[0]]
+    assert len(model) == 3
+
+
+def test_places_that_are_not_there(model):
+    with pytest.raises(IndexError, match="`i` must be from 0 to 3, the number of layers, got 4"):
+        model.insert(4, jnp.tanh)
+    with pytest.raises(IndexError, match="`i` must be the place of one of 3 layers, got 3"):
+        model.remove(3)
+    with pytest.raises(IndexError, match="`i` must be the place of one of 0 layers"):
+        FeedForward().remove(0)
+    with pytest.raises(IndexError):
+        model[3]
+
+
+def test_init(model, key):
+    again = model.init(key, InitUniform(1.0, 2.0))
+    assert jax.tree.structure(again) == jax.tree.structure(model)
+    for layer in (again[0], again[2]):
+        assert jnp.all((layer.weight >= 1) & (layer.weight <= 2))
+        np.testing.assert_array_equal(layer.bias, 0 * layer.bias)
+    assert not np.array_equal(again[0].weight.ravel()[:8], again[2].weight.ravel())
+    assert len(FeedForward().init(key)) == 0
+
+
+def test_run_without_memory(model):
+    ys, state = model.run(X)
+    np.testing.assert_allclose(ys, jax.vmap(model)(X))
+    assert state == (None, None, None)
+    with pytest.raises(ValueError, match="`state` must have an entry for each of 3 layers, got 1"):
+        model.run(X, (None,))
+
+
+def test_a_class_is_no_element():
+    with pytest.raises(TypeError, match=r"`elements\[0\]` must be a layer or a function \(an instance, not a class\)"):
+        FeedForward([Linear])
+
+
+class Scaled(eqx.Module):
+    """A user's own module."""
+
+    factor: jax.Array
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda key: eqx.nn.Linear(3, 3, key=key),
+        lambda key: eqx.nn.MLP(3, 3, 4, 1, key=key),
+        lambda key: eqx.nn.LayerNorm(3),
+        lambda key: eqx.nn.PReLU(),
+        lambda key: eqx.nn.Sequential([eqx.nn.Lambda(jnp.tanh), eqx.nn.LayerNorm(3)]),
+        lambda key: Scaled(jnp.array(2.0)),
+        lambda key: jax.tree_util.Partial(jnp.multiply, jnp.array(2.0)),
+    ],
+    ids=["Linear", "MLP", "LayerNorm", "PReLU", "Sequential", "own", "Partial"],
+)
+def test_any_module_is_an_element_without_filtering(make, key):
+    module = make(key)
+    model = FeedForward([jnp.sin, module])
+    expected = module(jnp.sin(X[0]))
+    np.testing.assert_array_equal(model(X[0]), expected)
+    np.testing.assert_allclose(model(X[0], key=key), expected)
+    np.testing.assert_allclose(jax.jit(lambda model, x: model(x))(model, X[0]), expected)
+    gradient = jax.grad(lambda model: jnp.sum(model(X[0]) ** 2))(model)
+    assert model.decode(gradient.encode()).num_parameters == model.num_parameters
+    layer = model[1]
+    assert isinstance(layer, EquinoxLayer)
+    assert type(layer.module) is type(module)
+    result = model.train(Dataset(X, X), Params(epochs=2, learning_rate=0.01, silent=True))
+    assert jnp.all(jnp.isfinite(result.loss_history))
+    assert not tree_allclose(result.w, model, rtol=0.0, atol=0.0)
+
+
+def test_convolution(key):
+    model = FeedForward([eqx.nn.Conv2d(1, 2, 3, key=key), jax.nn.relu, eqx.nn.MaxPool2d(2, 2), jnp.ravel])
+    assert model(jnp.ones((1, 6, 6))).shape == (8,)
+
+
+def test_dropout_follows_its_key_and_its_mode(key):
+    model = FeedForward([eqx.nn.Dropout(0.5), jnp.sin])
+    x = jnp.ones(100)
+    expected = np.sin(eqx.nn.Dropout(0.5)(x, key=jax.random.split(key, 2)[0]))
+    np.testing.assert_allclose(model(x, key=key), expected)
+    np.testing.assert_allclose(eqx.nn.inference_mode(model)(x), np.sin(x))
+    np.testing.assert_allclose(eqx.filter_jit(eqx.nn.inference_mode(model))(x), np.sin(x))
+    with pytest.raises(ValueError, match=r"Dropout draws at random and needs `key=`.*equinox\.nn\.inference_mode"):
+        model(x)
+
+
+def test_dropout_is_refused_in_training_and_not_trained(key):
+    model = FeedForward([eqx.nn.Dropout(0.5), Linear(3, 3, key=key)])
+    params = Params(epochs=2, learning_rate=0.01, silent=True)
+    with pytest.raises(ValueError, match=r"Dropout draws at random.*`train`"):
+        model.train(Dataset(X, X), params)
+    result = eqx.nn.inference_mode(model).train(Dataset(X, X), params)
+    assert result.w[0].module.p == 0.5
+
+
+def test_state_is_refused():
+    with pytest.raises(TypeError, match=r"must not have state, but BatchNorm does.*LayerNorm or GroupNorm"):
+        FeedForward([eqx.nn.BatchNorm(3, "batch", mode="batch")])
+
+
+def test_modules_keep_their_weights_in_init(key):
+    model = FeedForward([eqx.nn.Dropout(0.5), eqx.nn.MaxPool1d(2)])
+    assert jax.tree.structure(model.init(key)) == jax.tree.structure(model)
+    with pytest.raises(TypeError, match="The weights of LayerNorm cannot be drawn anew"):
+        FeedForward([eqx.nn.LayerNorm(3)]).init(key)
+
+
+def test_what_is_no_activation():
+    with pytest.raises(TypeError, match="`function` is a pytree"):
+        Activation(eqx.nn.PReLU())
+    with pytest.raises(TypeError, match="`module` must be a callable pytree"):
+        EquinoxLayer(jnp.tanh)
+
+
+def test_derivatives(model):
+    assert_derivatives_match(lambda pair: pair[0](pair[1]), (model, X[0]), num_directions=1)
+
+
+def test_summary(model):
+    deep = FeedForward([model, eqx.nn.Dropout(0.5), eqx.nn.MLP(2, 500, 4, 1, key=jax.random.key(0))])
+    assert summary(deep, (3,)).splitlines() == [
+        "layer          output  weights",
+        "0 FeedForward  (2,)         26",
+        "  0 Linear     (4,)         16",
+        "  1 tanh       (4,)          0",
+        "  2 Linear     (2,)         10",
+        "1 Dropout      (2,)          0",
+        "2 MLP          (500,)    2,512",
+        "all            (500,)    2,538",
+    ]
+    assert summary(model[0], X[0]).splitlines()[1:] == ["Linear  (4,)         16"]
