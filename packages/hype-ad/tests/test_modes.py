@@ -1,0 +1,133 @@
+"""How derivatives are computed: loops of unknown length, batches of directions, memory, the shape of a Jacobian."""
+
+import hype_ad as ad
+import jax
+import jax.numpy as jnp
+import pytest
+from hype_ad import DV
+from hype_ad.testing import tree_allclose
+
+X = jnp.array([0.5, 0.8, 1.2])
+
+
+def shrink(x):
+    """x times a power of 1/2 that depends on x."""
+    small = lambda y: jnp.vdot(y, y) > 0.1
+    return jax.lax.while_loop(small, lambda y: 0.5 * y, x)
+
+
+def loop(x):
+    return jnp.sum(shrink(x) ** 3)
+
+
+FACTOR = float(shrink(X)[0] / X[0])
+GRADIENT, HESSIAN = 3 * FACTOR**3 * X**2, jnp.diag(6 * FACTOR**3 * X)
+
+
+def test_forward_mode_goes_through_loops_of_unknown_length():
+    assert tree_allclose(ad.grad(loop, mode="forward")(X), GRADIENT)
+    assert tree_allclose(ad.hessian(loop, mode="forward")(X), HESSIAN)
+    assert tree_allclose(ad.hvp(loop, mode="forward")(X, X), HESSIAN @ X)
+    assert tree_allclose(ad.grad(lambda x: ad.grad(loop, mode="forward")(x)[0], mode="forward")(X), HESSIAN[0])
+    assert tree_allclose(ad.hutchinson_hessian_diag(loop, mode="forward")(X, key=jax.random.key(0)), jnp.diag(HESSIAN))
+
+
+def test_what_is_forward_by_nature_goes_through_such_loops():
+    assert tree_allclose(ad.laplacian(loop)(X), jnp.trace(HESSIAN))
+    assert tree_allclose(ad.hessian_diag(loop)(X), jnp.diag(HESSIAN))
+    assert tree_allclose(ad.jacobian(shrink)(X), FACTOR * jnp.eye(3))
+    assert tree_allclose(ad.div(shrink)(X), jnp.array(3 * FACTOR))
+    assert tree_allclose(ad.curl(shrink)(X), jnp.zeros(3))
+    along = lambda t: loop(X * t)
+    assert tree_allclose(ad.diffn(3, along)(jnp.ones(())), 6 * jnp.sum(shrink(X) ** 3))
+
+
+@pytest.mark.parametrize("operator", [ad.grad, ad.hessian, ad.jacobian, lambda f: lambda x: ad.hvp(f)(x, x)])
+def test_reverse_mode_says_what_to_do_about_them(operator):
+    with pytest.raises(ValueError, match=r"while_loop") as raised:
+        operator(loop)(X)
+    assert any('pass mode="forward"' in note for note in raised.value.__notes__)
+
+
+def test_other_errors_of_a_function_pass_unchanged():
+    def broken(x):
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken") as raised:
+        ad.grad(broken)(X)
+    assert not any("mode=" in note for note in getattr(raised.value, "__notes__", []))
+
+
+@jax.custom_vjp
+def only_reverse(x):
+    return x**2
+
+
+only_reverse.defvjp(lambda x: (x**2, x), lambda x, u: (2 * x * u,))
+
+
+def test_wide_jacobian_is_taken_in_reverse_and_tall_one_forward():
+    wide, tall = lambda x: only_reverse(x)[:2], lambda x: jnp.concatenate([shrink(x), x])
+    assert tree_allclose(ad.jacobian(wide)(X), jnp.diag(2 * X)[:2])
+    assert tree_allclose(ad.jacobian(tall)(X), jnp.concatenate([FACTOR * jnp.eye(3), jnp.eye(3)]))
+    assert tree_allclose(ad.jacobian(only_reverse, mode="reverse")(X), jnp.diag(2 * X))
+    with pytest.raises(TypeError, match="forward-mode"):
+        ad.jacobian(only_reverse)(X)
+
+
+# 32 directions go at a time: one batch, one too many for it, and a remainder
+@pytest.mark.parametrize("n", [32, 33, 70])
+def test_batches_of_directions(n):
+    x = jnp.linspace(-1.0, 1.0, n)
+    calls = []
+
+    def chain(x):
+        calls.append(x)
+        return jnp.sum(jnp.sin(x) * jnp.roll(x, 1) ** 2)
+
+    gradient = jnp.cos(x) * jnp.roll(x, 1) ** 2 + 2 * jnp.sin(jnp.roll(x, -1)) * x
+    diagonal = -jnp.sin(x) * jnp.roll(x, 1) ** 2 + 2 * jnp.sin(jnp.roll(x, -1))
+    with_aux = lambda x: (chain(x), {"x": x})
+    assert tree_allclose(jax.jit(ad.grad(with_aux, has_aux=True, mode="forward"))(x), (gradient, {"x": x}))
+    assert tree_allclose(jax.jit(ad.value_and_laplacian(chain))(x)[1], jnp.sum(diagonal))
+    assert tree_allclose(jax.jit(ad.hessian_diag(lambda x: ad.D(chain(x.array))))(DV(x)), DV(diagonal))
+    assert len(calls) == 3
+    field = lambda x: x**2 * jnp.roll(x, 1)
+    assert tree_allclose(jax.jit(ad.value_and_div(field))(x), (field(x), 2 * jnp.sum(x * jnp.roll(x, 1))))
+
+
+def test_derivatives_of_batched_derivatives():
+    x = jnp.linspace(0.1, 1.0, 40)
+    laplacian = ad.laplacian(lambda x: jnp.sum(x**4))
+    assert tree_allclose(jax.jit(ad.grad(laplacian))(x), 24 * x)
+    assert tree_allclose(jax.jit(ad.gradv(laplacian))(x, x), 24 * jnp.vdot(x, x))
+    closed_over = lambda c: ad.laplacian(lambda x: jnp.sum(c * x**4))(x)
+    assert tree_allclose(ad.grad(closed_over)(jnp.array(2.0)), 12 * jnp.vdot(x, x))
+    assert tree_allclose(jax.vmap(closed_over)(jnp.arange(3.0)), jnp.arange(3.0) * 12 * jnp.vdot(x, x))
+
+
+def memory(f, *arguments):
+    return jax.jit(f).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_ten_thousand_dimensions():
+    n = 10_000
+    x = jnp.linspace(0.0, 1.0, n)
+    f = lambda x: jnp.sum(x[1:] ** 2 * x[:-1])
+    laplacian, divergence = jax.jit(ad.laplacian(f)), jax.jit(ad.div(lambda x: x * jnp.roll(x, 1)))
+    assert jnp.allclose(laplacian(x), 2 * jnp.sum(x[:-1]))
+    assert jnp.allclose(divergence(x), jnp.sum(x))
+    one_batch = 32 * n * 8
+    assert memory(laplacian, x) < 8 * one_batch  # a Hessian is 312 batches
+    assert memory(divergence, x) < 8 * one_batch
+    assert memory(ad.grad(f, mode="forward"), x) < 8 * one_batch
+
+
+def test_forward_gradient_does_not_grow_with_the_length_of_a_loop():
+    def f(x, length):
+        return jnp.sum(jax.lax.scan(lambda c, _: (jnp.sin(c) + x, None), x, None, length=length)[0])
+
+    x = jnp.ones(100)
+    short, long = (memory(ad.grad(lambda x, n=n: f(x, n), mode="forward"), x) for n in (10, 1000))
+    assert long < 1.1 * short
+    assert memory(ad.grad(lambda x: f(x, 1000)), x) > 1000 * x.nbytes  # what reverse mode keeps

@@ -1,0 +1,133 @@
+"""Every operator inside every other, and derivatives inside derivatives that share a variable."""
+
+import hype_ad as ad
+import jax
+import jax.numpy as jnp
+import pytest
+from hype_ad import DM, DV, D
+from hype_ad.testing import tree_allclose
+
+from .operators import A, T, V, X, field, scalar
+
+# Each inner operator makes a function from R^3 to a number, and beside it the same function in JAX's own words.
+INNER = {
+    "diff": (lambda x: ad.diff(lambda t: scalar(x + t * V))(T), lambda x: jax.grad(scalar)(x + T * V) @ V),
+    "diff2": (
+        lambda x: ad.diff2(lambda t: scalar(x + t * V))(T),
+        lambda x: V @ jax.hessian(scalar)(x + T * V) @ V,
+    ),
+    "diffn": (
+        lambda x: ad.diffn(3, lambda t: jnp.sin(t * x[0]) * x[1] * x[2])(T),
+        lambda x: -(x[0] ** 3) * jnp.cos(T * x[0]) * x[1] * x[2],
+    ),
+    "grad": (lambda x: V @ ad.grad(scalar)(x), lambda x: V @ jax.grad(scalar)(x)),
+    "grad forward": (lambda x: V @ ad.grad(scalar, mode="forward")(x), lambda x: V @ jax.grad(scalar)(x)),
+    "gradv": (lambda x: ad.gradv(scalar)(x, x), lambda x: jax.grad(scalar)(x) @ x),
+    "hessian": (lambda x: x @ ad.hessian(scalar)(x) @ V, lambda x: x @ jax.hessian(scalar)(x) @ V),
+    "hvp": (lambda x: x @ ad.hvp(scalar)(x, V), lambda x: x @ jax.hessian(scalar)(x) @ V),
+    "hessian_diag": (lambda x: V @ ad.hessian_diag(scalar)(x), lambda x: V @ jnp.diag(jax.hessian(scalar)(x))),
+    "laplacian": (ad.laplacian(scalar), lambda x: jnp.trace(jax.hessian(scalar)(x))),
+    "jacobian": (lambda x: x @ ad.jacobian(field)(x) @ V, lambda x: x @ jax.jacobian(field)(x) @ V),
+    "jacobian reverse": (
+        lambda x: x @ ad.jacobian(field, mode="reverse")(x) @ V,
+        lambda x: x @ jax.jacobian(field)(x) @ V,
+    ),
+    "jacobian_t": (lambda x: V @ ad.jacobian_t(field)(x) @ x, lambda x: x @ jax.jacobian(field)(x) @ V),
+    "jvp": (lambda x: x @ ad.jvp(field, (x,), (x,))[1], lambda x: x @ jax.jacobian(field)(x) @ x),
+    "vjp": (lambda x: V @ ad.vjp(field, x)[1](x)[0], lambda x: x @ jax.jacobian(field)(x) @ V),
+    "div": (ad.div(field), lambda x: jnp.trace(jax.jacobian(field)(x))),
+    "curl": (
+        lambda x: V @ ad.curl(field)(x),
+        lambda x: -jnp.array(V[0] * jnp.cos(x[2]) + V[1] * x[2] + 2 * V[2] * x[0] * x[1]),
+    ),
+}
+
+
+def outer(f):
+    """What each way to compute derivatives makes of `f`; the other operators only arrange it differently."""
+    spread = lambda x: f(x) * A[0]
+    return {
+        "diff and diff2": ad.value_and_diff_diff2(lambda t: f(X + t * V))(jnp.zeros(())),
+        "gradient and product": ad.value_and_grad_hvp(f)(X, V),
+        "gradient forward": ad.grad(f, mode="forward")(X),
+        "hessian": ad.hessian(f)(X),
+        "hessian_diag": ad.hessian_diag(f)(X),
+        "wide jacobian": ad.jacobian(lambda x: spread(x)[:2])(X),
+        "curl and divergence": ad.value_and_curl_div(spread)(X),
+    }
+
+
+def outer_expected(value, g, h):
+    return {
+        "diff and diff2": (value, g @ V, V @ h @ V),
+        "gradient and product": (value, g, h @ V),
+        "gradient forward": g,
+        "hessian": h,
+        "hessian_diag": jnp.diag(h),
+        "wide jacobian": jnp.outer(A[0, :2], g),
+        "curl and divergence": (value * A[0], jnp.cross(g, A[0]), A[0] @ g),
+    }
+
+
+@pytest.mark.parametrize("inner", INNER)
+def test_every_operator_in_every_other(inner):
+    ours, reference = INNER[inner]
+    results = jax.jit(lambda: outer(ours))()
+    expected = outer_expected(*jax.jit(lambda: (reference(X), jax.grad(reference)(X), jax.hessian(reference)(X)))())
+    for name, result in results.items():
+        assert tree_allclose(result, expected[name], rtol=1e-10, atol=1e-12), f"{name} of {inner}"
+
+
+class TestPerturbationConfusion:
+    """Two derivatives at the same place must not take each other's perturbation for their own."""
+
+    def test_siskind_and_pearlmutter(self):
+        # d/dx (x d/dy (x + y)) = 1, and 2 for those who confuse (Siskind and Pearlmutter 2005)
+        for inner in (ad.diff, ad.grad):
+            for outer in (ad.diff, ad.grad):
+                for kind in (D, jnp.asarray):
+                    result = outer(lambda x, inner=inner, kind=kind: x * inner(lambda y: x + y)(kind(1.0)))(kind(1.0))
+                    assert float(result) == 1.0
+
+    def test_inner_point_is_the_outer_variable(self):
+        # d/dx (x * d/dy (x y^2) at y = x) = d/dx 2 x^3
+        for inner in (ad.diff, ad.grad):
+            for outer in (ad.diff, ad.grad):
+                result = outer(lambda x, inner=inner: x * inner(lambda y: x * y * y)(x))(D(3.0))
+                assert float(result) == 54.0
+
+    def test_three_levels(self):
+        # d/dy d/dz (x y z)^2 at z = y, then at y = x, is 6 x^4
+        f = lambda x: ad.diff(lambda y: ad.diff(lambda z: (x * y * z) ** 2)(y))(x)
+        assert jnp.allclose(f(D(1.5)).array, 6 * 1.5**4)
+        assert jnp.allclose(ad.diff(f)(D(1.5)).array, 24 * 1.5**3)
+
+    def test_higher_order_function(self):
+        # Manzyuk et al. 2019: D s h, where h = d/ds of a function that is itself differentiated
+        shift = lambda s: lambda f: lambda x: f(x + s)
+        twice = ad.diff(lambda s: shift(s)(ad.diff(lambda y: jnp.exp(s * y)))(T))(jnp.array(0.3))
+        s, t = 0.3, float(T)
+        assert jnp.allclose(twice, jnp.exp(s * (t + s)) * (1 + s * (t + 2 * s)))
+
+    def test_tensors_of_an_outer_derivative(self):
+        # the gradient of |M x|^2 in x, whose Jacobian in M is known
+        m = DM(A)
+
+        def gradient(m: DM) -> DV:
+            return ad.grad(lambda x: (m @ x) @ (m @ x))(DV(X))
+
+        assert jnp.allclose(gradient(m).array, 2 * A.T @ A @ X)
+        direction = DM(A.T)
+        product = ad.jacobianv(gradient)(m, direction)
+        assert isinstance(product, DV)
+        assert jnp.allclose(product.array, 2 * (A @ A + A.T @ A.T) @ X)
+
+    def test_hessian_of_a_function_of_a_hessian(self):
+        # the determinant of the Hessian of a^3 b^3 is -45 a^4 b^4
+        def determinant(x):
+            h = ad.hessian(lambda y: y[0] ** 3 * y[1] ** 3)(x)
+            return h[0, 0] * h[1, 1] - h[0, 1] * h[1, 0]
+
+        a, b = X[:2]
+        expected = -45 * jnp.array([[12 * a**2 * b**4, 16 * a**3 * b**3], [16 * a**3 * b**3, 12 * a**4 * b**2]])
+        assert jnp.allclose(jax.jit(ad.hessian(determinant))(X[:2]), expected)

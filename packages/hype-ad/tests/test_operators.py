@@ -1,0 +1,52 @@
+"""What holds for every operator: closed forms, on each kind of point, one evaluation, under each transformation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad.testing import tree_allclose
+
+from .operators import CASES, on_tensors, tensors
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def assert_expected(result, expected, rtol=1e-12):
+    assert tree_allclose(result, jax.tree.map(jnp.asarray, expected), rtol=rtol, atol=1e-13)
+
+
+@every_case
+def test_closed_form_on_arrays_from_one_evaluation(case):
+    calls = []
+
+    def counted(x):
+        calls.append(x)
+        return case.function(x)
+
+    assert_expected(case.operator(counted)(*case.arguments), case.expected)
+    assert len(calls) == 1
+
+
+@every_case
+def test_closed_form_on_tensors_under_jit_and_vmap(case):
+    stacked = jax.tree.map(lambda leaf: jnp.stack([0.5 * leaf, leaf]), tensors(case.arguments))
+    results = jax.jit(jax.vmap(case.operator(on_tensors(case.function))))(*stacked)
+    assert_expected(jax.tree.map(lambda leaf: leaf[1], results), tensors(case.expected))
+
+
+@every_case
+def test_single_precision_stays(case):
+    single = lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.float32)
+    result = jax.eval_shape(case.operator(case.function), *jax.tree.map(single, case.arguments))
+    assert jax.tree.map(single, result) == jax.tree.map(single, case.expected)
+    assert {leaf.dtype for leaf in jax.tree.leaves(result)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("kind", [np.asarray, lambda x: x.tolist()], ids=["NumPy", "numbers"])
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in ("diff", "diffn 3", "jvp", "hvp")])
+def test_other_kinds_of_numbers(case, kind):
+    # a list is a pytree of numbers as a point, and a vector as the direction of one
+    x, *directions = case.arguments
+    x = x if directions else kind(x)
+    result = case.operator(case.function)(x, *map(kind, directions))
+    assert_expected(jax.tree.map(lambda leaf: leaf + jnp.zeros(()), result), case.expected)
