@@ -171,6 +171,23 @@ def test_derivatives_at_equal_eigenvalues():
     assert np.any(np.isnan(jax.grad(lambda a: ad.eigh(a)[1][0, 1])(jnp.eye(3))))
 
 
+def orthogonal(n):
+    return np.linalg.qr(RNG.normal(size=(n, n)))[0]
+
+
+@pytest.mark.parametrize("smallest", [0.0, 1e-12], ids=["singular", "sound"])
+def test_singular_after_rounding(smallest):
+    solve = jax.jit(ad.solve)
+    for _ in range(50):
+        spectrum = np.r_[np.logspace(0, -8, 5), smallest]
+        units = np.diag(10 ** RNG.uniform(-50, 50, 6)), np.diag(10 ** RNG.uniform(-50, 50, 6))
+        for a in (
+            (orthogonal(6) * spectrum) @ orthogonal(6),
+            units[0] @ of_rank(6, 5 if smallest == 0 else 6) @ units[1],
+        ):
+            assert np.all(np.isnan(solve(a, np.ones(6)))) == (smallest == 0)
+
+
 @pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
 def test_a_sound_system_in_odd_units_is_solved(scale):
     units = np.diag([scale, 1.0, 1e-8, 1e6])
@@ -178,6 +195,11 @@ def test_a_sound_system_in_odd_units_is_solved(scale):
     np.testing.assert_allclose(ad.solve(units @ A, units @ (A @ x)), x, rtol=1e-9)
     hilbert = 1 / (1 + np.add.outer(range(6), range(6)))
     np.testing.assert_allclose(ad.solve(hilbert, hilbert @ np.ones(6)), np.ones(6), rtol=1e-6)
+
+
+def test_empty_systems():
+    assert ad.solve(ad.zeros((0, 0)), ad.zeros(0)).shape == (0,)
+    assert ad.inverse(ad.zeros((0, 0))).shape == (0, 0)
 
 
 def test_float32_stays():
