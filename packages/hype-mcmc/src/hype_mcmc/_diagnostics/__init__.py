@@ -1,0 +1,5 @@
+from .energy import ebfmi as ebfmi
+from .ess import bulk_ess as bulk_ess
+from .ess import mean_ess as mean_ess
+from .ess import tail_ess as tail_ess
+from .rhat import rank_rhat as rank_rhat

@@ -1,0 +1,239 @@
+r"""Mass matrices: which momenta a trajectory starts with and how fast they carry it.
+
+With mass $M$, momenta are drawn from $N(0, M)$ and the kinetic energy is $p^\top M^{-1} p / 2$. The mass that makes
+a Gaussian target round is the inverse of its covariance.
+"""
+
+from abc import abstractmethod
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
+
+from . import _tree
+from ._checks import finite, float_array, is_concrete, positive
+from ._tree import Position
+
+_PRIOR_DRAWS = 5.0  # how many draws the old scales count for
+
+Self = TypeVar("Self", bound="AbstractMass")
+
+
+class AbstractMass(eqx.Module):
+    """What a trajectory needs to know of a mass matrix, and how warm-up estimates one."""
+
+    @abstractmethod
+    def check(self, position: Position) -> None:
+        """Raise `ValueError` unless the mass fits a position."""
+
+    @abstractmethod
+    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
+        """A momentum from $N(0, M)$, in the shape and precision of a position; differentiable in the mass."""
+
+    @abstractmethod
+    def velocity(self, momentum: Position) -> Position:
+        r"""$M^{-1} p$."""
+
+    @abstractmethod
+    def momentum(self, velocity: Position) -> Position:
+        r"""$M v$."""
+
+    @abstractmethod
+    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
+        r"""The part of $x y^\top$ that this kind of mass keeps of a covariance."""
+
+    @abstractmethod
+    def adapted(self: Self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> Self:
+        """The mass of this kind that fits a covariance, given as `outer` gives it and estimated from `count` draws.
+
+        Few draws say little: then the scales stay near those of this mass.
+        """
+
+
+def kinetic_energy(mass: AbstractMass, momentum: Position) -> Float[Array, ""]:
+    r"""$p^\top M^{-1} p / 2$."""
+    return 0.5 * _tree.dot(momentum, mass.velocity(momentum))
+
+
+class UnitMass(AbstractMass):
+    """The identity. Warm-up leaves it as it is."""
+
+    def check(self, position: Position) -> None:
+        """Fits every position."""
+
+    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
+        """A momentum from $N(0, I)$."""
+        return _tree.standard_normal(key, position)
+
+    def velocity(self, momentum: Position) -> Position:
+        """The momentum itself."""
+        return momentum
+
+    def momentum(self, velocity: Position) -> Position:
+        """The velocity itself."""
+        return velocity
+
+    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
+        """Nothing."""
+        return ()
+
+    def adapted(self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> "UnitMass":
+        """Itself."""
+        return self
+
+
+class DiagonalMass(AbstractMass):
+    r"""A diagonal matrix.
+
+    Args:
+        diagonal: the entries of $M$, all positive, a pytree built like the positions. Differentiable.
+
+    Raises:
+        ValueError: if an entry is not positive and finite.
+    """
+
+    diagonal: Position
+
+    def __init__(self, diagonal: PyTree[ArrayLike]):
+        self.diagonal = _tree.as_position("diagonal", diagonal)
+        jax.tree.map(lambda leaf: positive("diagonal", leaf), diagonal)
+
+    def check(self, position: Position) -> None:
+        """Raise `ValueError` unless the diagonal is built like the position."""
+        _tree.same_shape("mass.diagonal", self.diagonal, position)
+
+    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
+        """A momentum from $N(0, M)$."""
+        noise = _tree.standard_normal(key, position)
+        return jax.tree.map(lambda m, z: jnp.sqrt(m).astype(z.dtype) * z, self.diagonal, noise)
+
+    def velocity(self, momentum: Position) -> Position:
+        r"""$M^{-1} p$."""
+        return jax.tree.map(lambda m, p: p / m.astype(p.dtype), self.diagonal, momentum)
+
+    def momentum(self, velocity: Position) -> Position:
+        r"""$M v$."""
+        return jax.tree.map(lambda m, v: m.astype(v.dtype) * v, self.diagonal, velocity)
+
+    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
+        """The products of matching entries."""
+        return jax.tree.map(jnp.multiply, x, y)
+
+    def adapted(self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> "DiagonalMass":
+        """The mass whose entries are one over the variances."""
+        variance = jax.tree.map(lambda new, mass: _shrunk_variance(new, 1 / mass, count), covariance, self.diagonal)
+        return eqx.tree_at(lambda mass: mass.diagonal, self, jax.tree.map(jnp.reciprocal, variance))
+
+
+class DenseMass(AbstractMass):
+    r"""A full matrix $M = L L^\top$, by its Cholesky factor.
+
+    Any lower triangle with a positive diagonal makes a valid mass, which is why the factor is what derivatives are
+    taken in.
+
+    Args:
+        cholesky: $L$, over the raveled position; what is above its diagonal is not read. Differentiable.
+
+    Raises:
+        ValueError: if the matrix is not square, or its diagonal is not positive and finite.
+    """
+
+    cholesky: Float[Array, "n n"]
+
+    def __init__(self, cholesky: ArrayLike):
+        matrix = float_array("cholesky", cholesky)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ValueError(f"`cholesky` must be a square matrix, got shape {matrix.shape}.")
+        if is_concrete(cholesky):
+            positive("cholesky", np.diagonal(np.asarray(cholesky)))
+            finite("cholesky", np.tril(np.asarray(cholesky)))
+        self.cholesky = matrix
+
+    @classmethod
+    def of_matrix(cls, matrix: ArrayLike) -> "DenseMass":
+        """The mass that is a given symmetric matrix; its lower triangle is read.
+
+        Raises:
+            ValueError: if the matrix is not square or not positive definite.
+        """
+        m = float_array("matrix", matrix)
+        if m.ndim != 2 or m.shape[0] != m.shape[1]:
+            raise ValueError(f"`matrix` must be square, got shape {m.shape}.")
+        if is_concrete(matrix):
+            values = np.tril(np.asarray(matrix))
+            try:
+                np.linalg.cholesky(values + np.tril(values, -1).T)
+            except np.linalg.LinAlgError as error:
+                raise ValueError("`matrix` must be positive definite: it has no Cholesky factor.") from error
+        factor = jnp.linalg.cholesky(m, symmetrize_input=False)
+        return cls(factor)
+
+    def check(self, position: Position) -> None:
+        """Raise `ValueError` unless the matrix has a row for each number of the position."""
+        size = sum(leaf.size for leaf in jax.tree.leaves(position))
+        if self.cholesky.shape[0] != size:
+            raise ValueError(
+                f"`mass.cholesky` must have a row for each number of the position, shape {(size, size)}, "
+                f"got {self.cholesky.shape}."
+            )
+
+    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
+        """A momentum from $N(0, M)$."""
+        return self._apply(lambda factor, z: factor @ z, _tree.standard_normal(key, position))
+
+    def velocity(self, momentum: Position) -> Position:
+        r"""$M^{-1} p$."""
+        return self._apply(
+            lambda factor, p: solve_triangular(factor, solve_triangular(factor, p, lower=True), lower=True, trans="T"),
+            momentum,
+        )
+
+    def momentum(self, velocity: Position) -> Position:
+        r"""$M v$."""
+        return self._apply(lambda factor, v: factor @ (factor.T @ v), velocity)
+
+    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
+        """The whole matrix."""
+        return jnp.outer(ravel_pytree(x)[0], ravel_pytree(y)[0])
+
+    def adapted(self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> "DenseMass":
+        """The mass that is the inverse of a covariance matrix."""
+        old = self.cholesky
+        n = old.shape[0]
+        covariance = covariance.astype(old.dtype)
+        count = count.astype(old.dtype)
+        root = solve_triangular(jnp.tril(old), jnp.eye(n, dtype=old.dtype), lower=True)
+        diagonal = jnp.diagonal(covariance)
+        scale = jnp.sqrt(_shrunk_variance(diagonal, jnp.sum(root * root, axis=0), count))
+        moved = diagonal > 0
+        inverse_deviation = jnp.where(moved, 1 / jnp.sqrt(jnp.where(moved, diagonal, 1.0)), 0.0)
+        # Correlations from few draws are noise: they are trusted as far as there are more draws than dimensions.
+        trust = count / (count + n)
+        correlation = trust * covariance * jnp.outer(inverse_deviation, inverse_deviation)
+        correlation = jnp.fill_diagonal(correlation, 1.0, inplace=False)
+        # With J the exchange of first and last, J C J = K K' gives C^-1 = (J K^-T J)(J K^-T J)', and J K^-T J is lower.
+        factor = jnp.linalg.cholesky((correlation * jnp.outer(scale, scale))[::-1, ::-1])
+        new = solve_triangular(factor, jnp.eye(n, dtype=old.dtype), lower=True).T[::-1, ::-1]
+        return eqx.tree_at(lambda mass: mass.cholesky, self, jnp.where(jnp.all(jnp.isfinite(new)), new, old))
+
+    def _apply(self, function, x: Position) -> Position:
+        flat, unravel = ravel_pytree(x)
+        return unravel(function(jnp.tril(self.cholesky).astype(flat.dtype), flat))
+
+
+def _shrunk_variance(
+    new: Float[Array, "..."], old: Float[Array, "..."], count: Float[Array, ""]
+) -> Float[Array, "..."]:
+    """The geometric mean of an estimated variance and an old one, weighted by the draws behind the first.
+
+    Geometric, so that it means the same in every unit. Where the estimate is zero, the old one.
+    """
+    new = new.astype(old.dtype)
+    usable = jnp.isfinite(new) & (new > 0)
+    weight = (count / (count + _PRIOR_DRAWS)).astype(old.dtype)
+    return jnp.where(usable, jnp.exp(weight * jnp.log(jnp.where(usable, new, 1.0)) + (1 - weight) * jnp.log(old)), old)

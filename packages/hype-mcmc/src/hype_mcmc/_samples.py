@@ -1,0 +1,141 @@
+"""What a run of `sample` gives."""
+
+import importlib.metadata
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.core
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from ._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
+from ._kernel import AbstractKernel, HMCState
+from ._summary import Summary, summarize
+
+
+class SamplerState(eqx.Module):
+    """Where a run stopped, so that another can go on as if it had not.
+
+    Attributes:
+        chains: the state of each chain, along the leading axis.
+        kernel: the kernel that made the draws, adapted if there was a warm-up.
+        keys: what each chain draws from.
+        iteration: how many transitions were made after warm-up.
+    """
+
+    chains: HMCState
+    kernel: AbstractKernel
+    keys: PRNGKeyArray
+    iteration: Int[Array, ""]
+
+
+class Samples(eqx.Module):
+    """Draws, and what is known of how they came about. A pytree; its leading axes are chains and draws.
+
+    With a kernel that is used as given (`num_warmup=0`), everything is differentiable in the kernel, the start and
+    the data.
+
+    Attributes:
+        draws: positions.
+        acceptance: the probability that a transition was accepted with; of thinned transitions the mean.
+        energy: the Hamiltonian of each draw.
+        divergences: whether a transition was divergent; of thinned transitions, whether any was.
+        num_steps: steps of the integrator that a draw took.
+        warmup_steps: steps of the integrator that all chains together took in warm-up.
+        state: where the run stopped, for `sample(..., state=...)`.
+    """
+
+    draws: PyTree[Float[Array, "chains draws ..."]]
+    acceptance: Float[Array, "chains draws"]
+    energy: Float[Array, "chains draws"]
+    divergences: Bool[Array, "chains draws"]
+    num_steps: Int[Array, "chains draws"]
+    warmup_steps: Int[Array, ""]
+    state: SamplerState
+
+    @property
+    def kernel(self) -> AbstractKernel:
+        """The kernel that made the draws."""
+        return self.state.kernel
+
+    def ess(self) -> PyTree[Float[np.ndarray, "..."]]:
+        """Bulk effective sample size of each number of a position (Vehtari et al. 2021).
+
+        Returns:
+            A pytree built like one position; NaN where the draws do not vary.
+
+        Raises:
+            ValueError: if there are fewer than 4 draws, or the draws are being traced.
+        """
+        return self._of_each(bulk_ess)
+
+    def tail_ess(self) -> PyTree[Float[np.ndarray, "..."]]:
+        """The smaller effective sample size of the 5% and 95% quantiles; otherwise as `ess`."""
+        return self._of_each(tail_ess)
+
+    def rhat(self) -> PyTree[Float[np.ndarray, "..."]]:
+        """Rank-normalized split R-hat of each number of a position, below 1.01 for chains that agree; else as `ess`."""
+        return self._of_each(rank_rhat)
+
+    def ebfmi(self) -> Float[np.ndarray, " chains"]:
+        """The energy Bayesian fraction of missing information of each chain (Betancourt 2016), low below 0.3."""
+        return ebfmi(np.asarray(self.energy, np.float64))
+
+    def summary(self) -> Summary:
+        """A table of means, quantiles and diagnostics of each number of a position, with warnings in words."""
+        self._check()
+        columns = {}
+        for name, draws in _named(self.draws).items():
+            for index in np.ndindex(draws.shape[2:]):
+                label = name if not index else f"{name}[{', '.join(map(str, index))}]"
+                columns[label] = draws[(slice(None), slice(None), *index)]
+        return summarize(columns, np.asarray(self.divergences), np.asarray(self.energy, np.float64))
+
+    def to_arviz(self) -> Any:
+        """The draws as ArviZ wants them: an `InferenceData` (before ArviZ 1.0) or a `DataTree`.
+
+        Raises:
+            ImportError: if ArviZ is not installed.
+        """
+        import arviz  # an extra: `pip install hype-mcmc[arviz]`
+
+        posterior = _named(self.draws)
+        statistics = {
+            "acceptance_rate": np.asarray(self.acceptance),
+            "diverging": np.asarray(self.divergences),
+            "energy": np.asarray(self.energy),
+            "n_steps": np.asarray(self.num_steps),
+        }
+        if int(importlib.metadata.version("arviz").split(".")[0]) >= 1:
+            return arviz.from_dict({"posterior": posterior, "sample_stats": statistics})
+        return arviz.from_dict(posterior=posterior, sample_stats=statistics)
+
+    def _check(self) -> None:
+        if isinstance(self.energy, jax.core.Tracer):
+            raise ValueError("Diagnostics need the values of draws: call them outside of `jit`, `grad` and `vmap`.")
+        if self.energy.ndim != 2:
+            raise ValueError(f"Diagnostics are of one run, with axes chains and draws; got axes {self.energy.shape}.")
+        if self.energy.shape[1] < 4:
+            raise ValueError(f"Diagnostics need at least 4 draws a chain, got {self.energy.shape[1]}.")
+
+    def _of_each(self, function: Callable[[np.ndarray], float]) -> PyTree[Float[np.ndarray, "..."]]:
+        self._check()
+
+        def each(leaf: Array) -> np.ndarray:
+            draws = np.asarray(leaf, np.float64)
+            flat = draws.reshape(*draws.shape[:2], -1)
+            values = [function(flat[:, :, i]) for i in range(flat.shape[2])]
+            return np.array(values).reshape(draws.shape[2:])
+
+        return jax.tree.map(each, self.draws)
+
+
+def _named(draws: PyTree[Array]) -> dict[str, np.ndarray]:
+    """The leaves by their paths, `x` where there is only one leaf without a path."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(draws)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator=".") or "x": np.asarray(leaf, np.float64)
+        for path, leaf in leaves
+    }

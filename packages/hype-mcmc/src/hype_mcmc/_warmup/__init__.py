@@ -1,0 +1,1 @@
+from .warm_up import warm_up as warm_up

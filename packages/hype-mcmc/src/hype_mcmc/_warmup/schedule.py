@@ -1,0 +1,50 @@
+"""When warm-up does what."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+
+class Schedule(NamedTuple):
+    """What to do after each transition of warm-up.
+
+    Attributes:
+        collect: whether the draws count for the mass.
+        close: whether a window ends here: the mass is replaced, and the step size starts anew.
+        cautious: whether no mass has been estimated yet, so that long trajectories would be a waste.
+        lengthen: whether the trajectory length is adapted, too, or has been settled.
+    """
+
+    collect: Bool[np.ndarray, " warmup"]
+    close: Bool[np.ndarray, " warmup"]
+    cautious: Bool[np.ndarray, " warmup"]
+    lengthen: Bool[np.ndarray, " warmup"]
+
+
+def windows(num_warmup: int) -> Schedule:
+    """Stan's schedule: a start, windows of doubling length for the mass, and an end for the step size alone.
+
+    The mass is estimated anew in each window, so that it forgets how the chains came from where they started. Of
+    1000 transitions 75 are the start, 50 the end, and the windows are 25, 50, 100, 200 and 500 long (Stan Reference
+    Manual, "HMC algorithm parameters"). Fewer than 20 transitions adapt the step size only.
+    """
+    collect, close, cautious, lengthen = np.zeros((4, num_warmup), bool)
+    if num_warmup < 20:
+        return Schedule(collect, close, cautious, lengthen)
+    first, last, window = 75, 50, 25
+    if first + window + last > num_warmup:
+        first, last = int(0.15 * num_warmup), int(0.1 * num_warmup)
+        window = num_warmup - first - last
+    stop = num_warmup - last
+    collect[first:stop] = True
+    begin = first
+    while begin < stop:
+        end = begin + window
+        # A window that would leave too little for the next one takes all that is left.
+        end = stop if end + 2 * window > stop else end
+        close[end - 1] = True
+        begin, window = end, 2 * window
+    cautious[: np.argmax(close) + 1] = True
+    lengthen[:stop] = True
+    return Schedule(collect, close, cautious, lengthen)

@@ -1,0 +1,139 @@
+r"""The trajectory length: long enough along the direction that the target is widest in, and no longer.
+
+Hoffman, Radul and Sountsov (2021, ChEES-HMC) climb the gradient of the change of the squared norm, Sountsov and
+Hoffman (2021, SNAPER-HMC) that along the principal component alone. Both gradients grow with the length of a
+trajectory and have a local maximum at each further turn of it, so with few chains the length wanders off. Here the
+length is not climbed but solved for. Along the principal component, let $\delta$ be how far a trajectory jumped and
+$v$ the velocity at its end. Their correlation
+
+$$c = \frac{E[\delta v]}{\sqrt{E[\delta^2] E[v^2]}}$$
+
+is 1 for short trajectories, falls as they get longer and stays near 0 for long ones: a bounded number with one
+crossing. For a Gaussian of deviation $\sigma$ in that direction, lengths uniform on $(0, 2T)$ and $s = T / \sigma$
+(mass accounted for), $c = (1 - \cos 2s) / (2s) / \sqrt{2 - \sin(2s) / s}$, which is 1/3 at $s = 1.85$: there the
+correlation of a draw with the next is slightly negative, and the effective sample size for each gradient is the
+largest.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .. import _tree
+from .._kernel import HMCInfo
+from .._mass import AbstractMass
+from .._tree import Position
+
+_CORRELATION = 1 / 3
+_RATE = 0.5  # of the first changes of the logarithm
+_DELAY = 10.0  # transitions until changes have become smaller by the root of two
+_MEMORY = 20.0  # transitions that the correlation is computed from
+_RECENT = 8.0  # averages are over about the last eighth
+
+
+class TrajectoryLength(eqx.Module):
+    """What is known of the trajectory length.
+
+    Attributes:
+        log_length: logarithm of the mean length to use next.
+        log_average: its average over the latest part of the window.
+        products: the three expectations that the correlation is made of.
+        center: mean of the recent positions.
+        direction: the principal component, by power iteration on one batch of positions after another (Oja 1982).
+        count: transitions seen in this window.
+    """
+
+    log_length: Float[Array, ""]
+    log_average: Float[Array, ""]
+    products: Float[Array, "3"]
+    center: Position
+    direction: Position
+    count: Float[Array, ""]
+
+    @classmethod
+    def start(cls, length: Float[Array, ""], position: Position) -> "TrajectoryLength":
+        """Begin with a length, for positions like this one."""
+        log_length = jnp.log(length)
+        anything = _tree.standard_normal(jax.random.key(0), position)
+        return cls(
+            log_length,
+            log_length,
+            jnp.zeros((3,), length.dtype),
+            jax.tree.map(jnp.zeros_like, position),
+            anything,
+            jnp.zeros_like(length),
+        )
+
+    def update(
+        self,
+        mass: AbstractMass,
+        before: Position,
+        after: Position,
+        info: HMCInfo,
+        shortest: Float[Array, ""],
+        longest: Float[Array, ""],
+    ) -> "TrajectoryLength":
+        """Learn from one transition of all chains.
+
+        Args:
+            mass: the mass that it was made with.
+            before: where the chains were.
+            after: where they went.
+            info: what happened.
+            shortest: the length shrinks no further when it is below this one.
+            longest: the length stays below this one.
+        """
+        count = self.count + 1
+        unit = _tree.scale(1 / jnp.sqrt(_tree.dot(self.direction, mass.momentum(self.direction))), self.direction)
+        dual = mass.momentum(unit)  # so that `dot(dual, x)` is the coordinate of x along the direction
+
+        def trajectory_products(start: Position, end: Position, momentum: Position) -> Float[Array, "3"]:
+            jump, velocity = _tree.dot(dual, _tree.subtract(end, start)), _tree.dot(unit, momentum)
+            return jnp.stack([jump * velocity, jump**2, velocity**2])
+
+        products = jax.vmap(trajectory_products)(before, info.proposal.position, info.proposal.momentum)
+        products = jnp.mean(info.acceptance_rate.astype(products.dtype)[:, None] * products, axis=0)
+        weight = jnp.maximum(1 / count, 1 / _MEMORY)
+        products = self.products + weight * (products.astype(self.products.dtype) - self.products)
+
+        change = _RATE / jnp.sqrt(1 + count / _DELAY) * (_correlation(products) - _CORRELATION)
+        lowest = jnp.minimum(self.log_length, jnp.log(shortest))
+        log_length = jnp.clip(self.log_length + change, lowest, jnp.log(longest))
+        recent = jnp.minimum(1.0, _RECENT / (_RECENT + count - 1))
+        log_average = self.log_average + recent * (log_length - self.log_average)
+
+        few = jnp.minimum(recent, 1 / 4)  # one batch says little of a mean or a direction
+        center = _tree.lerp(few, self.center, jax.tree.map(lambda x: jnp.mean(x, axis=0), after))
+        direction = _tree.lerp(few, unit, _image(dual, center, after))
+        direction = _tree.where(_tree.all_finite(direction), direction, unit)
+        return TrajectoryLength(log_length, log_average, products, center, direction, count)
+
+    def restart(self, old: AbstractMass, new: AbstractMass) -> "TrajectoryLength":
+        """Begin anew with the length found, in the time that a new mass counts."""
+        stretch = _tree.dot(self.direction, new.momentum(self.direction)) / _tree.dot(
+            self.direction, old.momentum(self.direction)
+        )
+        log_length = self.log_average + 0.5 * jnp.log(stretch).astype(self.log_average.dtype)
+        return TrajectoryLength(
+            log_length,
+            log_length,
+            jnp.zeros_like(self.products),
+            self.center,
+            self.direction,
+            jnp.zeros_like(self.count),
+        )
+
+
+def _correlation(products: Float[Array, "3"]) -> Float[Array, ""]:
+    """The correlation; where nothing has moved, what leaves the length as it is."""
+    squares = products[1] * products[2]
+    known: Bool[Array, ""] = squares > 0
+    return jnp.where(known, products[0] / jnp.sqrt(jnp.where(known, squares, 1.0)), _CORRELATION)
+
+
+def _image(dual: Position, center: Position, positions: Position) -> Position:
+    """The direction, multiplied by the covariance of a batch."""
+    deviations = jax.vmap(_tree.subtract, (0, None))(positions, center)
+    along = jax.vmap(_tree.dot, (None, 0))(dual, deviations)
+    return jax.tree.map(lambda d: jnp.tensordot(along.astype(d.dtype), d, 1) / along.size, deviations)
