@@ -43,6 +43,8 @@ from ._diff import value_and_jacobian_tv as value_and_jacobian_tv
 from ._diff import value_and_jacobianv as value_and_jacobianv
 from ._diff import value_and_laplacian as value_and_laplacian
 from ._diff import vjp as vjp
+from ._fixed_point import FixedPoint as FixedPoint
+from ._fixed_point import fixed_point as fixed_point
 from ._ops import ASCII as ASCII
 from ._ops import UNICODE as UNICODE
 from ._ops import absolute as absolute

@@ -1,0 +1,155 @@
+r"""Solutions of $a = g(a, b)$, differentiable in $b$ whatever way they were found.
+
+Where $a = g(a, b)$ and $I - \partial g / \partial a$ is regular, $da = (I - \partial_a g)^{-1} \partial_b g\, db$. The
+loop that found $a$ is therefore never differentiated and nothing of it is kept. The linear equation is solved as $a$
+was, by iterating $x \leftarrow \partial_a g\, x + r$ (in reverse mode with the transpose, Christianson 1994, "Reverse
+accumulation and attractive fixed points"), which converges as fast. It is declared to JAX as a linear solve, so that
+derivatives of derivatives are solves again, in either mode.
+"""
+
+import operator as op
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ._diff.directions import unflat
+from ._diff.point import check_floats, check_like, dtype
+
+
+class FixedPoint(eqx.Module):
+    """What `fixed_point` found, and whether it is a fixed point."""
+
+    value: PyTree
+    """The solution, or the last iterate if there is none: of the structure, shapes and types of `a0`."""
+    converged: Bool[Array, ""]
+    """Whether the last step changed no number by more than the tolerance."""
+    steps: Int[Array, ""]
+    """How many times `g` was applied."""
+    change: Float[Array, ""]
+    """The largest change of any number in the last step."""
+
+    def check(self) -> PyTree:
+        """Gives the solution, if it is one. Not for compiled code, where values are not known.
+
+        Returns:
+            `value`.
+
+        Raises:
+            RuntimeError: if the iteration did not converge.
+        """
+        if not self.converged:
+            raise RuntimeError(
+                f"fixed_point did not converge: the last of {int(self.steps)} steps changed a by "
+                f"{float(self.change):.1e}. Start nearer to the solution, allow more max_steps, damp g, or raise "
+                "tolerance."
+            )
+        return self.value
+
+
+def fixed_point(
+    g: Callable[[Any, Any], Any],
+    a0: PyTree,
+    b: PyTree,
+    *,
+    tolerance: float | None = None,
+    max_steps: int = 1000,
+) -> FixedPoint:
+    r"""Solution of $a = g(a, b)$ by iterating `g` from `a0`.
+
+    `value` is differentiable with respect to `b`, and to what `g` closes over, by the implicit function theorem: in
+    reverse and forward mode, to any order, in memory that does not grow with the steps. Its derivative with respect
+    to `a0` is zero, as where one starts does not move the point that attracts. If the solution of the linear
+    equation of the derivative does not converge within `max_steps`, derivatives are NaN.
+
+    Args:
+        g: contraction near the solution, from (a, b) to a pytree like `a`.
+        a0: start of the iteration: `D`, `DV`, `DM`, array or pytree of them.
+        b: anything that `g` takes. The floats in it are what the solution can be differentiated with respect to.
+        tolerance: accept when no number changes by more than `tolerance * (1 + largest number of a)` in a step. By
+            default the machine epsilon of the dtype to the power 3/4 (2e-12 in double, 6e-6 in single precision).
+        max_steps: give up after so many applications of `g`.
+
+    Returns:
+        A `FixedPoint`, whose `value` is the solution if `converged` is true.
+
+    Raises:
+        TypeError: if `a0` is not made of real floats, or if g(a, b) has another dtype.
+        ValueError: if g(a, b) has another structure or other shapes than `a0`, if `tolerance` is not positive, or if
+            `max_steps` is less than 1.
+    """
+    check_floats("fixed_point", "a0", a0)
+    if op.index(max_steps) < 1:
+        raise ValueError(f"fixed_point: max_steps must be at least 1; got {max_steps}.")
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(f"fixed_point: tolerance must be positive; got {tolerance}.")
+    a0 = jax.tree.map(jnp.asarray, a0)
+    if tolerance is None:
+        tolerance = float(max(jnp.finfo(dtype(leaf)).eps for leaf in jax.tree.leaves(a0))) ** 0.75
+
+    def step(a: PyTree) -> PyTree:
+        stepped = g(a, b)
+        _check_step(stepped, a0)
+        return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), stepped, a)
+
+    def residual(a: PyTree) -> PyTree:
+        return jax.tree.map(jnp.subtract, step(a), a)
+
+    def solve(_: Any, a0: PyTree) -> tuple[PyTree, tuple[Array, Array, Array]]:
+        a, change, steps, converged = _iterate(step, a0, tolerance, 1.0, max_steps)
+        # custom_root gives what comes along tangents of its own dtype, which only floats have
+        return a, (converged.astype(change.dtype), steps.astype(change.dtype), change)
+
+    def tangent_solve(residual_tangent: Callable[[PyTree], PyTree], r: PyTree) -> PyTree:
+        # in one array, because a right side that is zero in part cannot be transposed (JAX 0.12)
+        matvec = lambda x: _flat(residual_tangent(unflat(x, r)))
+        return unflat(jax.lax.custom_linear_solve(matvec, _flat(r), solve_linear, solve_linear), r)
+
+    def solve_linear(matvec: Callable[[Array], Array], r: Array) -> Array:
+        # the matrix is J - I, so x = J x - r
+        x, _, _, converged = _iterate(lambda x: x + matvec(x) - r, -r, tolerance, 0.0, max_steps)
+        return jnp.where(converged, x, jnp.nan)
+
+    value, (converged, steps, change) = jax.lax.custom_root(residual, a0, solve, tangent_solve, has_aux=True)
+    return FixedPoint(value, converged > 0, steps.astype(int), change)
+
+
+def _iterate(
+    step: Callable[[PyTree], PyTree], start: PyTree, tolerance: float, floor: float, max_steps: int
+) -> tuple[PyTree, Float[Array, ""], Int[Array, ""], Bool[Array, ""]]:
+    def close(a: PyTree, change: Array) -> Array:
+        return (change <= tolerance * (floor + _largest(a))) & jnp.isfinite(change)
+
+    def go_on(carry: tuple[PyTree, Array, Array]) -> Array:
+        a, change, steps = carry
+        # the first step has nothing to compare with; a change that is not finite never ends well
+        return (steps == 0) | (~close(a, change) & jnp.isfinite(change) & (steps < max_steps))
+
+    def advance(carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
+        a, _, steps = carry
+        stepped = step(a)
+        return stepped, _largest(jax.tree.map(jnp.subtract, stepped, a)), steps + 1
+
+    nothing = _largest(jax.tree.map(jnp.zeros_like, start))
+    a, change, steps = jax.lax.while_loop(go_on, advance, (start, nothing, jnp.asarray(0)))
+    return a, change, steps, close(a, change)
+
+
+def _flat(a: PyTree) -> Float[Array, " total"]:
+    leaves = jax.tree.leaves(a)
+    widest = max((leaf.dtype for leaf in leaves), key=lambda kind: jnp.finfo(kind).bits)
+    return jnp.concatenate([leaf.reshape(-1).astype(widest) for leaf in leaves])
+
+
+def _largest(a: PyTree) -> Float[Array, ""]:
+    return jnp.max(jnp.abs(_flat(a)), initial=0.0)
+
+
+def _check_step(stepped: PyTree, a0: PyTree) -> None:
+    check_like("fixed_point", "g(a, b)", stepped, "a0", a0)
+    for new, old in zip(jax.tree.leaves(stepped), jax.tree.leaves(a0), strict=True):
+        if dtype(new) != dtype(old):
+            raise TypeError(f"fixed_point: g(a, b) must have the dtypes of a0; got {dtype(new)} for {dtype(old)}.")

@@ -1,0 +1,182 @@
+import hype_ad as ad
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad import DM, DV, D, fixed_point
+from hype_ad.testing import assert_derivatives_match, tree_allclose
+
+A = jnp.array([[0.3, -0.2, 0.1], [0.25, 0.1, 0.3], [-0.1, 0.2, 0.15]])
+B = jnp.array([1.0, -0.5, 2.0])
+
+
+def heron(a, b):
+    return (a + b / a) / 2
+
+
+def affine(a, b):
+    return b["m"] @ a + b["v"]
+
+
+def neural(a, b):
+    return jnp.tanh(b["m"] @ a + b["v"])
+
+
+POINT = {"m": A, "v": B}
+
+
+def test_square_root():
+    # Heron's step is Newton's, so its own derivative at the solution is zero: the easiest of linear equations
+    result = fixed_point(heron, 1.0, 2.0)
+    assert result.converged
+    assert result.steps < 8
+    assert jnp.allclose(result.value, np.sqrt(2.0), rtol=1e-15)
+    root = lambda b: fixed_point(heron, jnp.array(1.0), b).value
+    for n, expected in enumerate([2**0.5, 0.5 * 2**-0.5, -0.25 * 2**-1.5, 0.375 * 2**-2.5]):
+        assert jnp.allclose(ad.diffn(n, root)(2.0), expected, rtol=1e-10)
+    assert jnp.allclose(jax.grad(jax.grad(jax.grad(root)))(2.0), 0.375 * 2**-2.5, rtol=1e-10)
+
+
+def test_affine_map_is_a_linear_solve():
+    result = fixed_point(affine, jnp.zeros(3), POINT)
+    assert result.converged
+    assert jnp.allclose(result.value, jnp.linalg.solve(jnp.eye(3) - A, B), rtol=1e-11)
+    assert result.change <= 2e-12 * 4
+    exact = lambda b: jnp.linalg.solve(jnp.eye(3) - b["m"], b["v"])
+    ours = lambda b: fixed_point(affine, jnp.zeros(3), b).value
+    for jacobian in (jax.jacrev, jax.jacfwd, ad.jacobian):
+        assert tree_allclose(jacobian(ours)(POINT), jax.jacfwd(exact)(POINT), rtol=1e-9)
+
+
+def test_derivatives_of_first_and_second_order_in_all_modes():
+    f = lambda b: fixed_point(neural, jnp.zeros(3), b).value
+    assert_derivatives_match(f, POINT, order=2, mode_rtol=1e-9)
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.vmap])
+def test_derivatives_under_jit_and_vmap(transform):
+    f = lambda b: jnp.sum(jnp.sin(fixed_point(neural, jnp.zeros(3), b).value))
+    both = lambda b: (ad.grad(f)(b), ad.hvp(f)(b, b))
+    pair = jax.tree.map(lambda leaf: jnp.stack([0.1 * leaf, leaf]), POINT)
+    result = (
+        jax.tree.map(lambda leaf: leaf[1], transform(both)(pair)) if transform is jax.vmap else transform(both)(POINT)
+    )
+    assert tree_allclose(result, both(POINT), rtol=1e-10)
+
+
+def test_each_element_of_a_batch_counts_its_own_steps():
+    result = jax.vmap(lambda b: fixed_point(lambda a, b: b * a + 1.0, jnp.array(0.0), b))(jnp.array([0.1, 0.9, 1.5]))
+    alone = fixed_point(lambda a, b: b * a + 1.0, jnp.array(0.0), 0.1)
+    assert result.steps[0] == alone.steps < result.steps[1]
+    assert result.converged.tolist() == [True, True, False]
+    assert jnp.allclose(result.value[:2], jnp.array([1 / 0.9, 10.0]))
+
+
+def test_values_that_g_closes_over():
+    f = lambda b: fixed_point(lambda a, _: jnp.tanh(b["m"] @ a + b["v"]), jnp.zeros(3), None).value
+    g = lambda b: fixed_point(neural, jnp.zeros(3), b).value
+    assert tree_allclose(jax.jacrev(f)(POINT), jax.jacrev(g)(POINT), rtol=1e-12)
+    assert tree_allclose(jax.jacfwd(f)(POINT), jax.jacrev(g)(POINT), rtol=1e-9)
+
+
+def test_no_derivative_in_the_start():
+    f = lambda a0: fixed_point(neural, a0, POINT).value
+    assert jnp.all(jax.jacfwd(f)(jnp.ones(3)) == 0)
+    assert jnp.all(jax.jacrev(f)(jnp.ones(3)) == 0)
+
+
+def test_tensors_and_pytrees():
+    # x = M x + s y and y = tanh(x . x) / 10, coupled
+    def g(a, b):
+        x, y = a["x"], a["y"]
+        return {"x": b["m"] @ x + b["s"] * y * DV(jnp.ones(2)), "y": D(jnp.tanh((x @ x).array)) / 10 + 1.0}
+
+    b = {"m": DM([[0.2, 0.1], [0.0, 0.3]]), "s": D(0.5), "name": "not a number", "count": 3}
+    a0 = {"x": DV([0.0, 0.0]), "y": D(0.0)}
+    result = fixed_point(g, a0, b)
+    assert isinstance(result.value["x"], DV)
+    assert isinstance(result.value["y"], D)
+    assert tree_allclose(g(result.check(), b), result.value, rtol=1e-11)
+
+    def value(floats):
+        return jax.tree.leaves(fixed_point(g, a0, b | floats).value)
+
+    assert_derivatives_match(value, {"m": b["m"], "s": b["s"]}, mode_rtol=1e-9)
+
+
+def test_inside_each_other():
+    # the inner one gives cos(b a) a + ... as a function of the outer iterate
+    inner = lambda a, b: fixed_point(lambda z, c: 0.5 * jnp.sin(z) + c, a, 0.3 * a + b).value
+    f = lambda b: fixed_point(inner, jnp.array(0.5), b).value
+    assert_derivatives_match(f, 0.2, order=2, mode_rtol=1e-8)
+
+
+def test_memory_of_reverse_mode_does_not_grow_with_the_steps():
+    def f(b, steps):
+        return jnp.sum(fixed_point(lambda a, b: 0.999 * jnp.sin(a) + b, jnp.zeros(1000), b, max_steps=steps).value)
+
+    memory = lambda n: jax.jit(jax.grad(f), static_argnums=1).lower(jnp.ones(1000), n).compile().memory_analysis()
+    assert memory(10_000).temp_size_in_bytes == memory(10).temp_size_in_bytes
+
+
+def test_single_precision():
+    result = fixed_point(heron, jnp.float32(1.0), jnp.float32(2.0))
+    assert result.converged
+    assert result.value.dtype == jnp.float32
+    assert jax.grad(lambda b: fixed_point(heron, jnp.float32(1.0), b).value)(jnp.float32(2.0)).dtype == jnp.float32
+
+
+class TestNoSolution:
+    def test_too_few_steps(self):
+        result = fixed_point(affine, jnp.zeros(3), POINT, max_steps=3)
+        assert not result.converged
+        assert result.steps == 3
+        with pytest.raises(RuntimeError, match=r"did not converge: the last of 3 steps changed a by \d"):
+            result.check()
+
+    def test_divergence_ends_at_once_and_says_so(self):
+        result = fixed_point(lambda a, b: a * a + b, jnp.array(2.0), 1.0)
+        assert not result.converged
+        assert result.steps < 20
+        with pytest.raises(RuntimeError, match="did not converge"):
+            result.check()
+
+    def test_two_cycle(self):
+        assert not fixed_point(lambda a, b: b - a, jnp.array(2.0), 1.0).converged
+
+    def test_derivative_that_cannot_be_found_is_nan(self):
+        # the derivative of this step tends to 1 at the solution, so the linear equation converges more slowly still
+        step = lambda a, b: a - (a - b) ** 3
+        f = lambda b: fixed_point(step, jnp.array(1.0), b, tolerance=1e-6, max_steps=10_000).value
+        assert jnp.allclose(f(0.5), 0.5, atol=0.02)
+        assert jnp.isnan(jax.grad(f)(0.5))
+        assert jnp.isnan(jax.jvp(f, (0.5,), (1.0,))[1])
+
+
+def test_started_at_the_solution():
+    result = fixed_point(heron, jnp.array(2.0), 4.0)
+    assert result.steps == 1
+    assert result.converged
+    assert result.change == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"a0": jnp.arange(3)}, TypeError, "fixed_point: a0 must be a real float; got int"),
+        (
+            {"a0": jnp.zeros(3, jnp.float32)},
+            TypeError,
+            r"g\(a, b\) must have the dtypes of a0; got float64 for float32",
+        ),
+        ({"g": lambda a, b: a[:2]}, ValueError, r"g\(a, b\) must have the shapes of a0; got \(2,\) for \(3,\)"),
+        ({"g": lambda a, b: (a, a)}, ValueError, r"g\(a, b\) must have the structure of a0"),
+        ({"tolerance": 0.0}, ValueError, "tolerance must be positive; got 0.0"),
+        ({"tolerance": float("nan")}, ValueError, "tolerance must be positive; got nan"),
+        ({"max_steps": 0}, ValueError, "max_steps must be at least 1; got 0"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    g = lambda a, b: 0.5 * a.astype(jnp.float64) + b
+    with pytest.raises(error, match=message):
+        fixed_point(**({"g": g, "a0": jnp.zeros(3), "b": B} | arguments))
