@@ -234,7 +234,7 @@ def test_under_vmap():
         (lambda: ad.eigh(R), r"a must be a square matrix, got shape \(5, 3\)"),
         (lambda: ad.qr(B), r"a must be a matrix, got rank 1, shape \(4,\)"),
         (lambda: ad.svd(B), r"a must be a matrix, got rank 1, shape \(4,\)"),
-        (lambda: ad.trace(DV(B)), r"trace takes a matrix, got rank 1, shape \(4,\)"),
+        (lambda: ad.trace(B), r"trace takes a matrix, got rank 1, shape \(4,\)"),
         (lambda: ad.diagonal_matrix(A), r"diagonal_matrix takes a vector, got rank 2, shape \(4, 4\)"),
         (lambda: ad.outer(A, B), r"a and b must be vectors, got shapes \(4, 4\) and \(4,\)"),
     ],

@@ -68,7 +68,7 @@ def test_compiled_code_is_the_same():
     incidental = re.compile(r", metadata={[^}]*}|_array")
 
     def instructions(*arguments):
-        listing = jax.jit(train).lower(*arguments).compile().as_text()
+        listing = str(jax.jit(train).lower(*arguments).compile().as_text())
         return [incidental.sub("", line) for line in listing.splitlines() if re.search(r"%\S+ = ", line)]
 
     assert len(instructions(*ARRAYS)) > 10

@@ -81,9 +81,8 @@ def add_diagonal(m: TensorLike, v: TensorLike) -> Any:
     diagonal = jnp.arange(min(array.shape))
     added = _like(v, array)
     if added.shape not in ((), diagonal.shape):
-        raise ValueError(
-            f"v must be a number or have the length {diagonal.shape[0]} of the diagonal, got {added.shape}"
-        )
+        n = diagonal.shape[0]
+        raise ValueError(f"v must be a number or have the length {n} of the diagonal, got shape {added.shape}")
     return in_kind(array.at[diagonal, diagonal].add(added), m)
 
 

@@ -1,8 +1,9 @@
 """Numbers in the notation of other systems."""
 
-import math
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from .._types.to_array import TensorLike, to_array
 
@@ -12,20 +13,19 @@ def to_mathematica(x: TensorLike, *, decimals: int | None = None) -> str:
 
     Args:
         x: a number, a vector or a matrix of known values.
-        decimals: digits after the point; all that the numbers have if not given.
+        decimals: digits after the point; as many as tell the number from its neighbors if not given.
     """
 
-    def number(value: float) -> str:
-        if math.isnan(value):
-            return "Indeterminate"
-        if math.isinf(value):
-            return "Infinity" if value > 0 else "-Infinity"
-        return _digits(value, decimals).replace("e", "*^").replace("^+", "^")
+    def number(digits: str) -> str:
+        mantissa, _, exponent = digits.partition("e")
+        return f"{mantissa}*^{int(exponent)}" if exponent else digits
 
     def nested(values: Any) -> str:
-        return "{" + ", ".join(map(nested, values)) + "}" if isinstance(values, list) else number(values)
+        if values.ndim:
+            return "{" + ", ".join(nested(value) for value in values) + "}"
+        return _text(values, decimals, number, infinity="Infinity", nan="Indeterminate")
 
-    return nested(to_array(x).tolist())
+    return nested(np.asarray(to_array(x)))
 
 
 def to_matlab(x: TensorLike, *, decimals: int | None = None) -> str:
@@ -33,26 +33,29 @@ def to_matlab(x: TensorLike, *, decimals: int | None = None) -> str:
 
     Args:
         x: a number, a vector or a matrix of known values.
-        decimals: digits after the point; all that the numbers have if not given.
+        decimals: digits after the point; as many as tell the number from its neighbors if not given.
     """
 
-    def number(value: float) -> str:
-        if math.isnan(value):
-            return "NaN"
-        if math.isinf(value):
-            return "Inf" if value > 0 else "-Inf"
-        return _digits(value, decimals)
+    def number(value: Any) -> str:
+        return _text(value, decimals, str, infinity="Inf", nan="NaN")
 
-    values = to_array(x).tolist()
-    if not isinstance(values, list):
+    values = np.asarray(to_array(x))
+    if not values.ndim:
         return number(values)
-    rows = values if values and isinstance(values[0], list) else [values]
-    return "[" + "; ".join(_joined(row, number) for row in rows) + "]"
+    return "[" + "; ".join(" ".join(map(number, row)) for row in np.atleast_2d(values)) + "]"
 
 
-def _joined(row: list[float], number: Callable[[float], str]) -> str:
-    return " ".join(map(number, row))
-
-
-def _digits(value: float, decimals: int | None) -> str:
-    return repr(value) if decimals is None else f"{value:.{decimals}f}"
+def _text(
+    value: Any,
+    decimals: int | None,
+    number: Callable[[str], str],
+    *,
+    infinity: str,
+    nan: str,
+) -> str:
+    if np.isnan(value):
+        return nan
+    if np.isinf(value):
+        return infinity if value > 0 else f"-{infinity}"
+    # The text of a NumPy scalar is the shortest that its own type reads back.
+    return number(str(value) if decimals is None else f"{float(value):.{decimals}f}")

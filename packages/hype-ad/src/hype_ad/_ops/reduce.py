@@ -3,12 +3,15 @@
 `sum`, `mean`, `max`, `min`, `argmax` and `argmin` are methods, as arrays have them; here is the rest.
 """
 
+from typing import Any, overload
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._types import DM, DV
 from .._types.smooth import absolute
-from .._types.to_array import TensorLike, to_array
+from .._types.to_array import Plain, TensorLike, to_array
 from .in_kind import reduction
 
 
@@ -86,7 +89,13 @@ def logsumexp(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array
     return jnp.log(jnp.sum(jnp.exp(x - shift), axis)) + jnp.squeeze(shift, axis)
 
 
-def max_index(x: TensorLike) -> Int[Array, ""] | tuple[Int[Array, ""], ...]:
+@overload
+def max_index(x: DV) -> Int[Array, ""]: ...
+@overload
+def max_index(x: DM) -> tuple[Int[Array, ""], Int[Array, ""]]: ...
+@overload
+def max_index(x: Plain) -> Any: ...
+def max_index(x: TensorLike) -> Any:
     """Where the largest element is, the first one on ties.
 
     Args:
@@ -99,7 +108,13 @@ def max_index(x: TensorLike) -> Int[Array, ""] | tuple[Int[Array, ""], ...]:
     return _as_index(jnp.argmax(array), array.shape)
 
 
-def min_index(x: TensorLike) -> Int[Array, ""] | tuple[Int[Array, ""], ...]:
+@overload
+def min_index(x: DV) -> Int[Array, ""]: ...
+@overload
+def min_index(x: DM) -> tuple[Int[Array, ""], Int[Array, ""]]: ...
+@overload
+def min_index(x: Plain) -> Any: ...
+def min_index(x: TensorLike) -> Any:
     """Where the smallest element is, the first one on ties.
 
     Args:

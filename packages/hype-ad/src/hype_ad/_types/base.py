@@ -5,7 +5,7 @@ from leaves: there a leaf may be a tracer of another rank (`vmap`), a shape, a s
 Operations look at the rank that the array has, so a `DM` that `vmap` took apart into rows computes as vectors do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from equinox import AbstractVar
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .by_rank import of_rank
-from .indexing import Edits, indexed, iterated
-from .operators import apply_ufunc, compare, comparison, operator, product, reflected, reflected_product
+from .indexing import Edits, indexed
+from .operators import apply_ufunc, compare, operator, product, reflected, reflected_product
 from .reductions import reduction
 from .show import show
 from .smooth import absolute, power
@@ -154,6 +154,11 @@ class AbstractTensor(eqx.Module):
     def __len__(self) -> int:
         return len(self.array)
 
+    def __iter__(self) -> "Iterator[AbstractTensor]":
+        if self.ndim == 0:
+            raise TypeError("a number has no elements to iterate over")
+        return map(of_rank, self.array)
+
     def __bool__(self) -> bool:
         return bool(self.array)
 
@@ -188,7 +193,19 @@ class AbstractTensor(eqx.Module):
     def __ne__(self, other: object) -> Any:
         return compare(jnp.not_equal, self, other)
 
-    __getitem__, __iter__ = indexed(), iterated()
+    def __lt__(self, other: Any) -> Bool[Array, "..."]:
+        return compare(jnp.less, self, other)
+
+    def __le__(self, other: Any) -> Bool[Array, "..."]:
+        return compare(jnp.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Bool[Array, "..."]:
+        return compare(jnp.greater, self, other)
+
+    def __ge__(self, other: Any) -> Bool[Array, "..."]:
+        return compare(jnp.greater_equal, self, other)
+
+    __getitem__ = indexed()
     __add__, __radd__ = operator(jnp.add), reflected(jnp.add)
     __sub__, __rsub__ = operator(jnp.subtract), reflected(jnp.subtract)
     __mul__, __rmul__ = operator(jnp.multiply), reflected(jnp.multiply)
@@ -197,8 +214,6 @@ class AbstractTensor(eqx.Module):
     __mod__, __rmod__ = operator(jnp.remainder), reflected(jnp.remainder)
     __pow__, __rpow__ = operator(power), reflected(power)
     __matmul__, __rmatmul__ = product(), reflected_product()
-    __lt__, __le__ = comparison(jnp.less), comparison(jnp.less_equal)
-    __gt__, __ge__ = comparison(jnp.greater), comparison(jnp.greater_equal)
 
 
 def _as_numpy(tree: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .by_rank import is_tensor, of_rank
-from .signatures import Item, Iteration
+from .signatures import Item
 from .to_array import TensorLike
 
 
@@ -38,17 +38,6 @@ def indexed() -> Item:
     def method(self: Any, index: Any) -> Any:
         check_index(index, self.shape)
         return of_rank(self.array[index])
-
-    return method
-
-
-def iterated() -> Iteration:
-    """Makes the method of `for element in tensor`."""
-
-    def method(self: Any) -> Any:
-        if self.ndim == 0:
-            raise TypeError("a number has no elements to iterate over")
-        return map(of_rank, self.array)
 
     return method
 

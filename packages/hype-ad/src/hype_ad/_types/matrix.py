@@ -1,10 +1,13 @@
 """A matrix."""
 
+from collections.abc import Iterator
+
 from jaxtyping import Array, Float
 
 from .base import AbstractTensor
-from .by_rank import TYPE_OF_RANK, checked
+from .by_rank import TYPE_OF_RANK, checked, of_rank
 from .to_array import TensorLike
+from .vector import DV
 
 
 class DM(AbstractTensor):
@@ -23,6 +26,10 @@ class DM(AbstractTensor):
 
     def __init__(self, value: TensorLike):
         self.array = checked("DM", value, 2)
+
+    # Said again for type checkers: they know the rows by it.
+    def __iter__(self) -> Iterator[DV]:
+        return map(of_rank, self.array)
 
 
 TYPE_OF_RANK[2] = DM

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from .broadcast import aligned
 from .by_rank import is_tensor, of_rank
-from .signatures import Comparison, Operator, Product
+from .signatures import Operator, Product
 from .smooth import power
 from .to_array import HasJaxArray, Number
 
@@ -85,15 +85,6 @@ def reflected_product() -> Product:
 
     def method(self: Any, other: object) -> Any:
         return multiply_matrices(other, self)
-
-    return method
-
-
-def comparison(function: Callable[..., Array]) -> Comparison:
-    """Makes the method of `tensor < other`."""
-
-    def method(self: Any, other: object) -> Any:
-        return compare(function, self, other)
 
     return method
 

@@ -3,13 +3,12 @@
 Nothing here runs. Each rule is a function's signature; each descriptor says which rule a `D`, a `DV` and a `DM` follow.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload, runtime_checkable
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool
 
 from .to_array import Number
 
@@ -100,15 +99,6 @@ class Product(Protocol):
 
 
 @runtime_checkable
-class Comparison(Protocol):
-    """An elementwise comparison, which gives plain booleans."""
-
-    def __get__(
-        self, instance: "AbstractTensor", owner: type, /
-    ) -> "Callable[[AbstractTensor | ArrayLike], Bool[Array, '...']]": ...
-
-
-@runtime_checkable
 class _WholeReduction(Protocol):
     def __call__(self, axis: int | None = None) -> "D": ...
 
@@ -166,17 +156,4 @@ class Item(Protocol):
     def __get__(self, instance: "DM", owner: type, /) -> _MatrixItem: ...
     @overload
     def __get__(self, instance: "AbstractTensor", owner: type, /) -> "Callable[[Any], AbstractTensor]": ...
-    def __get__(self, instance: Any, owner: type, /) -> Any: ...
-
-
-@runtime_checkable
-class Iteration(Protocol):
-    """The elements of a vector and the rows of a matrix."""
-
-    @overload
-    def __get__(self, instance: "DV", owner: type, /) -> "Callable[[], Iterator[D]]": ...
-    @overload
-    def __get__(self, instance: "DM", owner: type, /) -> "Callable[[], Iterator[DV]]": ...
-    @overload
-    def __get__(self, instance: "AbstractTensor", owner: type, /) -> "Callable[[], Iterator[AbstractTensor]]": ...
     def __get__(self, instance: Any, owner: type, /) -> Any: ...

@@ -1,9 +1,12 @@
 """A vector."""
 
+from collections.abc import Iterator
+
 from jaxtyping import Array, Float
 
 from .base import AbstractTensor
-from .by_rank import TYPE_OF_RANK, checked
+from .by_rank import TYPE_OF_RANK, checked, of_rank
+from .scalar import D
 from .to_array import TensorLike
 
 
@@ -22,6 +25,10 @@ class DV(AbstractTensor):
 
     def __init__(self, value: TensorLike):
         self.array = checked("DV", value, 1)
+
+    # Said again for type checkers: they know the elements by it.
+    def __iter__(self) -> Iterator[D]:
+        return map(of_rank, self.array)
 
 
 TYPE_OF_RANK[1] = DV
