@@ -137,9 +137,9 @@ def test_estimates(name, key):
 def test_unknown_modes_are_refused_before_anything_is_computed():
     with pytest.raises(ValueError, match=r'grad: mode must be "reverse" or "forward"; got .sideways.'):
         check_mode("grad: mode", "sideways")
-    for operator in (ad.grad, ad.value_and_grad, ad.hessian, ad.grad_hessian, ad.hvp, ad.grad_hvp, ad.jacobian):
+    for name in ("grad", "value_and_grad", "hessian", "grad_hessian", "hvp", "grad_hvp", "jacobian"):
         with pytest.raises((ValueError, TypeError), match="mode"):  # annotations are checked before us here
-            operator(scalar, mode="sideways")
+            getattr(ad, name)(scalar, mode="sideways")
 
 
 def test_checks_of_the_value_cost_no_evaluation():

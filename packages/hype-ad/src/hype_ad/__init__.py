@@ -1,5 +1,6 @@
 """Nested automatic differentiation over JAX: scalars, vectors, matrices, and loops that differentiate to any order."""
 
+from . import numerical as numerical
 from ._checkpointed_scan import checkpointed_scan as checkpointed_scan
 from ._diff import curl as curl
 from ._diff import curl_div as curl_div

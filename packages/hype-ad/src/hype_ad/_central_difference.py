@@ -1,4 +1,4 @@
-"""A derivative by central differences, extrapolated, with an estimate of its own error.
+"""A derivative of any order by central differences, extrapolated, with an estimate of its own error.
 
 One step length never fits: a long one feels the curvature, a short one the rounding. So the step is shortened again
 and again, and each row of differences is extrapolated to step zero (Richardson; the error of a central difference has
@@ -8,10 +8,12 @@ the second condition because noise sometimes agrees with noise).
 """
 
 from collections.abc import Callable
+from math import comb
 
 import numpy as np
 from jaxtyping import Float
 
+# Where the first derivative starts; higher ones, whose rounding error grows as 1 / step**order, start further out.
 _LONGEST = 2.0**-4
 _RATIO = 1.8  # of a step to the next; not 2, with which an oscillation can look the same in each row
 _ROWS = 26  # the shortest step is about 1e-8, where nothing but rounding is left in float64
@@ -21,33 +23,37 @@ _Vector = Float[np.ndarray, "..."]
 
 
 def central_difference(
-    along: Callable[[float], _Vector], *, rtol: float, atol: float, scale: float = 1.0
+    along: Callable[[float], _Vector], *, order: int = 1, rtol: float, atol: float, epsilon: float = 2.0**-52
 ) -> tuple[_Vector, float]:
     r"""Derivative at 0 of a function of one real number.
 
     Args:
-        along: $t \mapsto f(x + t v)$, of any shape, computed in float64.
+        along: $t \mapsto f(x + t v)$, of any shape.
+        order: which derivative, at least 1.
         rtol: stop as soon as the estimated error is below `rtol * max|derivative| + atol`.
         atol: see `rtol`.
-        scale: length in which the function changes by about its own size; the first step is a sixteenth of it.
+        epsilon: relative rounding error of `along`.
 
     Returns:
         The derivative, and the estimate of the largest error of any of its elements (infinite where no two differences
         were finite).
     """
+    longest = min(1.0, _LONGEST * 2**order) / order
+    weights = [(order / 2 - k, (-1) ** k * comb(order, k)) for k in range(order + 1)]
     best = value = np.full(np.shape(along(0.0)), np.nan)
     least = error = np.inf
     row: list[_Vector] = []
     for index in range(_ROWS):
-        step = scale * _LONGEST / _RATIO**index
-        ahead, behind = along(step), along(-step)
-        if not (np.all(np.isfinite(ahead)) and np.all(np.isfinite(behind))):
+        step = longest / _RATIO**index
+        values = [np.asarray(along(place * step)) for place, _ in weights]
+        if not all(np.all(np.isfinite(value)) for value in values):
             row, error = [], np.inf  # outside of the domain of f: nothing may be extrapolated from there
             continue
-        above, row = row, _extrapolate(np.asarray((ahead - behind) / (2.0 * step)), row)
+        terms = [weight * value / step**order for value, (_, weight) in zip(values, weights, strict=True)]
+        above, row = row, _extrapolate(np.asarray(sum(terms)), row)
         value_before, error_before = value, error
         value, error = _best_of(row, above)
-        rounding = np.finfo(np.float64).eps * _largest(np.abs(ahead) + np.abs(behind)) / step
+        rounding = epsilon * sum(_largest(term) for term in terms)
         estimate = rounding + max(error, error_before)
         if np.isfinite(estimate) and (estimate := max(estimate, _largest(value - value_before))) < least:
             best, least = value, estimate

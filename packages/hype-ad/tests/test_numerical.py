@@ -1,0 +1,139 @@
+import hype_ad as ad
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+from hype_ad import DV, D, _diff, numerical
+from hype_ad.testing import tree_allclose
+
+from .operators import CASES, JACOBIAN, V, X, field, on_tensors, scalar, tensors
+
+PLAIN = [case for case in CASES if "," not in case.name and case.name not in ("jvp", "vjp")]
+
+
+def digits(case):
+    """What is left of them, by the highest derivative that is taken."""
+    if "diffn" in case.name:
+        return {0: 1e-15, 1: 1e-9, 2: 1e-8, 3: 1e-6, 6: 1e-2}[int(case.name[-1])]
+    second = ("2", "hessian", "hvp", "laplacian")
+    return 1e-8 if any(name in case.name for name in second) else 1e-9
+
+
+def by_differences(case):
+    name, *n = case.name.split()
+    return (lambda f: getattr(numerical, name)(int(n[0]), f)) if n else getattr(numerical, name)
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
+def test_closed_forms_on_tensors(case):
+    rtol = digits(case)
+    result = by_differences(case)(jax.jit(on_tensors(case.function)))(*tensors(case.arguments))
+    assert tree_allclose(result, tensors(jax.tree.map(jnp.asarray, case.expected)), rtol=rtol, atol=rtol)
+
+
+def test_every_operator_has_its_twin():
+    names = {name for name, thing in vars(_diff).items() if callable(thing)}
+    estimates = {"hutchinson_laplacian", "hutchinson_div", "hutchinson_hessian_diag"}
+    assert len(names) == 42
+    assert names - set(vars(numerical)) == estimates
+
+
+class TestFunctionsThatJaxCannotTrace:
+    def test_scipy(self):
+        bessel = lambda x: scipy.special.jv(0.5, x)
+        derivative = numerical.diff(bessel)(2.0)
+        assert isinstance(derivative, float)
+        assert np.isclose(derivative, scipy.special.jvp(0.5, 2.0), rtol=1e-9)
+        assert np.isclose(numerical.diff2(bessel)(2.0), scipy.special.jvp(0.5, 2.0, 2), rtol=1e-8)
+        assert np.isclose(numerical.diffn(3, bessel)(2.0), scipy.special.jvp(0.5, 2.0, 3), rtol=1e-6)
+
+    def test_functions_get_and_give_numpy_arrays(self):
+        kinds = []
+
+        def f(x):
+            kinds.append(type(x))
+            return np.prod(np.sort(x))
+
+        x = np.array([3.0, 1.0, 2.0])
+        gradient = numerical.grad(f)(x)
+        assert set(kinds) == {np.ndarray}
+        assert type(gradient) is np.ndarray
+        assert np.allclose(gradient, [2.0, 6.0, 3.0], rtol=1e-10)
+        hessian = numerical.hessian(f)(x)
+        assert type(hessian) is np.ndarray
+        assert np.allclose(hessian, [[0.0, 2.0, 1.0], [2.0, 0.0, 3.0], [1.0, 3.0, 0.0]], atol=1e-9)
+        assert isinstance(numerical.laplacian(f)(x), float)
+
+    def test_python_control_flow_on_a_tensor(self):
+        f = lambda x: D(float(x @ x)) if float(x[0]) > 0 else D(0.0)
+        assert tree_allclose(numerical.grad(f)(DV([1.0, 2.0])), DV([2.0, 4.0]), rtol=1e-9)
+
+
+def test_pytrees():
+    point = {"a": jnp.array([0.5, -1.0]), "b": (jnp.array([[1.0, 2.0]]), 0.7)}
+    f = jax.jit(lambda p: {"x": jnp.sin(p["a"]) * p["b"][1], "y": jnp.sum(p["b"][0]) * p["b"][1] ** 2})
+    g = jax.jit(lambda p: f(p)["y"] + jnp.prod(p["a"]))
+    direction = jax.tree.map(lambda leaf: leaf + 1.0, point)
+    assert tree_allclose(numerical.jacobian(f)(point), ad.jacobian(f)(point), rtol=1e-9)
+    assert tree_allclose(numerical.jacobian_t(f)(point)["a"], ad.jacobian_t(f)(point)["a"], rtol=1e-9)
+    hessian, exact = numerical.hessian(g)(point), ad.hessian(g)(point)
+    assert tree_allclose(jax.tree.map(jnp.asarray, hessian), jax.tree.map(jnp.asarray, exact), rtol=1e-7, atol=1e-8)
+    products = numerical.hvp(g)(point, direction), ad.hvp(g)(point, direction)
+    assert tree_allclose(*(jax.tree.map(jnp.asarray, product) for product in products), rtol=1e-7, atol=1e-8)
+
+
+def test_jvp_and_vjp_of_several_arguments():
+    f = lambda x, y: field(x) * y
+    value, tangent = numerical.jvp(f, (X, 2.0), (V, 1.0))
+    assert tree_allclose((value, tangent), ad.jvp(f, (X, 2.0), (V, 1.0)), rtol=1e-9)
+    value, pull = numerical.vjp(f, X, jnp.array(2.0))
+    assert tree_allclose(pull(V), ad.vjp(f, X, jnp.array(2.0))[1](V), rtol=1e-9)
+    assert tree_allclose(pull(V)[0], 2 * JACOBIAN.T @ V, rtol=1e-9)
+
+
+def test_single_precision():
+    gradient = numerical.grad(scalar)(X.astype(jnp.float32))
+    assert gradient.dtype == jnp.float32
+    assert tree_allclose(gradient, ad.grad(scalar)(X.astype(jnp.float32)), rtol=1e-3, atol=1e-4)
+
+
+def test_no_derivative_outside_of_the_domain():
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(numerical.diff(np.log)(-1.0))
+
+
+def test_of_no_direction():
+    assert tree_allclose(numerical.hvp(scalar)(X, jnp.zeros(3)), jnp.zeros(3))
+
+
+def test_traced_points_are_refused():
+    message = r"numerical\.grad: x must be numbers; got a traced array.*use hype_ad\.grad inside"
+    with pytest.raises(TypeError, match=message):
+        jax.jit(numerical.grad(scalar))(X)
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
+def test_bad_points_and_values_are_refused_as_in_hype_ad(case):
+    name = case.name.split()[0].removeprefix("value_and_")
+    with pytest.raises(TypeError, match=rf"{name}: x must be a real float; got int"):
+        by_differences(case)(case.function)(jnp.arange(3), *case.arguments[1:])
+    with pytest.raises(TypeError, match=rf"{name}: f\(x\) must be a real float; got int"):
+        by_differences(case)(lambda x: 3)(*case.arguments)
+    if case.function is scalar:
+        with pytest.raises(ValueError, match=r"f\(x\) must be one number, of shape \(\); got shape \(3,\)"):
+            by_differences(case)(field)(*case.arguments)
+    if len(case.arguments) == 2:
+        with pytest.raises(ValueError, match=r"must have the shapes of (x|f\(x\)); got \(2,\) for \(3,\)"):
+            by_differences(case)(case.function)(X, V[:2])
+
+
+def test_shapes_of_fields_and_orders_are_checked_as_in_hype_ad():
+    with pytest.raises(ValueError, match=r"div: f\(x\) must have the shapes of x"):
+        numerical.div(lambda x: x[:2])(X)
+    with pytest.raises(ValueError, match="curl: x must be a vector of 3 numbers"):
+        numerical.curl(lambda x: x)(X[:2])
+    with pytest.raises(ValueError, match="diffn: n must be at least 0; got -1"):
+        numerical.diffn(-1, np.sin)
+    with pytest.raises(ValueError, match="diff: x must be one number"):
+        numerical.diff(np.sin)(X)
