@@ -1,8 +1,10 @@
 """Neural network layers with differentiable initializers, trained by loops that are themselves differentiable."""
 
 from ._activation import Activation as Activation
+from ._bidirectional import Bidirectional as Bidirectional
 from ._equinox_layer import EquinoxLayer as EquinoxLayer
 from ._feed_forward import FeedForward as FeedForward
+from ._gru import GRU as GRU
 from ._initializer import AbstractInitializer as AbstractInitializer
 from ._initializer import InitCustom as InitCustom
 from ._initializer import InitNormal as InitNormal
@@ -16,4 +18,10 @@ from ._initializer import InitUniform as InitUniform
 from ._layer import Layer as Layer
 from ._linear import Linear as Linear
 from ._linear import LinearNoBias as LinearNoBias
+from ._lstm import LSTM as LSTM
+from ._lstm import LSTMState as LSTMState
+from ._recurrence import AbstractRecurrent as AbstractRecurrent
+from ._recurrence import Recurrence as Recurrence
+from ._rnn import RNN as RNN
+from ._rnn import Recurrent as Recurrent
 from ._summary import summary as summary

@@ -1,0 +1,118 @@
+"""The gated recurrent unit."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from ._checks import float_type, positive_size
+from ._initializer import AbstractInitializer, InitStandard
+from ._recurrence import AbstractRecurrent, Recurrence, recurrent_weights
+
+
+class GRU(AbstractRecurrent):
+    r"""The gated recurrent unit (Cho et al. 2014).
+
+    $$
+    \begin{aligned}
+    z &= \sigma(W_{xz} x_t + W_{hz} h_{t-1} + b_z), &
+    r &= \sigma(W_{xr} x_t + W_{hr} h_{t-1} + b_r), \\
+    \tilde h &= \tanh(W_{xh} x_t + W_{hh} (h_{t-1} \circ r) + b_h), &
+    y_t &= h_t = (1 - z) \circ \tilde h + z \circ h_{t-1}.
+    \end{aligned}
+    $$
+
+    Matrices are stacked in the order $z$, $r$, $\tilde h$; each is drawn by itself, as its shape says.
+
+    Args:
+        in_features: length of $x_t$.
+        cells: length of $h_t$.
+        initializer: draws the matrices; `InitStandard()` if not given. Differentiable. Biases start at 0.
+        key: decides what is drawn.
+        recurrent_initializer: draws those that meet $h$, for example `InitOrthogonal()`; as the others if not given.
+            Differentiable.
+        recurrence: how to go through a sequence.
+        dtype: of the weights; JAX's default float dtype if not given.
+
+    Raises:
+        TypeError: if a length is not an integer, or `dtype` is not one of floats.
+        ValueError: if a length is below 1.
+    """
+
+    bias: Float[Array, " gates"]
+    input_weight: Float[Array, "gates in"]
+    gate_weight: Float[Array, "twocells cells"]
+    candidate_weight: Float[Array, "cells cells"]
+    recurrence: Recurrence
+
+    def __init__(
+        self,
+        in_features: int,
+        cells: int,
+        initializer: AbstractInitializer | None = None,
+        *,
+        key: PRNGKeyArray,
+        recurrent_initializer: AbstractInitializer | None = None,
+        recurrence: Recurrence | None = None,
+        dtype: DTypeLike | None = None,
+    ):
+        inputs, k = positive_size("in_features", in_features), positive_size("cells", cells)
+        kind = float_type("dtype", dtype)
+        initializer = InitStandard() if initializer is None else initializer
+        recurrent = initializer if recurrent_initializer is None else recurrent_initializer
+        input_key, gate_key, candidate_key = jax.random.split(key, 3)
+        self.bias = jnp.zeros(3 * k, kind)
+        self.input_weight = recurrent_weights(input_key, initializer, 3, k, inputs, kind)
+        self.gate_weight = recurrent_weights(gate_key, recurrent, 2, k, k, kind)
+        self.candidate_weight = recurrent(candidate_key, k, k, kind)
+        self.recurrence = Recurrence() if recurrence is None else recurrence
+
+    @property
+    def in_features(self) -> int:
+        """Length of an input."""
+        return self.input_weight.shape[1]
+
+    def init(
+        self,
+        key: PRNGKeyArray,
+        initializer: AbstractInitializer | None = None,
+        *,
+        recurrent_initializer: AbstractInitializer | None = None,
+    ) -> "GRU":
+        """The same layer with weights drawn anew and biases of 0."""
+        return GRU(
+            self.in_features,
+            self.candidate_weight.shape[0],
+            initializer,
+            key=key,
+            recurrent_initializer=recurrent_initializer,
+            recurrence=self.recurrence,
+            dtype=self.bias.dtype,
+        )
+
+    def initial_state(self) -> Float[Array, " cells"]:
+        """Zeros for $h$."""
+        return jnp.zeros(self.candidate_weight.shape[0], self.bias.dtype)
+
+    def project(self, xs: Float[Array, "time in"]) -> list[Float[Array, "time cells"]]:
+        """What the gates and the candidate take from the inputs."""
+        products = xs @ self.input_weight.T
+        return jnp.split(products + jnp.broadcast_to(self.bias, products.shape), 3, axis=1)
+
+    def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
+        """One step from $h$ to $h$."""
+        gate_weight, candidate_weight = self.gate_weight.T, self.candidate_weight.T
+
+        def step(h: Float[Array, " cells"], inputs: list[Float[Array, " cells"]]) -> Float[Array, " cells"]:
+            z, r = map(sigmoid, map(jnp.add, inputs[:2], jnp.split(h @ gate_weight, 2)))
+            candidate = jnp.tanh(inputs[2] + (h * r) @ candidate_weight)
+            return (1 - z) * candidate + z * h
+
+        return step
+
+    def output(self, state: Float[Array, "... cells"]) -> Float[Array, "... cells"]:
+        """The hidden state."""
+        return state

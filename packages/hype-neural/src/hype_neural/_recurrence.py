@@ -1,0 +1,167 @@
+"""The scan that the recurrent layers share.
+
+A step has two parts: what it takes from its input, and what it takes from the state before. The first is the same
+linear map at every time, so it is one matrix product for the whole sequence, before the scan; and what a step puts out
+is a map of its hidden state, so that is one product after the scan. Inside of it only the state's own product is left.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from hype_ad import checkpointed_scan
+from jax import lax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from ._checks import positive_size
+from ._initializer import AbstractInitializer
+from ._layer import Layer
+
+
+class Recurrence(eqx.Module):
+    """How a recurrent layer goes through a sequence.
+
+    Args:
+        reverse: whether from the end to the beginning; outputs stay at the times of their inputs.
+        last: whether the output is that of the last step alone, instead of all.
+        levels: for long sequences: how deep `hype_ad.checkpointed_scan` nests, so that reverse mode keeps about
+            `levels * T**(1/levels)` states instead of all T, for `levels - 1` more forward passes.
+        truncate: cuts the gradient of the state before every such number of steps, counted from the first (truncated
+            backpropagation through time); `None` for never.
+
+    Raises:
+        TypeError: if `levels` or `truncate` is not an integer.
+        ValueError: if one of them is below 1.
+    """
+
+    reverse: bool = eqx.field(static=True)
+    last: bool = eqx.field(static=True)
+    levels: int = eqx.field(static=True)
+    truncate: int | None = eqx.field(static=True)
+
+    def __init__(self, reverse: bool = False, last: bool = False, levels: int = 1, truncate: int | None = None):
+        self.reverse = bool(reverse)
+        self.last = bool(last)
+        self.levels = positive_size("levels", levels)
+        self.truncate = None if truncate is None else positive_size("truncate", truncate)
+
+
+class AbstractRecurrent(Layer):
+    """A layer that maps a sequence, with time on the leading axis, and carries a state along it.
+
+    Its state is given and returned by `run`; the layer itself remembers nothing.
+    """
+
+    recurrence: eqx.AbstractVar[Recurrence]
+
+    @abc.abstractmethod
+    def initial_state(self) -> PyTree[Float[Array, " hidden"]]:
+        """The state at the beginning: zeros."""
+
+    @abc.abstractmethod
+    def project(self, xs: Float[Array, "time features"]) -> PyTree[Float[Array, "time hidden"]]:
+        """What the steps take from their inputs."""
+
+    @abc.abstractmethod
+    def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
+        """A function of the state before and of one time of `project`: the state after."""
+
+    @abc.abstractmethod
+    def output(self, state: PyTree) -> Float[Array, "... features"]:
+        """What comes out at the times of some states."""
+
+    @property
+    @abc.abstractmethod
+    def in_features(self) -> int:
+        """The number of entries of an input."""
+
+    def __call__(
+        self,
+        xs: Float[Array, "time features"],
+        *,
+        key: PRNGKeyArray | None = None,
+        mask: Bool[Array, "..."] | None = None,
+    ) -> Float[Array, "..."]:
+        """The outputs for one sequence, begun at zero; see `run`."""
+        return self.run(xs, mask=mask)[0]
+
+    def run(
+        self, xs: Float[Array, "time features"], state: PyTree = None, *, mask: Bool[Array, "..."] | None = None
+    ) -> tuple[Float[Array, "..."], PyTree]:
+        """The outputs for a piece of a sequence, and the state after it.
+
+        Args:
+            xs: the inputs, one time a row. Differentiable.
+            state: the state before: what a run over the piece before has returned, or `None` for zeros. Differentiable.
+            mask: which times count, for sequences that were padded to a common length. At others the state stays as it
+                is and the output is 0.
+
+        Returns:
+            The outputs `(time, features)`, or the last one alone, as `recurrence` says; and the state.
+
+        Raises:
+            ValueError: if `xs`, `state` or `mask` has a shape that does not fit.
+        """
+        if xs.ndim != 2 or xs.shape[1] != self.in_features:
+            raise ValueError(
+                f"{self.name} takes a sequence of shape (time, {self.in_features}), got {xs.shape}; "
+                "map it over a batch with `jax.vmap`."
+            )
+        if mask is not None and mask.shape != xs.shape[:1]:
+            raise ValueError(f"`mask` must have an entry for each of {xs.shape[0]} times, got shape {mask.shape}.")
+        inputs = self.project(xs)
+        state = self._checked(state)
+        after, states = _scan(self.cell(), inputs, state, mask, self.recurrence)
+        if self.recurrence.last:
+            return self.output(after), after
+        ys = self.output(states)
+        return ys if mask is None else jnp.where(mask[:, None], ys, jnp.zeros_like(ys)), after
+
+    def _checked(self, state: PyTree) -> PyTree:
+        zeros = self.initial_state()
+        if state is None:
+            return zeros
+        expected, found = (jax.tree.map(jnp.shape, tree) for tree in (zeros, state))
+        if expected != found:
+            raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
+        return state
+
+
+def recurrent_weights(
+    key: PRNGKeyArray, initializer: AbstractInitializer, gates: int, fan_out: int, fan_in: int, dtype: Any
+) -> Float[Array, "rows columns"]:
+    """A matrix for each gate, drawn by itself, one below the other."""
+    return jnp.concatenate([initializer(k, fan_out, fan_in, dtype) for k in jax.random.split(key, gates)])
+
+
+def _scan(
+    cell: Callable[[PyTree, PyTree], PyTree],
+    inputs: PyTree[Float[Array, "time hidden"]],
+    state: PyTree,
+    mask: Bool[Array, "..."] | None,
+    how: Recurrence,
+) -> tuple[PyTree, PyTree]:
+    """The last state, and the states at all times."""
+    times = jax.tree.leaves(inputs)[0].shape[0]
+    cuts = None if how.truncate is None else (jnp.arange(times) % how.truncate == 0) & (jnp.arange(times) > 0)
+
+    def step(state: PyTree, x: Any) -> tuple[PyTree, PyTree]:
+        inputs, mask, cut = x
+        if cut is not None:
+            state = jax.tree.map(lambda s: jnp.where(cut, lax.stop_gradient(s), s), state)
+        after = cell(state, inputs)
+        if mask is not None:
+            after = jax.tree.map(lambda new, old: jnp.where(mask, new, old), after, state)
+        return after, after
+
+    def in_order(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: jnp.flip(x, 0), tree) if how.reverse else tree
+
+    xs = (in_order(inputs), in_order(mask), cuts)
+    # The widest dtype among inputs and weights, which a carry that starts at zero would not have by itself.
+    state = jax.tree.map(lambda s: jnp.asarray(s, jax.tree.leaves(inputs)[0].dtype), state)
+    after, states = lax.scan(step, state, xs) if how.levels == 1 else checkpointed_scan(step, state, xs, how.levels)
+    return after, in_order(states)

@@ -1,0 +1,120 @@
+"""The simple recurrent layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from ._checks import float_type, positive_size
+from ._function import as_pytree
+from ._initializer import AbstractInitializer, InitTanh
+from ._recurrence import AbstractRecurrent, Recurrence
+
+
+class RNN(AbstractRecurrent):
+    r"""Elman's network: $h_t = a(W_{hh} h_{t-1} + W_{xh} x_t + b_h)$, $y_t = W_{hy} h_t + b_y$ (Elman 1990).
+
+    Args:
+        in_features: length of $x_t$.
+        hidden_features: length of $h_t$.
+        out_features: length of $y_t$.
+        initializer: draws $W_{xh}$ and $W_{hy}$; `InitTanh()` if not given. Differentiable. Biases start at 0.
+        key: decides what is drawn.
+        activation: $a$.
+        recurrent_initializer: draws $W_{hh}$, for example `InitOrthogonal()`; as the others if not given.
+            Differentiable.
+        recurrence: how to go through a sequence.
+        dtype: of the weights; JAX's default float dtype if not given.
+
+    Raises:
+        TypeError: if a length is not an integer, `activation` is no function, or `dtype` is not one of floats.
+        ValueError: if a length is below 1.
+    """
+
+    hidden_bias: Float[Array, " hidden"]
+    output_bias: Float[Array, " out"]
+    hidden_weight: Float[Array, "hidden hidden"]
+    input_weight: Float[Array, "hidden in"]
+    output_weight: Float[Array, "out hidden"]
+    activation: Callable[[Array], Array]
+    recurrence: Recurrence
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        out_features: int,
+        initializer: AbstractInitializer | None = None,
+        *,
+        key: PRNGKeyArray,
+        activation: Callable[[Array], Any] = jnp.tanh,
+        recurrent_initializer: AbstractInitializer | None = None,
+        recurrence: Recurrence | None = None,
+        dtype: DTypeLike | None = None,
+    ):
+        inputs = positive_size("in_features", in_features)
+        hidden = positive_size("hidden_features", hidden_features)
+        outputs = positive_size("out_features", out_features)
+        kind = float_type("dtype", dtype)
+        initializer = InitTanh() if initializer is None else initializer
+        recurrent = initializer if recurrent_initializer is None else recurrent_initializer
+        input_key, hidden_key, output_key = jax.random.split(key, 3)
+        self.hidden_bias = jnp.zeros(hidden, kind)
+        self.output_bias = jnp.zeros(outputs, kind)
+        self.hidden_weight = recurrent(hidden_key, hidden, hidden, kind)
+        self.input_weight = initializer(input_key, hidden, inputs, kind)
+        self.output_weight = initializer(output_key, outputs, hidden, kind)
+        self.activation = as_pytree("activation", activation)
+        self.recurrence = Recurrence() if recurrence is None else recurrence
+
+    @property
+    def in_features(self) -> int:
+        """Length of an input."""
+        return self.input_weight.shape[1]
+
+    def init(
+        self,
+        key: PRNGKeyArray,
+        initializer: AbstractInitializer | None = None,
+        *,
+        recurrent_initializer: AbstractInitializer | None = None,
+    ) -> "RNN":
+        """The same layer with weights drawn anew and biases of 0."""
+        outputs, hidden = self.output_weight.shape
+        return RNN(
+            self.in_features,
+            hidden,
+            outputs,
+            initializer,
+            key=key,
+            activation=self.activation,
+            recurrent_initializer=recurrent_initializer,
+            recurrence=self.recurrence,
+            dtype=self.input_weight.dtype,
+        )
+
+    def initial_state(self) -> Float[Array, " hidden"]:
+        """Zeros for $h$."""
+        return jnp.zeros_like(self.hidden_bias)
+
+    def project(self, xs: Float[Array, "time in"]) -> Float[Array, "time hidden"]:
+        r"""$W_{xh} x_t + b_h$ at all times."""
+        products = xs @ self.input_weight.T
+        return products + jnp.broadcast_to(self.hidden_bias, products.shape)
+
+    def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
+        """One step from $h$ to $h$."""
+        weight = self.hidden_weight.T
+        return lambda h, inputs: self.activation(inputs + h @ weight)
+
+    def output(self, state: Float[Array, "... hidden"]) -> Float[Array, "... out"]:
+        r"""$W_{hy} h_t + b_y$."""
+        products = state @ self.output_weight.T
+        return products + jnp.broadcast_to(self.output_bias, products.shape)
+
+
+Recurrent = RNN
+"""The original's name for `RNN`."""

@@ -1,0 +1,287 @@
+"""Recurrent layers against plain NumPy, and what holds for each of them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad.testing import assert_derivatives_match, tree_allclose
+from hype_neural import (
+    GRU,
+    LSTM,
+    RNN,
+    Bidirectional,
+    FeedForward,
+    InitNormal,
+    InitOrthogonal,
+    InitTanh,
+    Linear,
+    Recurrence,
+    Recurrent,
+)
+
+TIMES, IN, HIDDEN = 5, 3, 4
+XS = jnp.asarray(np.random.default_rng(0).normal(size=(TIMES, IN)))
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def rnn_reference(layer, xs):
+    h, ys = np.zeros(HIDDEN), []
+    for x in xs:
+        h = np.tanh(layer.hidden_weight @ h + layer.input_weight @ x + layer.hidden_bias)
+        ys.append(layer.output_weight @ h + layer.output_bias)
+    return np.stack(ys)
+
+
+def lstm_reference(layer, xs):
+    h, c, ys = np.zeros(HIDDEN), np.zeros(HIDDEN), []
+    for x in xs:
+        z = np.asarray(layer.input_weight @ x + layer.hidden_weight @ h + layer.bias)
+        candidate, i, f, o = np.split(z, 4)
+        c = sigmoid(i) * np.tanh(candidate) + sigmoid(f) * c
+        h = sigmoid(o) * np.tanh(c)
+        ys.append(h)
+    return np.stack(ys)
+
+
+def gru_reference(layer, xs):
+    h, ys = np.zeros(HIDDEN), []
+    for x in xs:
+        xz, xr, xh = np.split(np.asarray(layer.input_weight @ x + layer.bias), 3)
+        hz, hr = np.split(np.asarray(layer.gate_weight @ h), 2)
+        z, r = sigmoid(xz + hz), sigmoid(xr + hr)
+        candidate = np.tanh(xh + np.asarray(layer.candidate_weight) @ (h * r))
+        h = (1 - z) * candidate + z * h
+        ys.append(h)
+    return np.stack(ys)
+
+
+class Kind(NamedTuple):
+    name: str
+    make: Callable[..., Any]
+    reference: Callable[..., np.ndarray]
+
+
+KINDS = [
+    Kind("RNN", lambda *args, **settings: RNN(IN, HIDDEN, 2, *args, **settings), rnn_reference),
+    Kind("LSTM", lambda *args, **settings: LSTM(IN, HIDDEN, *args, **settings), lstm_reference),
+    Kind("GRU", lambda *args, **settings: GRU(IN, HIDDEN, *args, **settings), gru_reference),
+]
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+run = eqx.filter_jit(lambda layer, xs, state=None, mask=None: layer.run(xs, state, mask=mask))
+
+
+def make(kind, **settings):
+    """A layer none of whose weights is zero: a bias left out would be seen."""
+    layer = kind.make(key=jax.random.key(0), **settings)
+    return layer.decode(jax.random.normal(jax.random.key(1), (layer.num_parameters,)))
+
+
+@each_kind
+def test_equations(kind):
+    layer = make(kind)
+    np.testing.assert_allclose(run(layer, XS)[0], kind.reference(layer, XS), rtol=1e-10)
+    np.testing.assert_allclose(layer(XS), kind.reference(layer, XS), rtol=1e-10)
+
+
+@each_kind
+def test_two_runs_are_one(kind):
+    layer = make(kind)
+    ys, state = run(layer, XS)
+    first, between = run(layer, XS[:2])
+    second, after = run(layer, XS[2:], between)
+    np.testing.assert_allclose(jnp.concatenate([first, second]), ys, rtol=1e-12)
+    assert tree_allclose(after, state, rtol=1e-12)
+
+
+@each_kind
+def test_batches_and_singles(kind):
+    layer = make(kind)
+    batch = jnp.stack([XS, -XS, 2 * XS])
+    np.testing.assert_allclose(jax.vmap(layer)(batch)[1], layer(-XS), rtol=1e-12)
+
+
+@each_kind
+def test_last(kind):
+    ys, state = run(make(kind), XS)
+    last, after = run(make(kind, recurrence=Recurrence(last=True)), XS)
+    np.testing.assert_allclose(last, ys[-1], rtol=1e-12)
+    assert tree_allclose(after, state, rtol=1e-12)
+
+
+@each_kind
+@pytest.mark.parametrize("settings", [{}, {"last": True}, {"reverse": True}, {"levels": 2}], ids=str)
+def test_padding_changes_nothing(kind, settings):
+    layer = make(kind, recurrence=Recurrence(**settings))
+    padded = jnp.concatenate([XS, 100 * jnp.ones((3, IN))])
+    mask = jnp.arange(TIMES + 3) < TIMES
+    expected, state = run(layer, XS)
+    ys, after = run(layer, padded, None, mask)
+    assert tree_allclose(after, state, rtol=1e-12)
+    if layer.recurrence.last:
+        np.testing.assert_allclose(ys, expected, rtol=1e-12)
+    else:
+        np.testing.assert_allclose(ys[:TIMES], expected, rtol=1e-12)
+        np.testing.assert_array_equal(ys[TIMES:], 0)
+
+
+@each_kind
+def test_reverse(kind):
+    ys, state = run(make(kind), XS[::-1])
+    backward, after = run(make(kind, recurrence=Recurrence(reverse=True)), XS)
+    np.testing.assert_allclose(backward, ys[::-1], rtol=1e-12)
+    assert tree_allclose(after, state, rtol=1e-12)
+
+
+@each_kind
+def test_checkpointing_changes_nothing(kind):
+    loss = lambda layer: jnp.sum(jnp.sin(layer(XS)))
+    gradient = jax.jit(jax.value_and_grad(loss))
+    plain = gradient(make(kind))
+    value, nested = gradient(make(kind, recurrence=Recurrence(levels=2)))
+    np.testing.assert_allclose(value, plain[0], rtol=1e-12)
+    assert tree_allclose(nested.encode(), plain[1].encode(), rtol=1e-10)
+
+
+@each_kind
+def test_truncation_is_cutting_the_state(kind):
+    layer = make(kind)
+    truncated = make(kind, recurrence=Recurrence(truncate=2))
+
+    def by_hand(xs):
+        ys, state = [], None
+        for start in range(0, TIMES, 2):
+            y, state = layer.run(xs[start : start + 2], jax.lax.stop_gradient(state))
+            ys.append(y)
+        return jnp.sum(jnp.sin(jnp.concatenate(ys)))
+
+    loss = lambda xs: jnp.sum(jnp.sin(truncated(xs)))
+    gradient, expected = jax.jit(lambda xs: (jax.grad(loss)(xs), jax.grad(by_hand)(xs)))(XS)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-10)
+    np.testing.assert_allclose(truncated(XS), layer(XS), rtol=1e-12)
+
+
+@each_kind
+def test_derivatives(kind):
+    layer = make(kind)
+    state = jax.tree.map(lambda s: s + 0.3, layer.initial_state())
+    mask = jnp.array([True, True, False])
+
+    def outputs(point):
+        layer, xs, state = point
+        return layer.run(xs, state, mask=mask)
+
+    assert_derivatives_match(outputs, (layer, XS[:3], state), num_directions=1)
+
+
+def test_derivatives_in_the_initializers(key):
+    def outputs(floats):
+        initializer, recurrent = InitNormal(0.0, floats[0]), InitNormal(0.0, floats[1])
+        layer = LSTM(IN, HIDDEN, initializer, key=key, recurrent_initializer=recurrent, forget_bias=floats[2])
+        return layer(XS[:2])
+
+    assert_derivatives_match(outputs, jnp.array([0.5, 0.4, 0.9]), num_directions=1)
+
+
+@each_kind
+def test_precision_stays(kind, key):
+    layer = kind.make(key=key, dtype=jnp.float32)
+    ys, state = run(layer, XS.astype(jnp.float32))
+    again = layer.init(key)
+    assert {leaf.dtype for leaf in jax.tree.leaves((layer, ys, state, again))} == {jnp.dtype(jnp.float32)}
+
+
+@each_kind
+def test_init(kind, key):
+    layer = kind.make(key=key, recurrence=Recurrence(last=True))
+    again = layer.init(jax.random.key(1), InitNormal(), recurrent_initializer=InitOrthogonal())
+    assert jax.tree.structure(again) == jax.tree.structure(layer)
+    expected = kind.make(InitNormal(), key=jax.random.key(1), recurrent_initializer=InitOrthogonal())
+    assert tree_allclose(again.encode(), expected.encode())
+
+
+@each_kind
+def test_sequences_that_do_not_fit(kind):
+    layer = make(kind)
+    with pytest.raises(ValueError, match=rf"{kind.name} takes a sequence of shape \(time, 3\), got \(5, 2\)"):
+        layer(XS[:, :2])
+    with pytest.raises(ValueError, match=r"`mask` must have an entry for each of 5 times, got shape \(4,\)"):
+        layer(XS, mask=jnp.ones(4, bool))
+    with pytest.raises(ValueError, match="`state` must have the shapes"):
+        layer.run(XS, jax.tree.map(lambda s: s[1:], layer.initial_state()))
+    with pytest.raises(ValueError, match="`in_features` must be at least 1"):
+        type(layer)(*(0, 1, 1)[: 3 if kind.name == "RNN" else 2], key=jax.random.key(0))
+
+
+def test_each_gate_is_drawn_by_itself(key):
+    """So the scale of the weights follows from the shape of one gate, and an orthogonal matrix is one a gate."""
+    layer = LSTM(IN, 50, key=key)
+    bound = np.sqrt(6 / (IN + 50))
+    assert 0.9 * bound < jnp.max(jnp.abs(layer.input_weight)) <= bound
+    layer = LSTM(IN, HIDDEN, key=key, recurrent_initializer=InitOrthogonal())
+    for gate in jnp.split(layer.hidden_weight, 4):
+        np.testing.assert_allclose(gate @ gate.T, np.eye(HIDDEN), atol=1e-14)
+
+
+def test_forget_bias(key):
+    for layer, expected in ((LSTM(IN, HIDDEN, key=key), 1), (LSTM(IN, HIDDEN, key=key, forget_bias=0.5), 0.5)):
+        np.testing.assert_array_equal(jnp.split(layer.bias, 4), [[b] * HIDDEN for b in (0, 0, expected, 0)])
+
+
+def test_vector_of_the_rnn_is_in_the_original_order(key):
+    layer = RNN(1, 1, 1, key=key).decode([1.0, 2.0, 3.0, 4.0, 5.0])
+    values = layer.hidden_bias, layer.output_bias, layer.hidden_weight, layer.input_weight, layer.output_weight
+    assert [float(value.squeeze()) for value in values] == [1, 2, 3, 4, 5]
+    assert Recurrent is RNN
+
+
+def test_activation_of_the_rnn(key):
+    layer = RNN(1, 1, 1, InitTanh(), key=key, activation=jnp.sin).decode([0.1, 0.2, 0.3, 0.4, 0.5])
+    h = np.sin(0.4 * 2.0 + 0.1)
+    np.testing.assert_allclose(layer(jnp.array([[2.0]])), [[0.5 * h + 0.2]])
+
+
+def test_bidirectional(key):
+    forward, backward = make(KINDS[1]), make(KINDS[2])
+    layer = Bidirectional(forward, backward)
+    expected = jnp.concatenate([forward(XS), backward(XS[::-1])[::-1]], axis=1)
+    np.testing.assert_allclose(layer(XS), expected, rtol=1e-12)
+    mask = jnp.arange(TIMES) < 3
+    np.testing.assert_allclose(layer(XS, mask=mask)[:3], layer(XS[:3]), rtol=1e-12)
+    last = Recurrence(last=True)
+    layer = Bidirectional(make(KINDS[1], recurrence=last), make(KINDS[2], recurrence=last))
+    np.testing.assert_allclose(layer(XS), jnp.concatenate([expected[-1, :HIDDEN], expected[0, HIDDEN:]]), rtol=1e-12)
+    assert jax.tree.structure(layer.init(key)) == jax.tree.structure(layer)
+
+
+def test_what_is_not_bidirectional(key):
+    with pytest.raises(ValueError, match="`backward` must not go in reverse by itself"):
+        Bidirectional(make(KINDS[1]), make(KINDS[1], recurrence=Recurrence(reverse=True)))
+    with pytest.raises(ValueError, match="must both put out all steps"):
+        Bidirectional(make(KINDS[1]), make(KINDS[1], recurrence=Recurrence(last=True)))
+    with pytest.raises(ValueError, match="cannot go on from a state"):
+        Bidirectional(make(KINDS[1]), make(KINDS[1])).run(XS, (None, None))
+
+
+def test_feed_forward_carries_the_states(key):
+    model = FeedForward([Linear(IN, IN, key=key), make(KINDS[1]), jnp.tanh, FeedForward([GRU(HIDDEN, 2, key=key)])])
+    whole, _ = model.run(XS)
+    np.testing.assert_allclose(whole, model(XS), rtol=1e-12)
+    first, state = model.run(XS[:2])
+    second, _ = model.run(XS[2:], state)
+    np.testing.assert_allclose(jnp.concatenate([first, second]), whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("setting", ["levels", "truncate"])
+def test_recurrence_that_is_refused(setting):
+    make = {"levels": lambda n: Recurrence(levels=n), "truncate": lambda n: Recurrence(truncate=n)}[setting]
+    with pytest.raises(ValueError, match=f"`{setting}` must be at least 1, got 0"):
+        make(0)
+    with pytest.raises(TypeError, match=f"`{setting}` must be an integer"):
+        make(True)
