@@ -8,7 +8,7 @@ from hype_ad import checkpointed_scan
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from jax import lax
 
-LENGTHS = [1, 2, 7, 12, 17]
+LENGTHS = [1, 2, 7, 16, 17, 59]
 LEVELS = [1, 2, 3, 4]
 
 
@@ -37,18 +37,21 @@ def test_no_steps_give_the_first_carry_and_empty_outputs(levels):
     assert ys.shape == (0, 2)
 
 
-@pytest.mark.parametrize(("length", "levels"), [(7, 1), (7, 2), (12, 2), (7, 3), (12, 4)])
-def test_derivatives_of_first_and_second_order(length, levels):
+BOTH, ONE = ("reverse", "forward"), ("reverse",)
+
+
+@pytest.mark.parametrize(("length", "levels", "modes"), [(17, 1, ONE), (17, 2, BOTH), (16, 3, ONE), (59, 4, ONE)])
+def test_derivatives_of_first_and_second_order(length, levels, modes):
     def outcome(inputs):
         carry, ys = checkpointed_scan(logistic_step, *inputs, levels)
         return carry, jnp.sum(ys**2)
 
-    assert_derivatives_match(outcome, inputs(length), order=2, num_directions=1)
+    assert_derivatives_match(outcome, inputs(length), order=2, modes=modes, num_directions=1)
 
 
 def test_derivative_of_third_order_equals_that_of_scan():
     def third(scan, x):
-        f = lambda x: scan(lambda c, _: (jnp.sin(c * x), None), x, length=7)[0]
+        f = lambda x: scan(lambda c, _: (jnp.sin(c * x), None), x, length=17)[0]
         return jax.grad(jax.grad(jax.grad(f)))(x), jax.jacfwd(jax.grad(jax.jacfwd(f)))(x)
 
     checkpointed, plain = third(checkpointed_scan, 0.7), third(partial(lax.scan, xs=None), 0.7)
@@ -57,7 +60,7 @@ def test_derivative_of_third_order_equals_that_of_scan():
 
 @pytest.mark.parametrize("levels", [2, 3])
 def test_hessian_equals_that_of_scan(levels):
-    x0, xs = jnp.array([0.3, -0.2]), inputs(7)[1]
+    x0, xs = jnp.array([0.3, -0.2]), inputs(17)[1]
     end = lambda scan: lambda x: jnp.sum(scan(logistic_step, (x, x), xs)[0][0] ** 2)
     hessian = jax.hessian(end(partial(checkpointed_scan, levels=levels)))(x0)
     np.testing.assert_allclose(hessian, jax.hessian(end(lax.scan))(x0), rtol=1e-12)
@@ -73,28 +76,21 @@ def test_a_batch_equals_its_members():
 
 def test_a_scan_within_a_scan():
     def outer(w, x):
-        inner, ys = checkpointed_scan(lambda c, y: (jnp.sin(c + w * y), c), x, jnp.linspace(0.0, 1.0, 5), 2)
+        inner, ys = checkpointed_scan(lambda c, y: (jnp.sin(c + w * y), c), x, jnp.linspace(0.0, 1.0, 17), 2)
         return w + 0.1 * inner, jnp.sum(ys)
 
-    assert_derivatives_match(lambda w: checkpointed_scan(outer, w, inputs(6)[1], 2), 0.4, order=2, num_directions=1)
+    assert_derivatives_match(
+        lambda w: checkpointed_scan(outer, w, inputs(16)[1], 2), 0.4, order=2, modes=ONE, num_directions=1
+    )
 
 
-def test_the_steps_past_the_end_never_run():
-    # 7 steps in segments of 3: a step past the end would divide by zero.
-    run = lambda c: checkpointed_scan(lambda c, _: (c - 1, 1 / c), c, length=7, levels=2)
-    (carry, ys), gradient = run(7.0), jax.grad(lambda c: jnp.sum(run(c)[1]))(7.0)
-    assert carry == 0
-    np.testing.assert_allclose(ys, 1 / np.arange(7.0, 0, -1))
-    np.testing.assert_allclose(gradient, -np.sum(1 / np.arange(1.0, 8) ** 2))
-
-
-@pytest.mark.parametrize("length", [12, 17])
+@pytest.mark.parametrize("length", [16, 17])
 def test_load_replaces_what_a_segment_reads(length):
     data, rows = jnp.sin(jnp.arange(10.0)), jnp.arange(length) % 10
     read = lambda data: checkpointed_scan(logistic_step, inputs(1)[0], rows, load=lambda rows: data[rows])
     direct = lambda data: checkpointed_scan(lambda c, row: logistic_step(c, data[row]), inputs(1)[0], rows)
     assert tree_allclose(read(data), direct(data), rtol=1e-14)
-    assert_derivatives_match(read, data, order=2, num_directions=1)
+    assert_derivatives_match(read, data, num_directions=1)
 
 
 def test_load_costs_a_cotangent_of_the_data_once_a_segment():
@@ -119,7 +115,8 @@ def test_the_step_is_traced_as_often_for_many_steps_as_for_few():
         jax.jit(jax.grad(lambda c: checkpointed_scan(step, c, jnp.ones(length))[0]))(1.0)
         return count
 
-    assert traces(10007) == traces(11)
+    assert traces(10_000) == traces(100)
+    assert traces(10_007) == traces(101)
 
 
 @pytest.mark.parametrize(("levels", "growth"), [(2, 4.5), (3, 2.8)])
@@ -133,7 +130,7 @@ def test_memory_of_the_reverse_pass_grows_like_a_root_of_the_steps(levels, growt
 
 
 def test_float32_stays_float32():
-    init, xs = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), inputs(7))
+    init, xs = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), inputs(17))
     assert {leaf.dtype for leaf in jax.tree.leaves(checkpointed_scan(logistic_step, init, xs))} == {
         jnp.dtype("float32")
     }

@@ -5,8 +5,7 @@ about equal length, each under `jax.checkpoint`: the forward pass keeps the stat
 the reverse pass runs one segment again before it goes back through it. With segments of segments, `levels` deep,
 about `levels * T**(1/levels)` states are alive at a time, for `levels - 1` extra forward passes.
 
-It is made of `lax.scan`, `lax.cond` and `jax.checkpoint` alone, so every mode and every order of derivative goes
-through it.
+It is made of `lax.scan` and `jax.checkpoint` alone, so every mode and every order of derivative goes through it.
 """
 
 import math
@@ -17,6 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+FEW = 16
+"""Fewer steps than this are not worth segments."""
+
 Carry = TypeVar("Carry")
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -25,7 +27,7 @@ Y = TypeVar("Y")
 def checkpointed_scan(
     f: Callable[[Carry, Any], tuple[Carry, Y]],
     init: Carry,
-    xs: X | None = None,
+    xs: X = None,
     levels: int = 2,
     *,
     length: int | None = None,
@@ -35,9 +37,9 @@ def checkpointed_scan(
     r"""`jax.lax.scan` that keeps about `levels * T**(1/levels)` states for reverse mode instead of T.
 
     Differentiable in `init`, `xs` and all that `f` and `load` close over, in reverse and forward mode, to any order;
-    works under `jit` and `vmap`. `f` is traced a constant number of times whatever T. The idea is that of Griewank
-    (1992, "Achieving logarithmic growth of temporal and spatial complexity in reverse automatic differentiation")
-    with equal segments, as in Chen et al. (2016, "Training deep nets with sublinear memory cost").
+    works under `jit` and `vmap`, and inside of itself. `f` is traced a constant number of times whatever T. The idea
+    is that of Griewank (1992, "Achieving logarithmic growth of temporal and spatial complexity in reverse automatic
+    differentiation") with equal segments, as in Chen et al. (2016, "Training deep nets with sublinear memory cost").
 
     Args:
         f: one step, `(carry, x) -> (carry, y)`, as for `lax.scan`.
@@ -64,32 +66,25 @@ def checkpointed_scan(
         raise ValueError(f"`levels` must be at least 1, got {levels}.")
     steps = _number_of_steps(xs, length)
     load = (lambda segment: segment) if load is None else load
-    if steps == 0:
-        return lax.scan(lambda carry, x: f(carry, x), init, load(xs), length=0)
+    if levels == 1 or steps < FEW:
+        return lax.scan(lambda carry, x: f(carry, x), init, load(xs), length=steps)
 
-    lengths = _segment_lengths(steps, levels)
-    padded = math.prod(lengths)
-    step = f if padded == steps else _masked(f, steps)
+    inner = _segment_length(steps, levels)
+    outer, rest = divmod(steps, inner)
 
-    def run(depth: int, carry: Carry, numbers: jax.Array, xs: Any) -> tuple[Carry, Any]:
-        if depth == len(lengths) - 1:
-            loaded = load(xs)
-            if padded == steps:
-                return lax.scan(lambda carry, x: step(carry, x), carry, loaded, length=lengths[depth])
-            return lax.scan(lambda carry, x: step(carry, *x), carry, (numbers, loaded), length=lengths[depth])
-        inner = jax.checkpoint(
-            lambda carry, numbers, xs: run(depth + 1, carry, numbers, xs), prevent_cse=False, policy=policy
-        )
-        return lax.scan(lambda carry, x: inner(carry, *x), carry, (numbers, xs), length=lengths[depth])
+    def segment(carry: Carry, xs: Any, length: int = inner) -> tuple[Carry, Any]:
+        return lax.scan(lambda carry, x: f(carry, x), carry, load(xs), length=length)
 
-    def fold(x: jax.Array) -> jax.Array:
-        x = jnp.asarray(x)
-        # The steps past the end never run; they repeat the last `x` so that what `load` makes of them is ordinary.
-        tail = jnp.broadcast_to(x[-1:], (padded - steps, *x.shape[1:]))
-        return (jnp.concatenate([x, tail]) if padded > steps else x).reshape(*lengths, *x.shape[1:])
-
-    carry, ys = run(0, init, jnp.arange(padded).reshape(lengths), jax.tree.map(fold, xs))
-    return carry, jax.tree.map(lambda y: y.reshape(padded, *y.shape[len(lengths) :])[:steps], ys)
+    # Inside of a scan nothing can merge the second run of a segment with the first, so that need not be prevented.
+    saving = jax.checkpoint(segment, prevent_cse=False, policy=policy)
+    whole = jax.tree.map(lambda x: x[: outer * inner].reshape(outer, inner, *x.shape[1:]), xs)
+    carry, ys = checkpointed_scan(saving, init, whole, levels - 1, length=outer, policy=policy)
+    ys = jax.tree.map(lambda y: y.reshape(outer * inner, *y.shape[2:]), ys)
+    if rest == 0:
+        return carry, ys
+    last = jax.checkpoint(lambda carry, xs: segment(carry, xs, rest), policy=policy)
+    carry, ys_rest = last(carry, jax.tree.map(lambda x: x[outer * inner :], xs))
+    return carry, jax.tree.map(lambda y, y_rest: jnp.concatenate([y, y_rest]), ys, ys_rest)
 
 
 def _number_of_steps(xs: Any, length: int | None) -> int:
@@ -109,21 +104,12 @@ def _number_of_steps(xs: Any, length: int | None) -> int:
     return sizes.pop()
 
 
-def _segment_lengths(steps: int, levels: int) -> tuple[int, ...]:
-    """Factors of `steps`, outermost first, near `steps**(1/levels)`; a little more than `steps` where it has none."""
-    if levels == 1:
-        return (steps,)
-    best = max(1, round(steps ** (1 / levels)))
-    # A segment up to a quarter longer or shorter than the best costs a few percent of memory; a masked tail costs time.
-    near = [n for n in range(math.ceil(0.75 * best), math.floor(1.25 * best) + 1) if steps % n == 0]
-    inner = min(near, key=lambda n: abs(n - best), default=best)
-    return (*_segment_lengths(math.ceil(steps / inner), levels - 1), inner)
+def _segment_length(steps: int, levels: int) -> int:
+    """The length of an innermost segment: near `steps**(1/levels)`, and a factor of `steps` if there is one nearby.
 
-
-def _masked(f: Callable[[Carry, Any], tuple[Carry, Y]], steps: int) -> Callable[..., tuple[Carry, Y]]:
-    def step(carry: Carry, number: jax.Array, x: Any) -> tuple[Carry, Y]:
-        _, y = jax.eval_shape(f, carry, x)
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), y)
-        return lax.cond(number < steps, f, lambda carry, _: (carry, nothing), carry, x)
-
-    return step
+    A longer list of segments costs a little memory; a rest costs compiling the step once more. A rest of one step is
+    avoided, since XLA dissolves a loop of one step into what is around it, which rounds differently.
+    """
+    best = steps ** (1 / levels)
+    near = range(max(2, math.ceil(best / 2)), max(3, round(1.25 * best)) + 1)
+    return min(near, key=lambda n: (steps % n != 0, steps % n == 1, abs(math.log(n / best))))

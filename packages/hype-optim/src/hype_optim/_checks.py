@@ -8,12 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from ._range import AbstractRange, as_float_array, is_range
 
 Hyperparameter = PyTree[Float[Array, "..."] | AbstractRange]
 """A float that something can be differentiated by: an array, a range such as `positive(0.1)`, or a pytree of them."""
+
+
+HyperparameterLike = PyTree[ArrayLike | AbstractRange]
+"""What a hyperparameter can be made of: numbers will do for arrays."""
 
 
 def hyperparameter(name: str, value: Any, accept: Callable[[np.ndarray], Any], accepted: str) -> Hyperparameter:

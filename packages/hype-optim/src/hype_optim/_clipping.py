@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from ._checks import Hyperparameter, positive_number
+from ._checks import Hyperparameter, HyperparameterLike, positive_number
 from ._tree import squared_norm
 
 
@@ -41,7 +41,7 @@ class NormClip(AbstractGradientClipping):
 
     threshold: Hyperparameter
 
-    def __init__(self, threshold: Hyperparameter | float = 1.0):
+    def __init__(self, threshold: HyperparameterLike = 1.0):
         self.threshold = positive_number("threshold", threshold)
 
     def __call__(self, gradient: PyTree) -> PyTree:

@@ -81,7 +81,7 @@ def initial_state(w: PyTree, params: Params, key: PyTree) -> RunState:
     return RunState(
         w=w,
         memory=initial_memory(w, params),
-        step=jnp.array(0),
+        step=jnp.zeros((), int),
         key=key,
         running=jnp.array(True),
         status=Status.MAX_STEPS,

@@ -6,7 +6,7 @@ import equinox as eqx
 import optax
 from jaxtyping import PyTree
 
-from ._checks import Hyperparameter, fraction
+from ._checks import Hyperparameter, HyperparameterLike, fraction
 
 
 class AbstractMomentum(eqx.Module):
@@ -45,7 +45,7 @@ class Momentum(AbstractMomentum):
 
     decay: Hyperparameter
 
-    def __init__(self, decay: Hyperparameter | float = 0.9):
+    def __init__(self, decay: HyperparameterLike = 0.9):
         self.decay = fraction("decay", decay)
 
     def transformation(self) -> optax.GradientTransformation:
@@ -65,7 +65,7 @@ class Nesterov(AbstractMomentum):
 
     decay: Hyperparameter
 
-    def __init__(self, decay: Hyperparameter | float = 0.9):
+    def __init__(self, decay: HyperparameterLike = 0.9):
         self.decay = fraction("decay", decay)
 
     def transformation(self) -> optax.GradientTransformation:

@@ -6,7 +6,15 @@ from jaxtyping import Array, Float
 
 from ._adjoint import AbstractAdjoint, Checkpointed
 from ._batch import AbstractBatch, Full
-from ._checks import Hyperparameter, instance, integer, is_numeric, non_negative_number, positive_number
+from ._checks import (
+    Hyperparameter,
+    HyperparameterLike,
+    instance,
+    integer,
+    is_numeric,
+    non_negative_number,
+    positive_number,
+)
 from ._clipping import AbstractGradientClipping, NoClip
 from ._learning_rate import AbstractLearningRate, Constant
 from ._loss import AbstractLoss, FunctionLoss, L2Loss
@@ -75,14 +83,14 @@ class Params(eqx.Module):
         self,
         epochs: int = 100,
         method: AbstractMethod | None = None,
-        learning_rate: AbstractLearningRate | Hyperparameter | float | None = None,
+        learning_rate: AbstractLearningRate | HyperparameterLike | None = None,
         momentum: AbstractMomentum | None = None,
         loss: AbstractLoss | Callable[[Array, Array], Float[Array, ""]] | None = None,
         regularization: AbstractRegularization | None = None,
         gradient_clipping: AbstractGradientClipping | None = None,
         batch: AbstractBatch | None = None,
         early_stopping: AbstractEarlyStopping | None = None,
-        improvement_threshold: Hyperparameter | float = 0.995,
+        improvement_threshold: HyperparameterLike = 0.995,
         silent: bool = False,
         return_best: bool = True,
         validation_interval: int = 1,
@@ -90,7 +98,7 @@ class Params(eqx.Module):
         *,
         adjoint: AbstractAdjoint | None = None,
         derivative: Derivative = "reverse",
-        tolerance: Hyperparameter | float | None = None,
+        tolerance: HyperparameterLike | None = None,
         keep_w_history: bool = False,
     ):
         def choice(name: str, value: Any, default: Any, kind: type, examples: str) -> Any:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ._checks import Hyperparameter, non_negative_number
+from ._checks import Hyperparameter, HyperparameterLike, non_negative_number
 from ._tree import scale, sum_of
 
 
@@ -40,7 +40,7 @@ class L1Reg(AbstractRegularization):
 
     coefficient: Hyperparameter
 
-    def __init__(self, coefficient: Hyperparameter | float = 1e-4):
+    def __init__(self, coefficient: HyperparameterLike = 1e-4):
         self.coefficient = non_negative_number("coefficient", coefficient)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
@@ -61,7 +61,7 @@ class L2Reg(AbstractRegularization):
 
     coefficient: Hyperparameter
 
-    def __init__(self, coefficient: Hyperparameter | float = 1e-4):
+    def __init__(self, coefficient: HyperparameterLike = 1e-4):
         self.coefficient = non_negative_number("coefficient", coefficient)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:

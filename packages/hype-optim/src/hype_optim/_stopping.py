@@ -73,7 +73,7 @@ class Early(AbstractEarlyStopping):
 
     def init(self, dtype: jnp.dtype) -> _Patience:
         """No loss seen, nothing counted."""
-        return _Patience(jnp.array(jnp.inf, dtype), jnp.array(jnp.inf, dtype), jnp.array(0), jnp.array(0))
+        return _Patience(jnp.array(jnp.inf, dtype), jnp.array(jnp.inf, dtype), jnp.zeros((), int), jnp.zeros((), int))
 
     def check(
         self,

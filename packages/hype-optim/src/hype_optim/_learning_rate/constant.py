@@ -1,6 +1,6 @@
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, non_negative_number
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -19,7 +19,7 @@ class Constant(AbstractLearningRate):
 
     rate: Hyperparameter
 
-    def __init__(self, rate: Hyperparameter | float = 0.001):
+    def __init__(self, rate: HyperparameterLike = 0.001):
         self.rate = non_negative_number("rate", rate)
 
     def init(self, w: PyTree) -> tuple[()]:

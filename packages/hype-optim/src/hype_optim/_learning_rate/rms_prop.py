@@ -1,7 +1,7 @@
 import optax
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, fraction, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, fraction, non_negative_number
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -24,7 +24,7 @@ class RMSProp(AbstractLearningRate):
     rate: Hyperparameter
     decay: Hyperparameter
 
-    def __init__(self, rate: Hyperparameter | float = 0.001, decay: Hyperparameter | float = 0.9):
+    def __init__(self, rate: HyperparameterLike = 0.001, decay: HyperparameterLike = 0.9):
         self.rate = non_negative_number("rate", rate)
         self.decay = fraction("decay", decay)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from .._checks import Hyperparameter, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, non_negative_number
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -25,7 +25,7 @@ class Schedule(AbstractLearningRate):
 
     rates: Hyperparameter
 
-    def __init__(self, rates: Hyperparameter):
+    def __init__(self, rates: HyperparameterLike):
         self.rates = _rates(rates)
 
     @property
@@ -55,7 +55,7 @@ class StepSchedule(AbstractLearningRate):
 
     rates: Hyperparameter
 
-    def __init__(self, rates: Hyperparameter):
+    def __init__(self, rates: HyperparameterLike):
         self.rates = _rates(rates)
 
     @property

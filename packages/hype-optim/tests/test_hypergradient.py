@@ -1,0 +1,232 @@
+"""Every float that enters a run has the derivative that differences of float64 say it has."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad.testing import assert_derivatives_match
+from hype_optim import (
+    GD,
+    Checkpointed,
+    Constant,
+    CrossEntropyOnLinear,
+    CrossEntropyOnSoftmax,
+    Dataset,
+    Full,
+    L1Reg,
+    L2Loss,
+    L2Reg,
+    Minibatch,
+    Momentum,
+    Nesterov,
+    Newton,
+    NoMomentum,
+    NoReg,
+    NormClip,
+    Params,
+    Quadratic,
+    RMSProp,
+    Schedule,
+    StepSchedule,
+    Unrolled,
+    minimize,
+    positive,
+    train,
+    unit_interval,
+)
+
+from .problems import classes, network, regression, valley
+
+START = jnp.array([-0.4, 0.8])
+quiet = partial(Params, silent=True)
+
+
+def outcome(result):
+    """All of a result that has a derivative."""
+    return result.w, result.loss, result.loss_history
+
+
+MINIMIZATIONS = {
+    "constant": quiet(6, learning_rate=Constant(0.03)),
+    "momentum": quiet(6, learning_rate=Constant(0.03), momentum=Momentum(0.7)),
+    "nesterov": quiet(6, learning_rate=Constant(0.03), momentum=Nesterov(0.7)),
+    "schedule": quiet(learning_rate=Schedule(jnp.linspace(0.05, 0.01, 6))),
+    "step schedule": quiet(learning_rate=StepSchedule(jnp.linspace(0.05, 0.01, 7))),
+    "rms prop": quiet(6, learning_rate=RMSProp(0.05, 0.8), momentum=Momentum(0.5)),
+    "ranges": quiet(
+        6, learning_rate=RMSProp(positive(0.05), unit_interval(0.8)), momentum=Momentum(unit_interval(0.5))
+    ),
+    "clipping": quiet(6, learning_rate=Constant(0.1), gradient_clipping=NormClip(0.8)),
+    "newton": quiet(4, method=Newton(), learning_rate=Constant(0.6)),
+    "unrolled": quiet(6, learning_rate=Constant(0.03), momentum=Nesterov(0.7), adjoint=Unrolled()),
+    "three levels": quiet(7, learning_rate=Constant(0.03), momentum=Nesterov(0.7), adjoint=Checkpointed(3)),
+    "forward": quiet(6, learning_rate=Constant(0.03), momentum=Nesterov(0.7), derivative="forward"),
+    "last": quiet(6, learning_rate=Constant(0.03), return_best=False),
+}
+
+
+@pytest.mark.parametrize("name", MINIMIZATIONS)
+def test_minimize_in_all_its_floats(name):
+    params = MINIMIZATIONS[name]
+    f = lambda scale, w: scale * valley(w)
+    run = lambda w0, params, scale: outcome(minimize(jax.tree_util.Partial(f, scale), w0, params))
+    assert_derivatives_match(lambda inputs: run(*inputs), (START, params, 1.3), num_directions=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "modes"), [("nesterov", ("reverse", "forward")), ("rms prop", ("reverse",)), ("newton", ("reverse",))]
+)
+def test_second_derivatives_of_minimize(name, modes):
+    end = lambda inputs: minimize(valley, *inputs).loss
+    params = replace(MINIMIZATIONS[name], epochs=3)
+    floats = lambda p: (p.learning_rate, p.momentum)
+    through = lambda inputs: end((inputs[0], replace(params, learning_rate=inputs[1][0], momentum=inputs[1][1])))
+    assert_derivatives_match(through, (START, floats(params)), order=2, modes=modes, num_directions=1)
+
+
+TRAININGS = {
+    "full batch": (classes(), quiet(3, learning_rate=Constant(0.3), loss=CrossEntropyOnLinear(), batch=Full())),
+    "minibatches with a remainder": (
+        classes(),
+        quiet(2, learning_rate=Constant(0.3), momentum=Nesterov(0.8), loss=CrossEntropyOnLinear(), batch=Minibatch(4)),
+    ),
+    "part of an epoch": (
+        classes(12),
+        quiet(
+            learning_rate=StepSchedule(positive(jnp.full(5, 0.1))),
+            loss=CrossEntropyOnLinear(),
+            batch=Minibatch(4),
+            regularization=L1Reg(0.02),
+        ),
+    ),
+    "regression": (
+        regression(),
+        quiet(
+            2, learning_rate=RMSProp(0.02, 0.9), loss=Quadratic(), batch=Minibatch(4), gradient_clipping=NormClip(0.5)
+        ),
+    ),
+    "norm": (regression(), quiet(2, learning_rate=Constant(0.05), loss=L2Loss(), batch=Minibatch(5))),
+}
+
+
+@pytest.mark.parametrize("key", [None, jax.random.key(5)], ids=["in order", "shuffled"])
+@pytest.mark.parametrize("name", TRAININGS)
+def test_train_in_all_its_floats(name, key):
+    data, params = TRAININGS[name]
+    # Labels are integers and have no derivative; float targets have.
+    inputs = (network(), params, data.x, data.y if data.y.ndim == 2 else None)
+
+    def run(inputs):
+        model, params, x, y = inputs
+        return outcome(train(model, Dataset(x, data.y if y is None else y), params, key=key))
+
+    assert_derivatives_match(run, inputs, num_directions=1)
+
+
+def test_the_validation_loss_in_all_floats_of_a_run():
+    data, valid = classes(), classes(17)
+    params = quiet(3, learning_rate=Constant(0.3), loss=CrossEntropyOnLinear(), batch=Minibatch(4))
+
+    def run(inputs):
+        scale, params, x_valid = inputs
+        result = train(network(scale), data, params, valid=Dataset(x_valid[11:], valid.y[11:]))
+        return result.valid_loss, result.valid_history
+
+    assert_derivatives_match(run, (0.5, params, valid.x), num_directions=1)
+
+
+def test_second_derivatives_of_train():
+    data, params = classes(8), quiet(1, learning_rate=Constant(0.3), momentum=Nesterov(0.8), batch=Minibatch(4))
+    params = replace(params, loss=CrossEntropyOnLinear())
+    run = lambda inputs: train(inputs[0], Dataset(inputs[2], data.y), inputs[1]).loss
+    assert_derivatives_match(run, (network(), params, data.x), order=2, modes=("reverse",), num_directions=1)
+
+
+def test_one_call_of_grad_gives_the_derivative_with_respect_to_every_hyperparameter():
+    data = classes()
+    params = quiet(3, learning_rate=Constant(0.3), momentum=Nesterov(0.8), loss=CrossEntropyOnLinear())
+    gradient = jax.grad(lambda params: train(network(), data, params).loss)(params)
+    assert isinstance(gradient, Params)
+    for part in (gradient.learning_rate.rate, gradient.momentum.decay, gradient.regularization.coefficient):
+        assert part.shape == ()
+        assert np.isfinite(part)
+        assert part != 0
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyOnLinear(), CrossEntropyOnSoftmax()])
+def test_jit_and_vmap_do_not_change_a_hypergradient(loss):
+    softmax = jax.nn.softmax if isinstance(loss, CrossEntropyOnSoftmax) else lambda z: z
+    data = classes()
+
+    def end(rate):
+        model = jax.tree_util.Partial(lambda w, x: softmax(w(x)), network())
+        return train(model, data, quiet(3, learning_rate=rate, loss=loss, batch=Minibatch(4))).loss
+
+    rates = jnp.array([0.1, 0.3, 0.5])
+    one_by_one = jnp.stack([jax.grad(end)(rate) for rate in rates])
+    np.testing.assert_allclose(jax.vmap(jax.grad(end))(rates), one_by_one, rtol=1e-10)
+    np.testing.assert_allclose(jax.jit(jax.vmap(jax.jacfwd(end)))(rates), one_by_one, rtol=1e-10)
+
+
+def test_a_minimize_within_a_minimize():
+    # min over x of (x - 2)^2 + min over y of (y - x)^2 + y^2: y = x / 2, so x = 4/3 and the value is 4/3.
+    inner = quiet(60, learning_rate=Constant(0.2))
+    inner_loss = lambda x, y: (y - x) ** 2 + y**2
+    best_y = lambda x: minimize(jax.tree_util.Partial(inner_loss, x), jnp.array(0.0), inner).loss
+    result = minimize(lambda x: (x - 2) ** 2 + best_y(x), jnp.array(0.0), quiet(60, learning_rate=Constant(0.2)))
+    np.testing.assert_allclose(result.w, 4 / 3, rtol=1e-8)
+    np.testing.assert_allclose(result.loss, 4 / 3, rtol=1e-8)
+
+
+def test_derivatives_of_a_minimize_within_a_minimize():
+    def nested(inputs):
+        rate, outer_rate = inputs
+        inner = lambda x: (
+            minimize(
+                jax.tree_util.Partial(lambda x, y: jnp.sum((y - x) ** 2) + jnp.sum(y**4), x),
+                jnp.zeros(2),
+                quiet(3, learning_rate=rate),
+            ).loss
+        )
+        return minimize(inner, START, quiet(3, learning_rate=outer_rate)).w
+
+    assert_derivatives_match(nested, (0.1, 0.2), num_directions=1)
+
+
+def test_the_hessian_of_an_outer_objective_through_an_inner_minimize():
+    # One gradient step of rate r on a quadratic multiplies w by 1 - r a, so 3 steps give a closed form.
+    a, w0 = jnp.array([1.0, 3.0]), jnp.array([1.0, -2.0])
+    inner = lambda r: minimize(lambda w: 0.5 * jnp.sum(a * w**2), w0, Params(3, learning_rate=r, silent=True)).loss
+    closed = lambda r: 0.5 * jnp.sum(a * (w0 * (1 - r * a) ** 3) ** 2)
+    np.testing.assert_allclose(inner(0.1), closed(0.1), rtol=1e-13)
+    for second in (jax.hessian, lambda f: jax.grad(jax.grad(f)), lambda f: jax.jacrev(jax.jacfwd(f))):
+        np.testing.assert_allclose(second(inner)(0.1), second(closed)(0.1), rtol=1e-11)
+
+
+STANDING_STILL = {
+    "momentum": quiet(3, learning_rate=Constant(0.1), momentum=Nesterov(0.9)),
+    "rms prop": quiet(3, learning_rate=RMSProp(0.1, 0.9)),
+    "clipping": quiet(3, learning_rate=Constant(0.1), gradient_clipping=NormClip(1.0)),
+    "newton": quiet(3, method=Newton(), learning_rate=Constant(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", STANDING_STILL)
+def test_derivatives_are_finite_where_the_gradient_is_zero(name):
+    end = lambda w, params: jnp.sum(minimize(lambda w: jnp.sum(w**2), w, params).w)
+    for derivative in (jax.grad, jax.jacfwd):
+        first = derivative(end, argnums=(0, 1))(jnp.zeros(2), STANDING_STILL[name])
+        second = derivative(lambda w: jnp.sum(jax.grad(end)(w, STANDING_STILL[name])))(jnp.zeros(2))
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((first, second)))
+
+
+@pytest.mark.parametrize("regularization", [NoReg(), L1Reg(0.1), L2Reg(0.1)], ids=lambda r: type(r).__name__)
+def test_derivatives_are_finite_where_residuals_and_weights_are_zero(regularization):
+    data = Dataset(jnp.zeros((4, 3)), jnp.zeros((4, 2)))
+    still = jax.tree.map(jnp.zeros_like, network())
+    params = quiet(2, method=GD(), momentum=NoMomentum(), loss=L2Loss(), regularization=regularization)
+    gradient = jax.grad(lambda model, params: train(model, data, params).loss, argnums=(0, 1))(still, params)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))

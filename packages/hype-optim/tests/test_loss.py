@@ -1,0 +1,75 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad.testing import assert_derivatives_match
+from hype_optim import CrossEntropyOnLinear, CrossEntropyOnSoftmax, L1Loss, L1Reg, L2Loss, L2Reg, NoReg, Quadratic
+from scipy.special import log_softmax
+
+PREDICTION, TARGET = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -0.5])
+ERROR = np.array([0.7, 1.7, -2.5])
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [(L1Loss(), np.abs(ERROR).sum()), (L2Loss(), np.sqrt((ERROR**2).sum())), (Quadratic(), (ERROR**2).sum())],
+    ids=["L1", "L2", "Quadratic"],
+)
+def test_losses_of_an_error(loss, expected):
+    np.testing.assert_allclose(loss(PREDICTION, TARGET), expected, rtol=1e-14)
+    np.testing.assert_allclose(loss(PREDICTION[0], TARGET[0]), loss(PREDICTION[:1], TARGET[:1]))
+    sequence = loss(jnp.stack([PREDICTION, TARGET]), jnp.stack([TARGET, TARGET]))
+    np.testing.assert_allclose(sequence, expected / 2, rtol=1e-14)
+    assert_derivatives_match(lambda pair: loss(*pair), (PREDICTION, TARGET))
+    at_zero = jax.grad(loss)(TARGET, TARGET), jax.jacfwd(jax.grad(loss))(TARGET, TARGET)
+    assert all(np.all(np.isfinite(d)) for d in at_zero)
+
+
+def test_cross_entropy():
+    expected = -log_softmax(PREDICTION)[2]
+    one_hot = jnp.array([0.0, 0.0, 1.0])
+    for target in (jnp.array(2), one_hot):
+        np.testing.assert_allclose(CrossEntropyOnLinear()(PREDICTION, target), expected, rtol=1e-14)
+        np.testing.assert_allclose(CrossEntropyOnSoftmax()(jax.nn.softmax(PREDICTION), target), expected, rtol=1e-14)
+        assert_derivatives_match(lambda z, target=target: CrossEntropyOnLinear()(z, target), PREDICTION)
+    time = jnp.stack([PREDICTION, -PREDICTION])
+    by_hand = -(log_softmax(PREDICTION)[1] + log_softmax(-PREDICTION)[0]) / 2
+    np.testing.assert_allclose(CrossEntropyOnLinear()(time, jnp.array([1, 0])), by_hand, rtol=1e-14)
+
+
+def test_cross_entropy_stays_finite_where_a_softmax_has_underflowed():
+    q = jax.nn.softmax(jnp.array([0.0, -2000.0]))
+    for target in (jnp.array(1), jnp.array([0.0, 1.0])):
+        value, slope = jax.value_and_grad(CrossEntropyOnSoftmax())(q, target)
+        assert np.isfinite(value)
+        assert np.all(np.isfinite(slope))
+    np.testing.assert_allclose(CrossEntropyOnLinear()(jnp.array([0.0, -2000.0]), jnp.array(1)), 2000)
+
+
+@pytest.mark.parametrize("loss", [L1Loss(), L2Loss(), Quadratic()])
+def test_a_prediction_and_a_target_of_different_shapes(loss):
+    with pytest.raises(ValueError, match=r"prediction of one example has shape \(3,\) and its target \(1,\)"):
+        loss(PREDICTION, TARGET[:1])
+
+
+@pytest.mark.parametrize("target", [jnp.array([1, 2]), jnp.array(1.0), jnp.array([0.5, 0.5])])
+def test_a_target_that_is_no_class(target):
+    with pytest.raises(ValueError, match="takes integer class numbers of shape"):
+        CrossEntropyOnLinear()(PREDICTION, target)
+
+
+WEIGHTS = {"a": jnp.array([1.0, -2.0]), "b": jnp.array([[3.0]])}
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [
+        (NoReg(), 0),
+        (L1Reg(0.1), 0.6),
+        (L2Reg(0.1), 1.4),
+        (L1Reg({"a": 0.1, "b": 0.0}), 0.3),
+        (L2Reg({"a": jnp.array([0.0, 1.0]), "b": 2.0}), 4 + 18),
+    ],
+)
+def test_penalties(penalty, expected):
+    np.testing.assert_allclose(penalty(WEIGHTS), expected, rtol=1e-14)
