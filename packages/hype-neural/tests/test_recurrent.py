@@ -1,9 +1,9 @@
 """Recurrent layers against plain NumPy, and what holds for each of them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +32,7 @@ def sigmoid(x):
 
 
 def rnn_reference(layer, xs):
+    layer, xs = jax.tree.map(np.asarray, (layer, xs))
     h, ys = np.zeros(HIDDEN), []
     for x in xs:
         h = np.tanh(layer.hidden_weight @ h + layer.input_weight @ x + layer.hidden_bias)
@@ -40,9 +41,10 @@ def rnn_reference(layer, xs):
 
 
 def lstm_reference(layer, xs):
+    layer, xs = jax.tree.map(np.asarray, (layer, xs))
     h, c, ys = np.zeros(HIDDEN), np.zeros(HIDDEN), []
     for x in xs:
-        z = np.asarray(layer.input_weight @ x + layer.hidden_weight @ h + layer.bias)
+        z = layer.input_weight @ x + layer.hidden_weight @ h + layer.bias
         candidate, i, f, o = np.split(z, 4)
         c = sigmoid(i) * np.tanh(candidate) + sigmoid(f) * c
         h = sigmoid(o) * np.tanh(c)
@@ -51,12 +53,13 @@ def lstm_reference(layer, xs):
 
 
 def gru_reference(layer, xs):
+    layer, xs = jax.tree.map(np.asarray, (layer, xs))
     h, ys = np.zeros(HIDDEN), []
     for x in xs:
-        xz, xr, xh = np.split(np.asarray(layer.input_weight @ x + layer.bias), 3)
-        hz, hr = np.split(np.asarray(layer.gate_weight @ h), 2)
+        xz, xr, xh = np.split(layer.input_weight @ x + layer.bias, 3)
+        hz, hr = np.split(layer.gate_weight @ h, 2)
         z, r = sigmoid(xz + hz), sigmoid(xr + hr)
-        candidate = np.tanh(xh + np.asarray(layer.candidate_weight) @ (h * r))
+        candidate = np.tanh(xh + layer.candidate_weight @ (h * r))
         h = (1 - z) * candidate + z * h
         ys.append(h)
     return np.stack(ys)
@@ -74,28 +77,28 @@ KINDS = [
     Kind("GRU", lambda *args, **settings: GRU(IN, HIDDEN, *args, **settings), gru_reference),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-run = eqx.filter_jit(lambda layer, xs, state=None, mask=None: layer.run(xs, state, mask=mask))
 
 
-def make(kind, **settings):
+@functools.cache
+def make(kind, recurrence=None):
     """A layer none of whose weights is zero: a bias left out would be seen."""
-    layer = kind.make(key=jax.random.key(0), **settings)
-    return layer.decode(jax.random.normal(jax.random.key(1), (layer.num_parameters,)))
+    layer = kind.make(key=jax.random.key(0), recurrence=recurrence)
+    return layer.decode(np.random.default_rng(1).normal(size=layer.num_parameters))
 
 
 @each_kind
 def test_equations(kind):
     layer = make(kind)
-    np.testing.assert_allclose(run(layer, XS)[0], kind.reference(layer, XS), rtol=1e-10)
+    np.testing.assert_allclose(layer.run(XS)[0], kind.reference(layer, XS), rtol=1e-10)
     np.testing.assert_allclose(layer(XS), kind.reference(layer, XS), rtol=1e-10)
 
 
 @each_kind
 def test_two_runs_are_one(kind):
     layer = make(kind)
-    ys, state = run(layer, XS)
-    first, between = run(layer, XS[:2])
-    second, after = run(layer, XS[2:], between)
+    ys, state = layer.run(XS)
+    first, between = layer.run(XS[:2])
+    second, after = layer.run(XS[2:], between)
     np.testing.assert_allclose(jnp.concatenate([first, second]), ys, rtol=1e-12)
     assert tree_allclose(after, state, rtol=1e-12)
 
@@ -109,8 +112,8 @@ def test_batches_and_singles(kind):
 
 @each_kind
 def test_last(kind):
-    ys, state = run(make(kind), XS)
-    last, after = run(make(kind, recurrence=Recurrence(last=True)), XS)
+    ys, state = make(kind).run(XS)
+    last, after = make(kind, recurrence=Recurrence(last=True)).run(XS)
     np.testing.assert_allclose(last, ys[-1], rtol=1e-12)
     assert tree_allclose(after, state, rtol=1e-12)
 
@@ -121,8 +124,8 @@ def test_padding_changes_nothing(kind, settings):
     layer = make(kind, recurrence=Recurrence(**settings))
     padded = jnp.concatenate([XS, 100 * jnp.ones((3, IN))])
     mask = jnp.arange(TIMES + 3) < TIMES
-    expected, state = run(layer, XS)
-    ys, after = run(layer, padded, None, mask)
+    expected, state = layer.run(XS)
+    ys, after = layer.run(padded, mask=mask)
     assert tree_allclose(after, state, rtol=1e-12)
     if layer.recurrence.last:
         np.testing.assert_allclose(ys, expected, rtol=1e-12)
@@ -133,8 +136,8 @@ def test_padding_changes_nothing(kind, settings):
 
 @each_kind
 def test_reverse(kind):
-    ys, state = run(make(kind), XS[::-1])
-    backward, after = run(make(kind, recurrence=Recurrence(reverse=True)), XS)
+    ys, state = make(kind).run(XS[::-1])
+    backward, after = make(kind, recurrence=Recurrence(reverse=True)).run(XS)
     np.testing.assert_allclose(backward, ys[::-1], rtol=1e-12)
     assert tree_allclose(after, state, rtol=1e-12)
 
@@ -192,7 +195,7 @@ def test_derivatives_in_the_initializers(key):
 @each_kind
 def test_precision_stays(kind, key):
     layer = kind.make(key=key, dtype=jnp.float32)
-    ys, state = run(layer, XS.astype(jnp.float32))
+    ys, state = layer.run(XS.astype(jnp.float32))
     again = layer.init(key)
     assert {leaf.dtype for leaf in jax.tree.leaves((layer, ys, state, again))} == {jnp.dtype(jnp.float32)}
 

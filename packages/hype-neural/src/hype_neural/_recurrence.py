@@ -88,6 +88,8 @@ class AbstractRecurrent(Layer):
         """The outputs for one sequence, begun at zero; see `run`."""
         return self.run(xs, mask=mask)[0]
 
+    # Compiled by itself, so that a call outside of `jit` does not compile its scan each time.
+    @eqx.filter_jit
     def run(
         self, xs: Float[Array, "time features"], state: PyTree = None, *, mask: Bool[Array, "..."] | None = None
     ) -> tuple[Float[Array, "..."], PyTree]:
