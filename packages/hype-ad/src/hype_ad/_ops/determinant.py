@@ -8,7 +8,7 @@ where the derivative is taken, and all its rows but 3 can be eliminated without 
 
 $$\det A = \det U \det V \det K \det(D - C K^{-1} B), \qquad M = [[K, B], [C, D]], \quad D \text{ of size } 3 \times 3$$
 
-`jnp.linalg.det` has an explicit polynomial for D. If K is singular too, A lacks at least 4 in rank, every minor that
+Of D the determinant is written out as a polynomial. If K is singular too, A lacks at least 4 in rank, every minor that
 leaves out 3 rows is 0, and so are all derivatives to third order.
 """
 
@@ -35,8 +35,7 @@ def det(a: Float[Array, "rows cols"]) -> Float[Array, ""]:
     Raises:
         ValueError: if `a` is not a square matrix.
     """
-    # Up to 3 rows JAX has the polynomial itself, right to any order.
-    return jnp.linalg.det(a) if square_matrix("a", a).shape[0] <= 3 else _det(a)
+    return _det(square_matrix("a", a))
 
 
 @jax.custom_jvp
@@ -48,7 +47,18 @@ def _det(a: Float[Array, "n n"]) -> Float[Array, ""]:
 def _det_jvp(
     primals: tuple[Float[Array, "n n"]], tangents: tuple[Float[Array, "n n"]]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    return _det(*primals), jnp.sum(_cofactors(*primals) * tangents[0])
+    (a,), (da,) = primals, tangents
+    cofactors = jax.grad(_polynomial)(a) if a.shape[0] <= 3 else _cofactors(a)
+    return _det(a), jnp.sum(cofactors * da)
+
+
+def _polynomial(a: Float[Array, "n n"]) -> Float[Array, ""]:
+    """The determinant of at most 3 rows by its definition, smooth to any order."""
+    if a.shape[0] <= 1:
+        return jnp.prod(a)
+    if a.shape[0] == 2:
+        return a[0, 0] * a[1, 1] - a[0, 1] * a[1, 0]
+    return jnp.sum(a[0] * jnp.cross(a[1], a[2]))
 
 
 @jax.custom_jvp
@@ -73,4 +83,4 @@ def _by_elimination(a: Float[Array, "n n"]) -> Float[Array, ""]:
     singular = singular_values[-4] <= negligible
     safe = jnp.where(singular, jnp.eye(a.shape[0] - 3, dtype=a.dtype), k)
     rest = d - c @ jnp.linalg.solve(safe, b)
-    return jnp.where(singular, 0.0, orientation * jnp.linalg.det(safe) * jnp.linalg.det(rest))
+    return jnp.where(singular, 0.0, orientation * jnp.linalg.det(safe) * _polynomial(rest))

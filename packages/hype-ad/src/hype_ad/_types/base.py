@@ -36,6 +36,9 @@ class AbstractTensor(eqx.Module):
 
     array: AbstractVar[Float[Array, "..."]]
 
+    # Equinox would make a pytree of each method that is looked up, for half of what tracing an operation costs.
+    __getattribute__ = object.__getattribute__
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Length along each axis."""
