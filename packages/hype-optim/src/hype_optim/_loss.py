@@ -73,7 +73,7 @@ class FunctionLoss(AbstractLoss):
 
     function: Callable[[Array, Array], Float[Array, ""]] = eqx.field(static=True)
 
-    def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Float[Array, ""]:
+    def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Array:
         """What the function gives."""
         return self.function(prediction, target)
 
