@@ -62,7 +62,7 @@ def load_digits(seed: int) -> tuple[Dataset, Dataset]:
     from sklearn.datasets import load_digits
 
     pixels, digits = load_digits(return_X_y=True)
-    data = Dataset((pixels / 16).astype(np.float32), digits.astype(np.int32))
+    data = Dataset(pixels / 16, digits)
     train_data, test_data = data.split([1200, len(data) - 1200], key=jax.random.key(seed))
     return train_data, test_data
 
@@ -93,20 +93,20 @@ def hypertrain(
 
     def test_error(result: Result) -> float:
         predicted = jnp.argmax(jax.vmap(result.w)(test_data.x), axis=1)
-        return float(jnp.mean(predicted != test_data.y))
+        return float(np.mean(np.asarray(predicted) != np.asarray(test_data.y)))
 
     print(f"{len(train_data):,} training and {len(test_data):,} test images.")
     print(f"A {pixels}-{hidden}-{num_classes} network, {steps} steps of {min(100, len(train_data))} images.\n")
     start = time.perf_counter()
     constant = lambda rate, data: final_loss(StepSchedule(jnp.full(steps, rate)), data)
-    losses = jax.jit(jax.vmap(constant, in_axes=(0, None)))(jnp.asarray(RATES, jnp.float32), train_data)
+    losses = jax.jit(jax.vmap(constant, in_axes=(0, None)))(jnp.asarray(RATES), train_data)
     best_rate = RATES[np.nanargmin(np.asarray(losses))]
     print(f"Tried {len(RATES)} constant rates from {RATES[0]:g} to {RATES[-1]:g} in one program ({seconds(start)}):")
     print(f"  the best is {best_rate:.3g}, with training loss {np.nanmin(losses):.5f}.\n")
 
     print(f"Training the {steps} rates of a schedule, from that constant rate, for {outer_steps} outer steps:")
     start = time.perf_counter()
-    rates = positive(jnp.full(steps, best_rate, jnp.float32))  # moved in logarithms, so they stay positive
+    rates = positive(jnp.full(steps, best_rate))  # moved in logarithms, so they stay positive
     # A hypergradient can explode where a training is close to diverging, so its length is clipped.
     outer_params = Params(outer_steps, learning_rate=RMSProp(0.03, 0.9), gradient_clipping=NormClip(1.0))
     objective = jax.tree_util.Partial(lambda data, schedule: final_loss(schedule, data), train_data)
@@ -119,7 +119,7 @@ def hypertrain(
     if outer.status == Status.DIVERGED:
         print(f"  {Status[outer.status]}")
 
-    schedules = jnp.full(steps, best_rate, jnp.float32), outer.w.rates.value
+    schedules = jnp.full(steps, best_rate), outer.w.rates.value
     before, after = (run(StepSchedule(rates), train_data) for rates in schedules)
     result = Comparison(before, schedules[0], after, schedules[1], outer, (test_error(before), test_error(after)))
     print(f"\n{'':24}training loss   test error")

@@ -1,0 +1,90 @@
+"""Each example runs, small, and shows what it claims."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import matplotlib.image
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def write_mnist(folder, rows):
+    """Two classes, with the upper or the lower half of 4 x 4 pixels lit, noise, and every fifth label at random."""
+    draw = np.random.default_rng(0)
+    for part in ("train", "t10k"):
+        labels = draw.integers(0, 2, rows)
+        images = draw.integers(0, 120, (rows, 4, 4))
+        images[labels == 0, :2] += 100
+        images[labels == 1, 2:] += 100
+        labels[::5] = draw.integers(0, 2, len(labels[::5]))
+        write_idx(folder / f"{part}-images-idx3-ubyte", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+
+
+def check(result, picture, printed):
+    assert result.learned.loss < result.constant.loss
+    assert result.factor > 1
+    assert f"{result.factor:.2f} times lower" in printed
+    for run, error in zip((result.constant, result.learned), result.errors, strict=True):
+        assert f"{run.loss:12.5f}   {error:9.2%}" in printed
+    assert jnp.all(result.learned_rates > 0)
+    assert matplotlib.image.imread(picture).std() > 0.05  # something is drawn
+
+
+def test_hypertrain_on_digits(tmp_path, capsys):
+    picture = tmp_path / "new folder" / "picture.png"
+    result = example("hypertrain").main(["--steps", "20", "--outer-steps", "4", "--out", str(picture)])
+    check(result, picture, capsys.readouterr().out)
+    assert result.errors[1] < 0.5
+
+
+def test_hypertrain_on_files(tmp_path, capsys):
+    write_mnist(tmp_path, 60)
+    picture = tmp_path / "picture.png"
+    arguments = ["--data", str(tmp_path), "--rows", "50", "--steps", "10", "--outer-steps", "3", "--out", str(picture)]
+    result = example("hypertrain").main(arguments)
+    printed = capsys.readouterr().out
+    check(result, picture, printed)
+    assert "50 training and 60 test images" in printed
+
+
+def truncate(folder):
+    path = folder / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "nowhere: expected a directory"),
+        (["--data", "empty"], "expected a file train-images-idx3-ubyte"),
+        (["--data", "truncated"], "truncated/train-images-idx3-ubyte: "),
+        (["--steps", "0"], "--steps must be at least 1, got 0"),
+    ],
+)
+def test_hypertrain_refuses_bad_input_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "truncated").mkdir()
+    write_mnist(tmp_path / "truncated", 5)
+    truncate(tmp_path / "truncated")
+    with pytest.raises(SystemExit):
+        example("hypertrain").main(arguments)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error
