@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -71,7 +72,7 @@ class CrossEntropyOnSoftmax(AbstractLoss):
 class FunctionLoss(AbstractLoss):
     """Any function of one prediction and one target."""
 
-    function: Callable[[Array, Array], Float[Array, ""]] = eqx.field(static=True)
+    function: Callable[..., Any] = eqx.field(static=True)
 
     def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Array:
         """What the function gives."""

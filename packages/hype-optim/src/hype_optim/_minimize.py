@@ -2,8 +2,8 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from ._loop import RunState, Task, checks, initial_state, last_point, run_loop
@@ -67,7 +67,7 @@ def steps_to_make(params: Params, steps_per_epoch: int, state: RunState | None) 
         return params.epochs * steps_per_epoch
     if state is None:
         return scheduled
-    if isinstance(state.step, jax.core.Tracer):
+    if isinstance(state.step, Tracer):
         raise ValueError("To go on with a schedule, `state` must be known: resume outside of `jit`, `grad` and `vmap`.")
     left = scheduled - int(state.step)
     if left <= 0:
@@ -89,11 +89,8 @@ def run(
 ) -> Result:
     """Run a task from float leaves `w`, or on from `state`, and gather what it results in."""
     params = resolve(params, float_dtype(w))
-    if state is None:
-        state = initial_state(w, params, key)
-    else:
-        state = eqx.tree_at(lambda s: s.running, state, ~(state.status == Status.DIVERGED))
-    state, histories = run_loop(task, state, params, steps)
+    first = initial_state(w, params, key) if state is None else _awake(state)
+    state, histories = run_loop(task, first, params, steps)
     best, status = last_point(task, state, params)
     loss = objective(best)
     return Result(
@@ -107,6 +104,12 @@ def run(
         steps=state.step,
         state=state,
     )
+
+
+def _awake(state: RunState) -> RunState:
+    """The state of a run that is to go on; one that diverged cannot."""
+    diverged = jnp.asarray(state.status == Status.DIVERGED)
+    return eqx.tree_at(lambda s: s.running, state, ~diverged)
 
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:
