@@ -46,6 +46,11 @@ def test_cross_entropy_stays_finite_where_a_softmax_has_underflowed():
     np.testing.assert_allclose(CrossEntropyOnLinear()(jnp.array([0.0, -2000.0]), jnp.array(1)), 2000)
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_number_of_no_class_has_no_loss(label):
+    assert np.isnan(CrossEntropyOnLinear()(PREDICTION, jnp.array(label)))
+
+
 @pytest.mark.parametrize("loss", [L1Loss(), L2Loss(), Quadratic()])
 def test_a_prediction_and_a_target_of_different_shapes(loss):
     with pytest.raises(ValueError, match=r"prediction of one example has shape \(3,\) and its target \(1,\)"):

@@ -274,6 +274,7 @@ def test_a_loop_with_a_while_loop_inside_has_forward_derivatives():
 BAD = {
     "vector objective": (lambda w: w, START, {}, TypeError, r"`f` must return a real scalar, got shape \(2,\)"),
     "integer objective": (lambda w: 3, START, {}, TypeError, "`f` must return a real scalar, got shape .* int"),
+    "no function": (3, START, {}, TypeError, "f"),
     "integer weights": (valley, jnp.array([1, 2]), {}, TypeError, "`w0` must have at least one leaf of floats"),
     "no weights": (valley, {}, {}, TypeError, "`w0` must have at least one leaf of floats to optimize, got no leaves"),
     "complex weights": (valley, {"a": START.astype(complex)}, {}, TypeError, r"`w0\['a'\]` is complex"),
@@ -286,6 +287,36 @@ def test_bad_arguments(name):
     f, w0, settings, error, message = BAD[name]
     with pytest.raises(error, match=message):
         minimize(f, w0, quiet(2, **settings))
+
+
+def test_the_error_of_a_while_loop_names_the_remedy():
+    with pytest.raises(ValueError, match="while_loop") as caught:
+        minimize(lambda w: jax.lax.while_loop(lambda x: x > 1, lambda x: x / 2, w), 3.0, quiet(2))
+    assert 'derivative="forward"' in "".join(caught.value.__notes__)
+
+
+def test_a_run_of_another_kind_cannot_go_on():
+    state = minimize(valley, START, quiet(2, learning_rate=0.03)).state
+    for w0, params in ((jnp.ones(3), quiet(2, learning_rate=0.03)), (START, quiet(2)), (DV(START), quiet(2))):
+        with pytest.raises(ValueError, match="`state` is that of a run with weights of other shapes, or with another"):
+            minimize(valley, w0, params, state=state)
+
+
+def test_weights_of_several_dtypes():
+    w0 = {"a": jnp.ones(2, jnp.float32), "b": jnp.ones(2)}
+    f = lambda w: jnp.sum(w["a"] ** 2).astype(jnp.float64) + jnp.sum(w["b"] ** 2)
+    with jax.numpy_dtype_promotion("standard"):
+        for params in (quiet(5, learning_rate=0.1, momentum=Nesterov(0.5)), quiet(5), quiet(1, method=Newton())):
+            result = minimize(f, w0, params)
+            assert (result.w["a"].dtype, result.w["b"].dtype) == (jnp.float32, jnp.float64)
+            np.testing.assert_allclose(result.w["a"], result.w["b"], atol=1e-6)
+
+
+def test_a_run_that_starts_at_no_number_says_where_to_look():
+    result = minimize(lambda w: jnp.log(w - 2.0), 1.0, quiet(3))
+    assert result.status == Status.DIVERGED
+    with pytest.raises(RuntimeError, match="not finite at the first step"):
+        result.check()
 
 
 def test_a_schedule_that_is_at_its_end_cannot_go_on():

@@ -94,7 +94,9 @@ def _cross_entropy(log_probabilities: Float[Array, "... classes"], target: Num[A
     if target.shape == classes and jnp.issubdtype(target.dtype, jnp.floating):
         return -jnp.sum(target.astype(log_probabilities.dtype) * log_probabilities, axis=-1)
     if target.shape == classes[:-1] and jnp.issubdtype(target.dtype, jnp.integer):
-        return -jnp.take_along_axis(log_probabilities, target[..., None], axis=-1)[..., 0]
+        picked = jnp.take_along_axis(log_probabilities, target[..., None], axis=-1, mode="fill")[..., 0]
+        # A negative index would count from the end; like one beyond the end it must not pass for a class.
+        return jnp.where(target < 0, jnp.nan, -picked)
     raise ValueError(
         f"Cross entropy of a prediction of shape {classes} takes integer class numbers of shape {classes[:-1]} or "
         f"class probabilities of shape {classes}, got a target of dtype {target.dtype} and shape {target.shape}."

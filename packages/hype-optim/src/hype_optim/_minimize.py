@@ -1,18 +1,14 @@
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from ._loop import RunState, Task, checks, initial_state, last_point, run_loop
-from ._params import Params
+from ._loop import RunState, Task
+from ._objective import as_scalar
+from ._params import Params, as_params
 from ._point import as_point
-from ._range import resolve
 from ._result import Result
-from ._status import Status
-from ._tree import float_dtype
+from ._run import check_state, run, steps_to_make
 
 
 def minimize(
@@ -40,10 +36,14 @@ def minimize(
 
     Raises:
         TypeError: if `w0` has no float leaf, or complex ones, or if `f` does not return a real scalar.
-        ValueError: if `w0` has entries that are known not to be finite, or if a schedule has no step left.
+        ValueError: if `w0` has entries that are known not to be finite, if a schedule has no step left, or if `state`
+            is that of another kind of run.
     """
-    params = Params() if params is None else params
+    if not callable(f):
+        raise TypeError(f"`f` must be a function of a point, got {f!r}.")
+    params = as_params(params)
     w0 = as_point("w0", w0)
+    check_state(state, w0, params, None)
     steps = steps_to_make(params, 1, state)
     return _minimize(f, w0, params, state, steps)
 
@@ -57,67 +57,3 @@ def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, s
 
     task = Task(objective, load=lambda numbers: (), steps_per_epoch=1, validate=None)
     return run(task, w, rest, params, None, state, steps, lambda w: objective(w, ()))
-
-
-def steps_to_make(params: Params, steps_per_epoch: int, state: RunState | None) -> int:
-    """The number of steps of a run, by its epochs or by its learning rate."""
-    epochs, steps = params.learning_rate.epochs, params.learning_rate.steps
-    scheduled = steps if epochs is None else epochs * steps_per_epoch
-    if scheduled is None:
-        return params.epochs * steps_per_epoch
-    if state is None:
-        return scheduled
-    if isinstance(state.step, Tracer):
-        raise ValueError("To go on with a schedule, `state` must be known: resume outside of `jit`, `grad` and `vmap`.")
-    left = scheduled - int(state.step)
-    if left <= 0:
-        raise ValueError(
-            f"`state` is at step {int(state.step)}, the end of its schedule of {scheduled} steps: nothing is left."
-        )
-    return left
-
-
-def run(
-    task: Task,
-    w: PyTree,
-    rest: PyTree,
-    params: Params,
-    key: PyTree,
-    state: RunState | None,
-    steps: int,
-    objective: Callable[[PyTree], Float[Array, ""]],
-) -> Result:
-    """Run a task from float leaves `w`, or on from `state`, and gather what it results in."""
-    params = resolve(params, float_dtype(w))
-    first = initial_state(w, params, key) if state is None else _awake(state)
-    state, histories = run_loop(task, first, params, steps)
-    best, status = last_point(task, state, params)
-    loss = objective(best)
-    return Result(
-        w=eqx.combine(best, rest),
-        loss=loss,
-        valid_loss=None if task.validate is None else task.validate(best),
-        loss_history=histories.loss,
-        valid_history=None if histories.valid is None else histories.valid[checks(task, params, steps)],
-        w_history=None if histories.w is None else eqx.combine(histories.w, rest),
-        status=Status.where(state.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
-        steps=state.step,
-        state=state,
-    )
-
-
-def _awake(state: RunState) -> RunState:
-    """The state of a run that is to go on; one that diverged cannot."""
-    diverged = jnp.asarray(state.status == Status.DIVERGED)
-    return eqx.tree_at(lambda s: s.running, state, ~diverged)
-
-
-def as_scalar(name: str, value: Any) -> Float[Array, ""]:
-    """A real scalar as an array."""
-    array = jnp.asarray(value)
-    if array.ndim != 0 or not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(
-            f"`{name}` must return a real scalar, got shape {array.shape} and dtype {array.dtype}; "
-            "take a sum or a mean of it."
-        )
-    return array

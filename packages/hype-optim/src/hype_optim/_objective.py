@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 from hype_ad import grad, value_and_grad
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -28,7 +29,12 @@ class Objective(NamedTuple):
 
     def value_and_grad(self, w: PyTree) -> tuple[Float[Array, ""], PyTree]:
         """Its value and its gradient."""
-        return value_and_grad(self.function, mode=self.derivative)(w)
+        try:
+            return value_and_grad(self.function, mode=self.derivative)(w)
+        except ValueError as error:
+            if "while_loop" in str(error):
+                error.add_note('Params(derivative="forward") takes the derivatives inside of the loop in forward mode.')
+            raise
 
 
 class Iterate(NamedTuple):
@@ -40,3 +46,14 @@ class Iterate(NamedTuple):
     gradient: PyTree
     step: Int[Array, ""]
     epoch: Int[Array, ""]
+
+
+def as_scalar(name: str, value: Any) -> Float[Array, ""]:
+    """A real scalar as an array."""
+    array = jnp.asarray(value)
+    if array.ndim != 0 or not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"`{name}` must return a real scalar, got shape {array.shape} and dtype {array.dtype}; "
+            "take a sum or a mean of it."
+        )
+    return array

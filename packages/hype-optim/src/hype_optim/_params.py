@@ -152,3 +152,12 @@ def _loss(loss: Any) -> Any:
             f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {loss!r}."
         )
     return loss if isinstance(loss, eqx.Module) else FunctionLoss(loss)
+
+
+def as_params(params: Params | None) -> Params:
+    """The configuration given, or the default one.
+
+    Raises:
+        TypeError: if it is something else.
+    """
+    return Params() if params is None else instance("params", params, Params, "a Params(...)")

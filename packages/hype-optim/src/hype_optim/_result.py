@@ -50,5 +50,10 @@ class Result(eqx.Module):
             RuntimeError: if the run diverged.
         """
         if self.status == Status.DIVERGED:
+            if self.steps == 0:
+                raise RuntimeError(
+                    "The loss was not finite at the first step: look at the first weights, and at the data for NaN or "
+                    "for class numbers that the model has no output for."
+                )
             raise RuntimeError(f"The run diverged after {int(self.steps)} steps. {Status[self.status]}")
         return self

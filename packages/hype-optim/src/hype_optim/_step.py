@@ -1,6 +1,7 @@
 """One step: gradient, clip, direction, rate, momentum."""
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._objective import Iterate, Objective
@@ -28,4 +29,6 @@ def propose_step(
     iterate = Iterate(objective, w, value, gradient, step, epoch)
     scaled, learning_rate = params.learning_rate.update(direction, memory.learning_rate, iterate)
     update, momentum = params.momentum.update(scaled, memory.momentum)
-    return value, gradient, update, Memory(method, learning_rate, momentum)
+    after = Memory(method, learning_rate, momentum)
+    # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
+    return value, gradient, update, jax.tree.map(lambda new, old: new.astype(old.dtype), after, memory)

@@ -9,11 +9,12 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ._batches import Batches, mean_in_pieces, number_of_batches, shuffled
 from ._data import Dataset
 from ._loop import RunState, Task
-from ._minimize import as_scalar, run, steps_to_make
-from ._params import Params
+from ._objective import as_scalar
+from ._params import Params, as_params
 from ._point import as_point
 from ._range import resolve
 from ._result import Result
+from ._run import check_state, run, steps_to_make
 from ._tree import float_dtype
 
 
@@ -53,7 +54,8 @@ def train(
         TypeError: if `model` is not callable or has no float leaf, if the data are not a `Dataset`, or if the loss is
             not a real scalar.
         ValueError: if a batch is larger than the data, if there are no examples, if predictions and targets have
-            different shapes, if the floats of `model` are known not to be finite, or if a schedule has no step left.
+            different shapes, if the floats of `model` are known not to be finite, if a schedule has no step left, or if
+            `state` is that of another kind of run.
     """
     if not callable(model):
         raise TypeError(
@@ -77,13 +79,14 @@ def fit(
     state: RunState | None,
 ) -> Result:
     """`train` for a model given as a function of weights and one example."""
-    params = Params() if params is None else params
+    params = as_params(params)
     for name, examples in (("data", data), ("valid", valid)):
         if examples is not None or name == "data":
             _check_dataset(name, examples)
     w0 = as_point("model", w0)
     if state is not None:
         key = state.key
+        check_state(state, w0, params, key)
     per_epoch = number_of_batches(len(data), params.batch.size(len(data)))
     steps = steps_to_make(params, per_epoch, state)
     return _fit(apply, w0, data, params, valid, key, batched, state, steps)

@@ -1,0 +1,92 @@
+"""From a task to a result: what `minimize` and `train` share around the loop."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array, Float, PyTree
+
+from ._loop import RunState, Task, checks, initial_state, last_point, run_loop
+from ._params import Params
+from ._range import resolve
+from ._result import Result
+from ._status import Status
+from ._tree import float_dtype
+
+
+def check_state(state: RunState | None, w0: PyTree, params: Params, key: PyTree) -> None:
+    """Check that a run of this kind can go on from `state`.
+
+    Raises:
+        ValueError: if it is the state of a run with other weights or another method, rate, momentum or early stopping.
+    """
+
+    def fresh(w0: PyTree, params: Params) -> RunState:
+        w = eqx.filter(w0, eqx.is_inexact_array)
+        return initial_state(w, resolve(params, float_dtype(w)), key)
+
+    if state is None:
+        return
+    expected = eqx.filter_eval_shape(fresh, w0, params)
+    shapes = lambda tree: [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(tree)]
+    same = jax.tree.structure(state) == jax.tree.structure(expected)
+    if not same or shapes(state) != shapes(expected):
+        raise ValueError(
+            "`state` is that of a run with weights of other shapes, or with another method, learning rate, momentum or "
+            "early stopping, so this run cannot go on from it."
+        )
+
+
+def steps_to_make(params: Params, steps_per_epoch: int, state: RunState | None) -> int:
+    """The number of steps of a run, by its epochs or by its learning rate."""
+    epochs, steps = params.learning_rate.epochs, params.learning_rate.steps
+    scheduled = steps if epochs is None else epochs * steps_per_epoch
+    if scheduled is None:
+        return params.epochs * steps_per_epoch
+    if state is None:
+        return scheduled
+    if isinstance(state.step, Tracer):
+        raise ValueError("To go on with a schedule, `state` must be known: resume outside of `jit`, `grad` and `vmap`.")
+    left = scheduled - int(state.step)
+    if left <= 0:
+        raise ValueError(
+            f"`state` is at step {int(state.step)}, the end of its schedule of {scheduled} steps: nothing is left."
+        )
+    return left
+
+
+def run(
+    task: Task,
+    w: PyTree,
+    rest: PyTree,
+    params: Params,
+    key: PyTree,
+    state: RunState | None,
+    steps: int,
+    objective: Callable[[PyTree], Float[Array, ""]],
+) -> Result:
+    """Run a task from float leaves `w`, or on from `state`, and gather what it results in."""
+    params = resolve(params, float_dtype(w))
+    first = initial_state(w, params, key) if state is None else _awake(state)
+    state, histories = run_loop(task, first, params, steps)
+    best, status = last_point(task, state, params)
+    loss = objective(best)
+    return Result(
+        w=eqx.combine(best, rest),
+        loss=loss,
+        valid_loss=None if task.validate is None else task.validate(best),
+        loss_history=histories.loss,
+        valid_history=None if histories.valid is None else histories.valid[checks(task, params, steps)],
+        w_history=None if histories.w is None else eqx.combine(histories.w, rest),
+        status=Status.where(state.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
+        steps=state.step,
+        state=state,
+    )
+
+
+def _awake(state: RunState) -> RunState:
+    """The state of a run that is to go on; one that diverged cannot."""
+    diverged = jnp.asarray(state.status == Status.DIVERGED)
+    return eqx.tree_at(lambda s: s.running, state, ~diverged)
