@@ -11,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hype_ad import DM, DV, D, to_array, wrap
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 V = DV([1.0, -2.0, 3.0])
 ANY_V: Any = V  # for what type checkers refuse, and for annotations that do not know of JAX's protocol
@@ -135,18 +138,19 @@ NUMBERS = [2, 2.5]
 def test_operators_mean_what_they_mean_in_numpy(op):
     pairs = [*PAIRS, *((x, n) for x in TENSORS for n in NUMBERS), *((n, x) for x in TENSORS for n in NUMBERS)]
     pairs += [(np.asarray(x), y) for x, y in PAIRS] + [(x, np.asarray(y)) for x, y in PAIRS]
-    for x, y in pairs:
-        left, right = (abs(x), abs(y)) if op is operator.pow else (x, y)
-        expected = op(np.asarray(left, float), np.asarray(right, float))
-        result = op(left, right)
+    pairs = [(abs(x), abs(y)) if op is operator.pow else (x, y) for x, y in pairs]
+    results = jax.jit(lambda: [op(x, y) for x, y in pairs])()
+    for result, (x, y) in zip(results, pairs, strict=True):
+        expected = op(np.asarray(x, float), np.asarray(y, float))
         assert isinstance(result, (D, DV, DM)[expected.ndim])
         np.testing.assert_allclose(result, expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("op", COMPARISONS, ids=lambda op: op.__name__)
 def test_comparisons_give_plain_booleans(op):
-    for x, y in [*PAIRS, (V, 1.0), (1.0, V), (np.ones(3), V), (M, np.ones(3))]:
-        result = op(x, y)
+    pairs = [*PAIRS, (V, 1.0), (1.0, V), (np.ones(3), V), (M, np.ones(3))]
+    results = jax.jit(lambda: [op(x, y) for x, y in pairs])()
+    for result, (x, y) in zip(results, pairs, strict=True):
         assert isinstance(result, jax.Array)
         np.testing.assert_array_equal(result, op(np.asarray(x), np.asarray(y)))
 
@@ -320,12 +324,12 @@ def test_edits():
 
 @pytest.mark.parametrize("method", ["sum", "prod", "mean", "var", "max", "min", "argmax", "argmin"])
 def test_methods_of_arrays(method):
-    for tensor, axes in ((D(2.0), [None]), (V, [None, 0]), (M, [None, 0, 1])):
-        for axis in axes:
-            result = getattr(tensor, method)(axis)
-            expected = getattr(np.asarray(tensor), method)(axis)
-            np.testing.assert_allclose(result, expected, rtol=1e-14)
-            assert isinstance(result, jax.Array if method.startswith("arg") else (D, DV, DM)[np.ndim(expected)])
+    cases = [(D(2.0), None), (V, None), (V, 0), (M, None), (M, 0), (M, 1)]
+    results = jax.jit(lambda: [getattr(tensor, method)(axis) for tensor, axis in cases])()
+    for result, (tensor, axis) in zip(results, cases, strict=True):
+        expected = getattr(np.asarray(tensor), method)(axis)
+        np.testing.assert_allclose(result, expected, rtol=1e-14)
+        assert isinstance(result, jax.Array if method.startswith("arg") else (D, DV, DM)[np.ndim(expected)])
 
 
 def test_shapes():
@@ -385,6 +389,7 @@ def test_transformations():
     np.testing.assert_allclose(stepped, 0.8 * V, rtol=1e-15)
     stopped = jax.lax.while_loop(lambda d: d.array < 10.0, lambda d: d * 2.0, D(1.0))
     assert float(stopped) == 16.0
+    assert isinstance(jax.block_until_ready(V).block_until_ready(), DV)
     chosen = jax.lax.cond(True, lambda: V, lambda: V * 2.0)
     np.testing.assert_array_equal(chosen, V)
 
@@ -424,3 +429,50 @@ def test_tensor_of_a_rank_that_vmap_changed_computes_by_its_array():
     with pytest.raises(ValueError, match="a D, DV or DM has rank 0, 1 or 2, got rank 3"):
         operator.mul(many, 2.0)
     assert isinstance(many[0], DM)
+
+
+numbers = st.floats(-100, 100, allow_subnormal=False)
+vectors = hnp.arrays(np.float64, 3, elements=numbers)
+matrices = hnp.arrays(np.float64, (3, 3), elements=numbers)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(vectors, vectors, matrices, matrices, numbers)
+def test_laws(v, w, m, n, c):
+    for left, right in both_sides(DV(v), DV(w), DM(m), DM(n), D(c)):
+        assert type(left) is type(right)
+        np.testing.assert_allclose(left, right, rtol=1e-10, atol=1e-7)
+
+
+@jax.jit
+def both_sides(v, w, m, n, c):
+    return [
+        (v + w, w + v),
+        (v - w, -(w - v)),
+        (v * w, w * v),
+        (c * (v + w), c * v + c * w),
+        (v @ w, w @ v),
+        (v @ w, (v * w).sum()),
+        ((m @ n) @ v, m @ (n @ v)),
+        (v @ m, m.T @ v),
+        ((m @ n).T, n.T @ m.T),
+        (m @ (v + w), m @ v + m @ w),
+        ((c * m) @ v, c * (m @ v)),
+        (m + v, (m.T + v.reshape(3, 1)).T),
+        (abs(v) ** 2, v**2),
+        (v / 4, 0.25 * v),
+        (m.sum(0).sum(), m.sum()),
+        (m.mean(), m.ravel().mean()),
+        (v.max(), -((-v).min())),
+        (m[1, 2], m[1][2]),
+        (m[:, 2], m.T[2]),
+        (v.at[1].add(c) - v, c * DV([0.0, 1.0, 0.0])),
+    ]
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(hnp.basic_indices((2, 3), max_dims=2))
+def test_indexing_agrees_with_numpy(index):
+    expected = np.asarray(M)[index]
+    assert isinstance(M[index], (D, DV, DM)[expected.ndim])
+    np.testing.assert_array_equal(M[index], expected)

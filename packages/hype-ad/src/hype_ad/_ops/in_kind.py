@@ -1,12 +1,15 @@
 """Functions that take tensors and arrays alike and answer in kind.
 
 They are written for arrays. If an operand is a `D`, `DV` or `DM`, so is the result, by its rank; else it is an array.
+Each is compiled, so that outside of `jit` too it is one call and not one for each of its operations; inlined, so that
+within a traced program nothing tells.
 """
 
 import functools
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -37,9 +40,10 @@ class Elementwise(Protocol):
 
 def elementwise(function: Callable[[Array], Array]) -> Elementwise:
     """Lets a function of one array that keeps its shape answer in kind."""
+    compiled = jax.jit(function, inline=True)
 
     def answer(x: Any) -> Any:
-        return in_kind(function(to_array(x)), x)
+        return in_kind(compiled(to_array(x)), x)
 
     functools.update_wrapper(answer, function)
     return answer
@@ -63,11 +67,13 @@ def one_to_one(kind: type[In], answer: type[Out]) -> Callable[[Callable[[Array],
     rank, description = {D: (0, "a number"), DV: (1, "a vector"), DM: (2, "a matrix")}[kind]
 
     def decorator(function: Callable[[Array], Array]) -> OneToOne[In, Out]:
+        compiled = jax.jit(function, inline=True)
+
         def answer(x: Any) -> Any:
             array = to_array(x)
             if array.ndim != rank:
                 raise ValueError(f"{function.__name__} takes {description}, got rank {array.ndim}, shape {array.shape}")
-            return in_kind(function(array), x)
+            return in_kind(compiled(array), x)
 
         functools.update_wrapper(answer, function)
         return answer
@@ -93,9 +99,10 @@ class Pairwise(Protocol):
 
 def pairwise(function: Callable[..., Array]) -> Pairwise:
     """Lets an elementwise function of two arrays broadcast as NumPy does and answer in kind."""
+    compiled = jax.jit(function, inline=True)
 
     def answer(x: Any, y: Any) -> Any:
-        return in_kind(function(*aligned(_weak(x), _weak(y))), x, y)
+        return in_kind(compiled(*aligned(_weak(x), _weak(y))), x, y)
 
     functools.update_wrapper(answer, function)
     return answer
@@ -122,9 +129,10 @@ class Reduction(Protocol):
 
 def reduction(function: Callable[..., Array]) -> Reduction:
     """Lets a reduction of an array answer in kind, after a look at its axis."""
+    compiled = jax.jit(function, static_argnames="axis", inline=True)
 
     def answer(x: Any, *, axis: int | None = None) -> Any:
-        return in_kind(function(_with_axis(x, axis), axis=axis), x)
+        return in_kind(compiled(_with_axis(x, axis), axis=axis), x)
 
     functools.update_wrapper(answer, function)
     return answer
@@ -142,9 +150,10 @@ class Scaling(Protocol):
 
 def scaling(function: Callable[..., Array]) -> Scaling:
     """Lets a function that keeps the shape of an array answer in kind, after a look at its axis."""
+    compiled = jax.jit(function, static_argnames="axis", inline=True)
 
     def answer(x: Any, *, axis: int | None = None) -> Any:
-        return in_kind(function(_with_axis(x, axis), axis=axis), x)
+        return in_kind(compiled(_with_axis(x, axis), axis=axis), x)
 
     functools.update_wrapper(answer, function)
     return answer

@@ -1,5 +1,6 @@
 """Rescalings of a whole tensor, or of each of its slices along `axis` (`axis=0`: each column by itself)."""
 
+from functools import partial
 from typing import Any, overload
 
 import jax
@@ -69,6 +70,10 @@ def softmax(x: TensorLike, *, axis: int = -1) -> Any:
     array = to_array(x)
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(f"axis must be an axis of x, got {axis} for the shape {array.shape}")
-    shifted = array - jax.lax.stop_gradient(jnp.max(array, axis, keepdims=True))
-    powers = jnp.exp(shifted)
-    return in_kind(powers / jnp.sum(powers, axis, keepdims=True), x)
+    return in_kind(_softmax(array, axis), x)
+
+
+@partial(jax.jit, static_argnums=1, inline=True)
+def _softmax(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    powers = jnp.exp(x - jax.lax.stop_gradient(jnp.max(x, axis, keepdims=True)))
+    return powers / jnp.sum(powers, axis, keepdims=True)

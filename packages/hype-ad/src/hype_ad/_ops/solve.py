@@ -13,6 +13,7 @@ rows and columns, as the usual condition number does, so badly scaled but sound 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, overload
 
 import jax
@@ -95,6 +96,7 @@ def _right_side(a: TensorLike, b: TensorLike) -> Float[Array, "..."]:
     return array
 
 
+@partial(jax.jit, inline=True)
 def _solve(a: Float[Array, "n n"], b: Float[Array, "..."]) -> Float[Array, "..."]:
     if not a.shape[0]:
         return b
