@@ -29,9 +29,9 @@ Self = TypeVar("Self", bound="AbstractTensor")
 class AbstractTensor(eqx.Module):
     """An immutable array of floats whose rank is part of its type: `D`, `DV` or `DM`.
 
-    What a JAX array has as a method or an attribute, a tensor has too, with the same meaning. Operators mean what they
-    mean in NumPy, accept numbers and arrays on either side, and give the type of the result's rank; comparisons give
-    plain boolean arrays, so, as for arrays, `==` is elementwise and tensors are not hashable.
+    Methods and attributes have the names and meanings that they have on a JAX array. Operators mean what they mean in
+    NumPy, accept numbers and arrays on either side, and give the type of the result's rank; comparisons give plain
+    boolean arrays, so, as for arrays, `==` is elementwise and tensors are not hashable.
     """
 
     array: AbstractVar[Float[Array, "..."]]
