@@ -6,6 +6,8 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # also in CI: a session for a Python that is absent is skipped
 nox.options.sessions = ["lint", "types", "tests", "alone", "examples"]
 
 ROOT = pathlib.Path(__file__).parent
