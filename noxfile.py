@@ -37,7 +37,7 @@ def install(session: nox.Session, *requirements: str) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """All tests of all packages together."""
-    install(session, *group("tests"))
+    install(session, *group("tests"), *group("examples"))
     session.run("pytest", "-n", "2", *session.posargs)
 
 
@@ -56,7 +56,7 @@ def alone(session: nox.Session, package: str) -> None:
 @nox.session(python=PYTHONS[0])
 def minimums(session: nox.Session) -> None:
     """All tests with the lowest versions that the packages accept."""
-    install(session, "--resolution=lowest-direct", *group("tests"))
+    install(session, "--resolution=lowest-direct", *group("tests"), *group("examples"))
     session.run("pytest", "-n", "2", *session.posargs)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 
@@ -30,7 +31,7 @@ def sum_of(tree: PyTree) -> Float[Array, ""]:
 
 def float_dtype(tree: PyTree) -> Any:
     """The widest dtype of the float leaves."""
-    return reduce(jnp.promote_types, [leaf.dtype for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)])
+    return reduce(np.promote_types, [leaf.dtype for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)])
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
