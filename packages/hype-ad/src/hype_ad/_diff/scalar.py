@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from . import taylor
 from .point import Function, check_scalar, float_valued
 
 
@@ -93,9 +94,10 @@ def value_and_diff_diff2(f: Function) -> Function:
 def diffn(n: int, f: Function) -> Function:
     r"""Derivative $f^{(n)}(x)$ of order n of a function of one number.
 
-    Above order 2 the Taylor series of `f` is computed, at a cost that grows as a power of n, where there are rules for
-    all that `f` is made of; for the rest, and where `f` chooses by the value of `x` in Python, n nested forward modes,
-    at one that doubles with each order. See `value_and_diffn`.
+    Above order 2 the Taylor series of `f` is computed, operation by operation, at a cost that grows as the square of n;
+    of loops and linear solves inside `f`, at one that doubles with each order. Where `f` looks at the value of `x` in
+    Python, it is evaluated once more, by n nested forward modes, and then the cost of all of it doubles with each
+    order.
 
     Args:
         n: order, at least 0.
@@ -138,7 +140,22 @@ def value_and_diffn(n: int, f: Function) -> Function:
 def _derivatives(operator: str, n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
     """(f(x), f'(x), ..., f^(n)(x))."""
     check_scalar(operator, "x", x)
-    return _nested(n, float_valued(operator, f), x)
+    checked = float_valued(operator, f)
+    if n <= 2:
+        return _nested(n, checked, x)
+    try:
+        return _by_series(n, checked, x)
+    except jax.errors.ConcretizationTypeError:
+        # f looks at the value of x in Python, which has one only in forward mode outside of jit
+        return _nested(n, checked, x)
+
+
+def _by_series(n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
+    (leaf,), structure = jax.tree.flatten(x)
+    of_leaf = lambda leaf: f(jax.tree.unflatten(structure, [leaf]))
+    program, shapes = jax.make_jaxpr(of_leaf, return_shape=True)(leaf)
+    outputs = taylor.derivatives(program, jnp.asarray(leaf), n)
+    return tuple(jax.tree.unflatten(jax.tree.structure(shapes), [out[k] for out in outputs]) for k in range(n + 1))
 
 
 def _nested(n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
