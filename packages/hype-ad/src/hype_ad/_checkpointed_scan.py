@@ -90,9 +90,10 @@ def checkpointed_scan(
 def _number_of_steps(xs: Any, length: int | None) -> int:
     if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
         raise TypeError(f"`length` must be an integer, got {length!r}.")
-    sizes = {jnp.shape(x)[0] if jnp.ndim(x) else None for x in jax.tree.leaves(xs)}
-    if None in sizes:
+    leaves = jax.tree.leaves(xs)
+    if any(jnp.ndim(x) == 0 for x in leaves):
         raise ValueError("Each array of `xs` must have a leading axis over the steps, but one of them is a scalar.")
+    sizes = {jnp.shape(x)[0] for x in leaves}
     if length is not None:
         if length < 0:
             raise ValueError(f"`length` must be at least 0, got {length}.")

@@ -1,10 +1,11 @@
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
 from ._loop import RunState, Task
-from ._objective import as_scalar
+from ._objective import Scalar, as_scalar
 from ._params import Params, as_params
 from ._point import as_point
 from ._result import Result
@@ -12,7 +13,7 @@ from ._run import check_state, run, steps_to_make
 
 
 def minimize(
-    f: Callable[[PyTree], Float[Array, ""]], w0: PyTree, params: Params | None = None, *, state: RunState | None = None
+    f: Callable[[Any], Scalar], w0: PyTree, params: Params | None = None, *, state: RunState | None = None
 ) -> Result:
     r"""Find a point where a function of one pytree is small.
 

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from hype_ad import grad, value_and_grad
+from hype_ad import D, grad, value_and_grad
 from jaxtyping import Array, Float, Int, PyTree
+
+Scalar = Float[Array, ""] | D
+"""What an objective gives."""
 
 
 class Objective(NamedTuple):

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from typing import Any
 
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._data import Dataset
 from ._loop import RunState
 from ._minimize import minimize
+from ._objective import Scalar
 from ._params import Params
 from ._result import Result
 from ._train import fit
@@ -15,7 +17,7 @@ class Optimize:
 
     @staticmethod
     def Minimize(
-        f: Callable[[PyTree], Float[Array, ""]],
+        f: Callable[[Any], Scalar],
         w0: PyTree,
         params: Params | None = None,
         *,
