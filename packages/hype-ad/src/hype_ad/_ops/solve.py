@@ -127,7 +127,8 @@ def _solve(a: Float[Array, "n n"], b: Float[Array, "..."]) -> Float[Array, "..."
 def _has_lost_pivot(factors: Float[Array, "n n"]) -> Bool[Array, ""]:
     n, epsilon = factors.shape[0], jnp.finfo(factors.dtype).eps
     pivots = jnp.abs(jnp.diagonal(factors))
-    terms = jnp.sum(jnp.abs(jnp.tril(factors, -1)) * jnp.abs(jnp.triu(factors)).T, axis=1) + pivots
+    # L and U share one matrix: below its diagonal, entry (i, k) of this product is |l_ik| |u_ki|.
+    terms = jnp.sum(jnp.tril(jnp.abs(factors) * jnp.abs(factors.T), -1), axis=1) + pivots
     return jnp.any(pivots <= 4 * n * epsilon * terms)
 
 
