@@ -8,6 +8,7 @@ import numpy as np
 import optax
 from hype_ad import DV, grad, hessian
 from hype_ad.testing import assert_derivatives_match
+from hype_mcmc import HMC, DiagonalMass, expected_squared_jump
 from hype_neural import FeedForward, InitNormal, Linear
 from hype_optim import (
     Constant,
@@ -114,3 +115,20 @@ def test_a_dataset_can_be_learned():
     x0 = 0.1 * jax.random.normal(jax.random.key(3), (3, 4))
     result = minimize(outer, x0, quiet(15, learning_rate=RMSProp(0.1)))
     assert result.loss < 0.7 * outer(x0)
+
+
+def test_minimize_finds_a_better_step_size_and_mass_for_a_sampler():
+    """A Gaussian whose deviations differ by ten, from a tenth of a sensible step and a unit mass."""
+    deviation = jnp.array([1.0, 0.1])
+    logdensity = lambda x: -0.5 * jnp.sum((x / deviation) ** 2)
+    positions = jax.random.normal(jax.random.key(0), (64, 2)) @ jnp.diag(deviation)
+
+    def lost_jump(point):
+        kernel = HMC(point["step_size"].value, 3, DiagonalMass(point["mass"].value))
+        return -expected_squared_jump(kernel, logdensity, positions, key=jax.random.key(1), scale=deviation)
+
+    start = {"step_size": positive(0.01), "mass": positive(jnp.ones(2))}
+    result = minimize(lost_jump, start, quiet(60, learning_rate=RMSProp(0.1)))
+    assert result.loss < 10 * lost_jump(start) < 0
+    masses = result.w["mass"].value
+    assert masses[1] / masses[0] > 10  # the best mass is the inverse variance: a hundred times as large
