@@ -107,7 +107,9 @@ def test_derivatives_of_batched_derivatives():
 
 
 def memory(f, *arguments):
-    return jax.jit(f).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+    analysis = jax.jit(f).lower(*arguments).compile().memory_analysis()
+    assert analysis is not None
+    return analysis.temp_size_in_bytes
 
 
 def test_ten_thousand_dimensions():

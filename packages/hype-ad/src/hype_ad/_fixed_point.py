@@ -87,8 +87,8 @@ def fixed_point(
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"fixed_point: tolerance must be positive; got {tolerance}.")
     a0 = jax.tree.map(jnp.asarray, a0)
-    if tolerance is None:
-        tolerance = float(max(jnp.finfo(dtype(leaf)).eps for leaf in jax.tree.leaves(a0))) ** 0.75
+    epsilon = float(max(jnp.finfo(dtype(leaf)).eps for leaf in jax.tree.leaves(a0)))
+    accepted = epsilon**0.75 if tolerance is None else tolerance
 
     def step(a: PyTree) -> PyTree:
         stepped = g(a, b)
@@ -99,7 +99,7 @@ def fixed_point(
         return jax.tree.map(jnp.subtract, step(a), a)
 
     def solve(_: Any, a0: PyTree) -> tuple[PyTree, tuple[Array, Array, Array]]:
-        a, change, steps, converged = _iterate(step, a0, tolerance, 1.0, max_steps)
+        a, change, steps, converged = _iterate(step, a0, accepted, 1.0, max_steps)
         # custom_root gives what comes along tangents of its own dtype, which only floats have
         return a, (converged.astype(change.dtype), steps.astype(change.dtype), change)
 
@@ -110,7 +110,7 @@ def fixed_point(
 
     def solve_linear(matvec: Callable[[Array], Array], r: Array) -> Array:
         # the matrix is J - I, so x = J x - r
-        x, _, _, converged = _iterate(lambda x: x + matvec(x) - r, -r, tolerance, 0.0, max_steps)
+        x, _, _, converged = _iterate(lambda x: x + matvec(x) - r, -r, accepted, 0.0, max_steps)
         return jnp.where(converged, x, jnp.nan)
 
     value, (converged, steps, change) = jax.lax.custom_root(residual, a0, solve, tangent_solve, has_aux=True)

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float, Key, PyTree
 from ._central_difference import central_difference
 from ._mode import Mode, check_mode
 
+Path = tuple[Mode, ...]  # the modes of one derivative of a higher order, the innermost first
+
 
 def assert_derivatives_match(
     f: Callable[[Any], Any],
@@ -62,8 +64,8 @@ def assert_derivatives_match(
         check_mode("modes", mode)
 
     floats, rest = eqx.partition(x, _is_float)
-    floats = jax.tree.map(jnp.asarray, floats)
-    _check_float64("x", floats)
+    _check_float64("x", jax.tree.map(jnp.asarray, floats))
+    floats = jax.tree.map(np.asarray, floats)  # what NumPy draws and moves compiles nothing
 
     def outputs(floats: PyTree) -> PyTree:
         return eqx.filter(f(eqx.combine(floats, rest)), eqx.is_inexact_array)
@@ -74,32 +76,27 @@ def assert_derivatives_match(
     def weighted(floats: PyTree, weights: PyTree) -> Float[Array, ""]:
         return _dot(weights, outputs(floats))
 
-    derivatives = {
-        path: jax.jit(_derivative(weighted, path))
-        for level in range(order + 1)
-        for path in itertools.product(modes, repeat=level)
-    }
+    # all derivatives of an order in one program, which compiles faster than one for each
+    paths = [list(itertools.product(modes, repeat=level)) for level in range(order + 1)]
+    derivatives = [jax.jit(_derivatives(weighted, level)) for level in paths]
 
-    weights_key, inner_key, outer_key = jax.random.split(jax.random.key(0) if key is None else key, 3)
-    weights = _unit_direction(weights_key, shapes)
-    if not np.isfinite(float(derivatives[()](floats, weights))):
+    random = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
+    weights = _unit_direction(random, shapes)
+    if not np.isfinite(float(derivatives[0](floats, weights)[0])):
         raise AssertionError("f(x) is not finite, so it has no derivative to compare.")
 
-    inner = [_unit_direction(k, floats) for k in jax.random.split(inner_key, order)]
+    inner = [_unit_direction(random, floats) for _ in range(order)]
     for level in range(1, order + 1):
-        below = derivatives[(modes[0],) * (level - 1)]
-        for name, direction in _directions(outer_key, floats, num_directions):
-            along = inner[: level - 1]
-            values = {
-                path: float(derivatives[path](floats, weights, *along, direction))
-                for path in itertools.product(modes, repeat=level)
-            }
+        along = inner[: level - 1]
+        for name, direction in _directions(random, floats, num_directions):
+            found = derivatives[level](floats, weights, *along, direction)
+            values = dict(zip(paths[level], map(float, found), strict=True))
             where = f"derivative of order {level} along {name}"
             _assert_finite(values, where)
             _assert_modes_agree(values, where, mode_rtol, 1e-4 * atol)
 
-            def moved(t: float, below=below, along=along, direction=direction) -> Float[np.ndarray, ""]:
-                return np.asarray(below(_axpy(t, direction, floats), weights, *along))
+            def moved(t: float, level=level, along=along, direction=direction) -> Float[np.ndarray, ""]:
+                return np.asarray(derivatives[level - 1](_axpy(t, direction, floats), weights, *along)[0])
 
             difference, error = central_difference(moved, rtol=0.05 * rtol, atol=0.05 * atol)
             _assert_differences_agree(values, where, float(difference), error, rtol, atol)
@@ -144,7 +141,11 @@ def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, (jax.Array, np.ndarray, np.generic))
 
 
-def _derivative(f: Callable[..., Float[Array, ""]], path: tuple[Mode, ...]) -> Callable[..., Float[Array, ""]]:
+def _derivatives(f: Callable[..., Float[Array, ""]], paths: list[Path]) -> Callable[..., list[Float[Array, ""]]]:
+    return lambda *arguments: [_derivative(f, path)(*arguments) for path in paths]
+
+
+def _derivative(f: Callable[..., Float[Array, ""]], path: Path) -> Callable[..., Float[Array, ""]]:
     """(x, weights, *directions) -> the directional derivative in the modes of `path`, the first innermost."""
     if not path:
         return f
@@ -158,29 +159,26 @@ def _derivative(f: Callable[..., Float[Array, ""]], path: tuple[Mode, ...]) -> C
     return derivative
 
 
-def _directions(key: Key[Array, ""], x: PyTree, number: int) -> Iterator[tuple[str, PyTree]]:
-    for i, k in enumerate(jax.random.split(key, number)):
-        yield f"random direction {i} of all of x", _unit_direction(k, x)
+def _directions(random: np.random.Generator, x: PyTree, number: int) -> Iterator[tuple[str, PyTree]]:
+    for i in range(number):
+        yield f"random direction {i} of all of x", _unit_direction(random, x)
     paths, structure = jax.tree_util.tree_flatten_with_path(x)
     if len(paths) == 1:
         return
-    zeros = [jnp.zeros_like(leaf) for _, leaf in paths]
+    zeros = [np.zeros_like(leaf) for _, leaf in paths]
     for i, (path, leaf) in enumerate(paths):
-        alone = [*zeros[:i], _unit_direction(jax.random.fold_in(key, i), leaf), *zeros[i + 1 :]]
+        alone = [*zeros[:i], _unit_direction(random, leaf), *zeros[i + 1 :]]
         yield f"a random direction of x{jax.tree_util.keystr(path)} alone", jax.tree.unflatten(structure, alone)
 
 
-def _unit_direction(key: Key[Array, ""], like: PyTree) -> PyTree:
+def _unit_direction(random: np.random.Generator, like: PyTree) -> PyTree:
     leaves, structure = jax.tree.flatten(like)
-    drawn = [
-        jax.random.normal(k, leaf.shape, leaf.dtype)
-        for k, leaf in zip(jax.random.split(key, len(leaves)), leaves, strict=True)
-    ]
-    norm = np.sqrt(sum(float(jnp.vdot(leaf, leaf)) for leaf in drawn))
-    return jax.tree.unflatten(structure, [leaf / max(norm, 1e-300) for leaf in drawn])
+    drawn = [np.asarray(random.normal(size=leaf.shape)) for leaf in leaves]
+    norm = max(np.sqrt(sum(np.vdot(leaf, leaf) for leaf in drawn)), 1e-300)
+    return jax.tree.unflatten(structure, [np.asarray(leaf / norm) for leaf in drawn])
 
 
-def _assert_finite(values: dict[tuple[Mode, ...], float], where: str) -> None:
+def _assert_finite(values: dict[Path, float], where: str) -> None:
     for path, value in values.items():
         if not np.isfinite(value):
             raise AssertionError(
@@ -189,7 +187,7 @@ def _assert_finite(values: dict[tuple[Mode, ...], float], where: str) -> None:
             )
 
 
-def _assert_modes_agree(values: dict[tuple[Mode, ...], float], where: str, rtol: float, atol: float) -> None:
+def _assert_modes_agree(values: dict[Path, float], where: str, rtol: float, atol: float) -> None:
     (path, value), *others = values.items()
     for other, another in others:
         if abs(value - another) > rtol * abs(value) + atol:
@@ -201,7 +199,7 @@ def _assert_modes_agree(values: dict[tuple[Mode, ...], float], where: str, rtol:
 
 
 def _assert_differences_agree(
-    values: dict[tuple[Mode, ...], float], where: str, difference: float, error: float, rtol: float, atol: float
+    values: dict[Path, float], where: str, difference: float, error: float, rtol: float, atol: float
 ) -> None:
     allowed = rtol * abs(difference) + atol
     for path, value in values.items():
@@ -217,7 +215,7 @@ def _assert_differences_agree(
         )
 
 
-def _spell(path: tuple[Mode, ...]) -> str:
+def _spell(path: Path) -> str:
     return " over ".join(reversed(path))
 
 
@@ -246,4 +244,4 @@ def _dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
 
 
 def _axpy(t: float, direction: PyTree, x: PyTree) -> PyTree:
-    return jax.tree.map(lambda v, leaf: leaf + t * v, direction, x)
+    return jax.tree.map(lambda v, leaf: np.asarray(leaf + t * v), direction, x)

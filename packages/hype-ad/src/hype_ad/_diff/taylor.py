@@ -26,7 +26,7 @@ from . import series
 from .series import Coefficient, Series
 
 Value = Series | Array | np.ndarray
-Function = Callable[..., list[Array]]
+Function = Callable[..., Sequence[Array]]
 
 
 def derivatives(program: ClosedJaxpr, x: Float[Array, ""], order: int) -> list[list[Array]]:
@@ -55,14 +55,14 @@ class _Run:
         values: dict[Var, Value] = dict(
             zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True)
         )
-        read = lambda atom: np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else values[atom]
+        read = lambda atom: np.asarray(atom.val, _dtype(atom)) if isinstance(atom, Literal) else values[atom]
         for equation in _needed(jaxpr):
             outputs = self._step(jaxpr, equation, [read(atom) for atom in equation.invars])
             self._series.extend(out for out in outputs if isinstance(out, Series))
             values.update(zip(equation.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _step(self, jaxpr: Jaxpr, equation: JaxprEqn, inputs: list[Value]) -> list[Value]:
+    def _step(self, jaxpr: Jaxpr, equation: JaxprEqn, inputs: Sequence[Value]) -> Sequence[Value]:
         name = equation.primitive.name
         apply = _function(jaxpr, equation)
         changing = {i for i, value in enumerate(inputs) if isinstance(value, Series)}
@@ -78,34 +78,33 @@ class _Run:
         return self._known[key][0]
 
     def _computed(
-        self, equation: JaxprEqn, apply: Function, changing: set[int], inputs: list[Value], starts: list[Array]
-    ) -> list[Value]:
+        self, equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value], starts: Sequence[Array]
+    ) -> Sequence[Value]:
         name = equation.primitive.name
         linear = sorted(changing) if name in _BILINEAR and len(changing) == 1 else _linear(name, len(inputs))
+        if name in _SIGN:
+            return [series.total(_series(inputs[0]), _series(inputs[1]), starts[0], _SIGN[name])]
         if changing.issubset(linear):
-            if name in _SIGN:
-                return [series.total(*map(_series, inputs), starts[0], _SIGN[name])]
 
-            def on_coefficients(*coefficients: Array) -> list[Array]:
+            def on_coefficients(*coefficients: Array) -> Sequence[Array]:
                 return apply(*_replaced(map(_start, inputs), linear, coefficients))
 
-            return [*series.linear([_series(inputs[i]) for i in linear], starts, on_coefficients)]
+            return series.linear([_series(inputs[i]) for i in linear], starts, on_coefficients)
         if name == "mul" and inputs[0] is inputs[1]:
             return [series.square(_series(inputs[0]), starts[0])]
         if name in _BILINEAR:
             multiply = lax.mul if name == "mul" else lambda a, b: apply(a, b)[0]
-            return [series.product(*map(_series, inputs), starts[0], multiply)]
+            return [series.product(_series(inputs[0]), _series(inputs[1]), starts[0], multiply)]
         if name == "div":
-            return [series.quotient(*map(_series, inputs), starts[0])]
-        if name in ("integer_pow", "square"):
-            return [series.power(_series(inputs[0]), equation.params.get("y", 2))]
-        if name == "pow" and changing == {0} and _is_whole(inputs[1]):
-            return [series.power(_series(inputs[0]), int(inputs[1]))]
+            return [series.quotient(_series(inputs[0]), _series(inputs[1]), starts[0])]
+        exponent = _exponent(equation, inputs)
+        if exponent is not None:
+            return [series.power(_series(inputs[0]), exponent)]
         return self._by_derivative(equation, apply, changing, inputs, starts)
 
     def _by_derivative(
-        self, equation: JaxprEqn, apply: Function, changing: set[int], inputs: list[Value], starts: list[Array]
-    ) -> list[Value]:
+        self, equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value], starts: Sequence[Array]
+    ) -> Sequence[Value]:
         """The integral of y', which JAX's rule gives as a program of x and x'."""
         run: list[_Run] = []  # not before a coefficient is asked for: rules can go on for ever
 
@@ -182,13 +181,22 @@ def _derivative(value: Value, k: int) -> Array:
     return jnp.zeros_like(_start(value)) if c is None else c
 
 
-def _is_whole(value: Value) -> bool:
-    """Whether a literal is a whole number. JAX's rule for powers gives 0 * inf beyond the last derivative at zero."""
-    return isinstance(value, np.ndarray) and float(value).is_integer()
+def _exponent(equation: JaxprEqn, inputs: Sequence[Value]) -> int | None:
+    """Of a power to a whole number, also one written 2.0: at zero, JAX's rule ends in 0 * inf."""
+    name = equation.primitive.name
+    if name in ("integer_pow", "square"):
+        return equation.params.get("y", 2)
+    if name == "pow" and isinstance(inputs[1], np.ndarray) and float(inputs[1]).is_integer():
+        return int(inputs[1])
+    return None
+
+
+def _dtype(atom: Any) -> np.dtype:
+    return atom.aval.dtype
 
 
 def _is_float(atom: Any) -> bool:
-    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
+    return jnp.issubdtype(_dtype(atom), jnp.inexact)
 
 
 def _replaced(values: Any, places: Sequence[int], new: Sequence[Any]) -> list[Any]:
@@ -203,7 +211,7 @@ def _identity(value: Value) -> Hashable:
     return (value.item(), value.dtype) if isinstance(value, np.ndarray) and value.ndim == 0 else id(value)
 
 
-def _operation(equation: JaxprEqn, rule: Callable[[], ClosedJaxpr]) -> Hashable:
+def _operation(equation: JaxprEqn, rule: Callable[[], ClosedJaxpr]) -> tuple[Hashable, ...]:
     """What tells operations apart."""
     params = tuple(sorted(equation.params.items()))
     if equation.primitive.name == "custom_jvp_call":
@@ -222,7 +230,7 @@ def _floats(equation: JaxprEqn) -> list[int]:
     return [i for i, out in enumerate(equation.outvars) if _is_float(out)]
 
 
-def _rule(equation: JaxprEqn, apply: Function, changing: set[int], inputs: list[Value]) -> ClosedJaxpr:
+def _rule(equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value]) -> ClosedJaxpr:
     """JAX's rule of differentiation, as a program from all inputs and the slopes of those that change."""
     places = sorted(changing)
 
@@ -239,7 +247,7 @@ def _rule(equation: JaxprEqn, apply: Function, changing: set[int], inputs: list[
 
 def _function(jaxpr: Jaxpr, equation: JaxprEqn) -> Function:
     """The operation as a function of all of its inputs, of which some may be literals or the same."""
-    inputs = [Var(atom.aval) for atom in equation.invars]
+    inputs: list[Any] = [Var(atom.aval) for atom in equation.invars]
     single = jaxpr.replace(
         constvars=[],
         invars=inputs,
