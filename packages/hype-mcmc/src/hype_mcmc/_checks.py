@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
@@ -28,9 +29,9 @@ def float_array(name: str, x: ArrayLike) -> Float[Array, "..."]:
         raise TypeError(f"`{name}` must be a number or an array of numbers, got {type(x).__name__}.") from error
     if jnp.issubdtype(array.dtype, jnp.complexfloating) or array.dtype == jnp.bool_:
         raise TypeError(f"`{name}` must be real numbers, got dtype {array.dtype}.")
-    if jnp.issubdtype(array.dtype, jnp.integer):
-        array = array.astype(jnp.result_type(float))
-    return array
+    # A Python float has a weak type, with which a program would be compiled apart.
+    dtype = jnp.result_type(float) if jnp.issubdtype(array.dtype, jnp.integer) else array.dtype
+    return jax.lax.convert_element_type(array, dtype)
 
 
 def scalar(name: str, x: ArrayLike) -> Float[Array, ""]:
@@ -109,7 +110,7 @@ def count(name: str, x: int, *, at_least: int) -> int:
     return int(x)
 
 
-def _raise_where(wrong: np.ndarray, values: np.ndarray, rule: str) -> None:
+def _raise_where(wrong: ArrayLike, values: np.ndarray, rule: str) -> None:
     if not np.any(wrong):
         return
     if values.ndim == 0:

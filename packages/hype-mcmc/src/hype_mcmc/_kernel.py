@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from equinox import AbstractVar
@@ -137,8 +136,8 @@ def transition(
     divergence_threshold: float,
 ) -> tuple[HMCState, HMCInfo]:
     """A momentum, a trajectory, and the choice of Metropolis et al. (1953) between its ends."""
-    key_momentum, key_accept = jax.random.split(key)
-    start = Phase(state.position, mass.draw(key_momentum, state.position), state.logdensity, state.logdensity_grad)
+    noise, uniform = _tree.normal_and_uniform(key, state.position)
+    start = Phase(state.position, mass.draw(noise), state.logdensity, state.logdensity_grad)
     end = follow(start)
 
     start_energy = start.energy(mass)
@@ -147,7 +146,7 @@ def transition(
     finite = jnp.isfinite(error) & _tree.all_finite(end.logdensity_grad)
     safe_error = jnp.where(finite, error, jnp.zeros_like(error))
     probability = jnp.where(finite, jnp.exp(jnp.minimum(-safe_error, 0.0)), jnp.zeros_like(error))
-    accepted = jax.random.uniform(key_accept, (), probability.dtype) < probability
+    accepted = uniform.astype(probability.dtype) < probability
     end = _tree.where(finite, end, start)
 
     kept = _tree.where(accepted, end, start)

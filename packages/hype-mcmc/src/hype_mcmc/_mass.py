@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from . import _tree
 from ._checks import finite, float_array, is_concrete, positive
@@ -32,8 +32,8 @@ class AbstractMass(eqx.Module):
         """Raise `ValueError` unless the mass fits a position."""
 
     @abstractmethod
-    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
-        """A momentum from $N(0, M)$, in the shape and precision of a position; differentiable in the mass."""
+    def draw(self, noise: Position) -> Position:
+        """The momentum from $N(0, M)$ that standard normal numbers make; differentiable in the mass."""
 
     @abstractmethod
     def velocity(self, momentum: Position) -> Position:
@@ -66,9 +66,9 @@ class UnitMass(AbstractMass):
     def check(self, position: Position) -> None:
         """Fits every position."""
 
-    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
-        """A momentum from $N(0, I)$."""
-        return _tree.standard_normal(key, position)
+    def draw(self, noise: Position) -> Position:
+        """The numbers themselves."""
+        return noise
 
     def velocity(self, momentum: Position) -> Position:
         """The momentum itself."""
@@ -107,9 +107,8 @@ class DiagonalMass(AbstractMass):
         """Raise `ValueError` unless the diagonal is built like the position."""
         _tree.same_shape("mass.diagonal", self.diagonal, position)
 
-    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
-        """A momentum from $N(0, M)$."""
-        noise = _tree.standard_normal(key, position)
+    def draw(self, noise: Position) -> Position:
+        r"""$M^{1/2} z$."""
         return jax.tree.map(lambda m, z: jnp.sqrt(m).astype(z.dtype) * z, self.diagonal, noise)
 
     def velocity(self, momentum: Position) -> Position:
@@ -182,9 +181,9 @@ class DenseMass(AbstractMass):
                 f"got {self.cholesky.shape}."
             )
 
-    def draw(self, key: PRNGKeyArray, position: Position) -> Position:
-        """A momentum from $N(0, M)$."""
-        return self._apply(lambda factor, z: factor @ z, _tree.standard_normal(key, position))
+    def draw(self, noise: Position) -> Position:
+        r"""$L z$."""
+        return self._apply(lambda factor, z: factor @ z, noise)
 
     def velocity(self, momentum: Position) -> Position:
         r"""$M^{-1} p$."""

@@ -14,6 +14,7 @@ from ._checks import count, is_concrete, positive, scalar, within
 from ._dynamic_hmc import DynamicHMC
 from ._jitter import jitter_at
 from ._kernel import AbstractKernel, HMCInfo, HMCState
+from ._key import ChainKeys
 from ._logdensity import LogDensity
 from ._mass import DiagonalMass
 from ._samples import SamplerState, Samples
@@ -125,7 +126,7 @@ def _start(
     spread: Float[Array, ""],
     chains: Int[Array, " chains"],
     chained: bool,
-) -> tuple[HMCState, Bool[Array, " chains"], PRNGKeyArray, PRNGKeyArray]:
+) -> tuple[HMCState, Bool[Array, " chains"], ChainKeys, ChainKeys]:
     def start(
         chain: Int[Array, ""], position: Position
     ) -> tuple[HMCState, Bool[Array, ""], PRNGKeyArray, PRNGKeyArray]:
@@ -143,7 +144,7 @@ def _start(
 def _warm_up_and_draw(
     logdensity: LogDensity,
     state: SamplerState,
-    keys: PRNGKeyArray,
+    keys: ChainKeys,
     target_acceptance: Float[Array, ""],
     num_warmup: int,
     num_samples: int,

@@ -8,10 +8,11 @@ import equinox as eqx
 import jax
 import jax.core
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
 from ._kernel import AbstractKernel, HMCState
+from ._key import ChainKeys
 from ._summary import Summary, summarize
 
 
@@ -27,7 +28,7 @@ class SamplerState(eqx.Module):
 
     chains: HMCState
     kernel: AbstractKernel
-    keys: PRNGKeyArray
+    keys: ChainKeys
     iteration: Int[Array, ""]
 
 

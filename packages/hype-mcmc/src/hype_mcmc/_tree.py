@@ -1,5 +1,6 @@
 """Arithmetic on positions: pytrees of float arrays."""
 
+import math
 from functools import reduce
 
 import jax
@@ -55,6 +56,11 @@ def dot(x: Position, y: Position) -> Float[Array, ""]:
     return reduce(jnp.add, [t.astype(dtype) for t in terms])
 
 
+def total(x: Position) -> Float[Array, ""]:
+    """The sum over all leaves."""
+    return dot(x, jax.tree.map(jnp.ones_like, x))
+
+
 def subtract(x: Position, y: Position) -> Position:
     """`x - y`."""
     return jax.tree.map(jnp.subtract, x, y)
@@ -77,6 +83,17 @@ def standard_normal(key: PRNGKeyArray, like: Position) -> Position:
     """
     flat, unravel = ravel_pytree(like)
     return unravel(jax.random.normal(key, flat.shape, flat.dtype))
+
+
+def normal_and_uniform(key: PRNGKeyArray, like: Position) -> tuple[Position, Float[Array, ""]]:
+    """Standard normal numbers in the shape of a position, and one number uniform in (0, 1).
+
+    From one draw of uniform numbers: where a gradient is cheap, hashing keys is what a transition spends its time on.
+    """
+    flat, unravel = ravel_pytree(like)
+    lowest = np.nextafter(np.array(-1.0, flat.dtype), np.array(0.0, flat.dtype))
+    numbers = jax.random.uniform(key, (flat.size + 1,), flat.dtype, lowest, 1.0)
+    return unravel(math.sqrt(2) * jax.lax.erf_inv(numbers[:-1])), 0.5 + 0.5 * numbers[-1]
 
 
 def uniform(key: PRNGKeyArray, like: Position) -> Position:

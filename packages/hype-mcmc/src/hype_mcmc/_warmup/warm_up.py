@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from .._jitter import jitter_at
 from .._kernel import AbstractKernel, HMCState
+from .._key import ChainKeys
 from .._logdensity import LogDensity
 from .._mass import AbstractMass
 from .covariance import Moments
@@ -37,7 +38,7 @@ def warm_up(
     logdensity: LogDensity,
     states: HMCState,
     kernel: AbstractKernel,
-    keys: PRNGKeyArray,
+    keys: ChainKeys,
     target_acceptance: Float[Array, ""],
     num_warmup: int,
 ) -> tuple[HMCState, AbstractKernel, Int[Array, ""]]:

@@ -1,0 +1,107 @@
+"""Densities that the tests sample, as data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def quartic(x):
+    """A log density that is no Gaussian: every derivative of a trajectory counts."""
+    return -0.25 * jnp.sum(x**4) - 0.5 * jnp.sum((x[1:] - x[:-1]) ** 2)
+
+
+def quartic_of_tree(x):
+    return quartic(jnp.concatenate([x["a"][None], x["b"]]))
+
+
+def gaussian(precision, mean, x):
+    return -0.5 * (x - mean) @ precision @ (x - mean)
+
+
+def standard_normal(x):
+    return -0.5 * jnp.sum(x**2)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A density with the mean and standard deviation of some functions of its position.
+
+    Moments are exact where there is a formula, otherwise from quadrature or a long run (said where they are given).
+    """
+
+    name: str
+    logdensity: Callable[[Any], Any]
+    x0: Any
+    quantities: Callable[[Any], Any]  # from one position to an array
+    mean: np.ndarray
+    sd: np.ndarray
+
+
+def _identity(x):
+    return x
+
+
+_deviations = np.logspace(0, -2, 100)
+ILL_CONDITIONED = Posterior(
+    "gaussian of condition 1e4",
+    partial(lambda d, x: -0.5 * jnp.sum((x / d) ** 2), _deviations),
+    jnp.zeros(100),
+    _identity,
+    np.zeros(100),
+    _deviations,
+)
+
+
+def banana(x):
+    return -0.5 * x[0] ** 2 - 0.5 * ((x[1] - x[0] ** 2) / 0.5) ** 2
+
+
+BANANA = Posterior("banana", banana, jnp.zeros(2), _identity, np.array([0.0, 1.0]), np.array([1.0, np.sqrt(2 + 0.25)]))
+
+
+_EFFECTS = jnp.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
+_ERRORS = jnp.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+
+
+def eight_schools(x):
+    """Rubin (1981), non-centered, mu ~ N(0, 5), tau ~ half Cauchy(5) in its logarithm."""
+    tau = jnp.exp(x["log_tau"])
+    theta = x["mu"] + tau * x["effect"]
+    prior = -0.5 * (x["mu"] / 5) ** 2 - jnp.log1p((tau / 5) ** 2) + x["log_tau"] - 0.5 * jnp.sum(x["effect"] ** 2)
+    return prior - 0.5 * jnp.sum(((_EFFECTS - theta) / _ERRORS) ** 2)
+
+
+def eight_schools_moments() -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of mu and log tau by quadrature: the effects are integrated out by hand."""
+    mu, log_tau = np.meshgrid(np.linspace(-25, 35, 601), np.linspace(-12, 6, 901), indexing="ij")
+    variance = np.asarray(_ERRORS)[:, None, None] ** 2 + np.exp(2 * log_tau)
+    logp = -0.5 * (mu / 5) ** 2 - np.log1p(np.exp(2 * log_tau) / 25) + log_tau
+    logp = logp - 0.5 * np.sum((np.asarray(_EFFECTS)[:, None, None] - mu) ** 2 / variance + np.log(variance), axis=0)
+    weight = np.exp(logp - logp.max())
+    weight /= weight.sum()
+    means = [np.sum(weight * q) for q in (mu, log_tau)]
+    return np.array(means), np.sqrt([np.sum(weight * (q - m) ** 2) for q, m in zip((mu, log_tau), means, strict=True)])
+
+
+EIGHT_SCHOOLS = Posterior(
+    "eight schools",
+    eight_schools,
+    {"mu": 0.0, "log_tau": 0.0, "effect": jnp.zeros(8)},
+    lambda x: jnp.stack([x["mu"], x["log_tau"]]),
+    *eight_schools_moments(),
+)
+
+
+step = eqx.filter_jit(lambda kernel, key, state, logdensity: kernel.step(key, state, logdensity))
+init = eqx.filter_jit(lambda kernel, position, logdensity: kernel.init(position, logdensity))
+
+
+def batched(function):
+    """A function of one position, over chains and draws."""
+    return jax.jit(jax.vmap(jax.vmap(function)))

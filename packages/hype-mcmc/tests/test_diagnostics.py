@@ -1,0 +1,82 @@
+"""Effective sample sizes and R-hat, against closed forms and against ArviZ's numbers."""
+
+import numpy as np
+import pytest
+from hype_mcmc._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, tail_ess
+
+
+def autoregressive(chains, draws, phi, seed, transform=lambda x: x):
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(chains, draws + 200))
+    x = np.zeros_like(noise)
+    for t in range(1, x.shape[1]):
+        x[:, t] = phi * x[:, t - 1] + noise[:, t]
+    return transform(x[:, 200:])
+
+
+def drifting(x):
+    return x + np.linspace(0, 1, x.shape[1])
+
+
+# Bulk ESS, tail ESS, ESS of the mean, R-hat, BFMI of the first chain: computed once from the same draws with ArviZ
+# 0.23.4, by its `ess` (methods "bulk", "tail" with prob=(0.05, 0.95), "mean"), `rhat` and `bfmi`.
+ARVIZ = [
+    (autoregressive(4, 1000, 0.5, seed=0), [1408.1415, 2293.57216, 1405.11204, 1.00211535, 0.991511344]),
+    (autoregressive(4, 1001, 0.9, seed=1), [262.913576, 539.650778, 263.379045, 1.00717247, 0.19222282]),
+    (autoregressive(2, 300, -0.5, seed=2), [1666.89075, 599.857392, 1666.89075, 1.0020978, 2.95894763]),
+    (autoregressive(8, 100, 0.99, seed=3), [10.8791017, 25.1522494, 10.7399939, 2.25266926, 0.0456471885]),
+    (
+        autoregressive(4, 500, 0.3, seed=4, transform=np.exp),
+        [1092.53451, 1479.17465, 1124.5344, 1.00062274, 1.41814561],
+    ),
+    (
+        autoregressive(4, 500, 0.3, seed=5, transform=np.round),
+        [1036.93661, 1527.27819, 1037.16111, 1.00062683, 1.36725984],
+    ),
+    (
+        autoregressive(4, 500, 0.3, seed=6, transform=drifting),
+        [74.1210515, 1060.5672, 73.0900217, 1.04080056, 1.23623175],
+    ),
+    (autoregressive(64, 200, 0.95, seed=7), [265.31888, 491.107828, 266.309048, 1.18246559, 0.115693099]),
+]
+
+
+@pytest.mark.parametrize(("draws", "expected"), ARVIZ)
+def test_diagnostics_equal_arviz(draws, expected):
+    got = [bulk_ess(draws), tail_ess(draws), mean_ess(draws), rank_rhat(draws), ebfmi(draws)[0]]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9, -0.5])
+def test_ess_of_an_autoregression(phi):
+    """The number of draws times (1 - phi) / (1 + phi)."""
+    draws = autoregressive(8, 10_000, phi, seed=1)
+    expected = draws.size * (1 - phi) / (1 + phi)
+    assert abs(mean_ess(draws) / expected - 1) < 0.1
+    assert abs(bulk_ess(draws) / expected - 1) < 0.1
+
+
+def test_ranks_do_not_see_a_monotone_map():
+    draws = autoregressive(4, 500, 0.6, seed=2)
+    assert bulk_ess(np.exp(draws)) == pytest.approx(bulk_ess(draws), rel=1e-12)
+    assert tail_ess(np.exp(draws)) == pytest.approx(tail_ess(draws), rel=1e-12)
+
+
+def test_rhat_sees_means_scales_and_drifts():
+    draws = autoregressive(4, 1000, 0.0, seed=3)
+    assert rank_rhat(draws) < 1.01
+    offset, scale = np.array([0.0, 0, 0, 1])[:, None], np.array([1.0, 1, 1, 3])[:, None]
+    assert rank_rhat(draws + offset) > 1.05
+    assert rank_rhat(draws * scale) > 1.05
+    assert rank_rhat(draws + 2 * np.linspace(0, 1, 1000)) > 1.05
+
+
+def test_draws_that_do_not_vary_say_nothing():
+    same = np.ones((4, 100))
+    assert np.isnan([bulk_ess(same), tail_ess(same), mean_ess(same), rank_rhat(same), ebfmi(same)[0]]).all()
+    apart = same * np.arange(4)[:, None]
+    assert rank_rhat(apart) > 1e6
+
+
+def test_a_normal_energy_without_memory_has_ebfmi_two():
+    assert abs(ebfmi(np.random.default_rng(0).normal(size=(1, 50_000)))[0] - 2) < 0.05

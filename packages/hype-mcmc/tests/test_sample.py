@@ -1,0 +1,216 @@
+"""The contract of `sample`: keys, chains, resuming, compiling, and what it refuses."""
+
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, Samples, UnitMass, sample
+
+from .problems import quartic, standard_normal
+
+X0 = jnp.array([0.3, -0.2, 1.0])
+KERNELS = {"HMC": HMC(0.4, 3, jitter=0.2), "DynamicHMC": DynamicHMC(0.4, 1.2, DiagonalMass(np.ones(3)))}
+FIXED: dict[str, Any] = {"num_warmup": 0, "num_samples": 20, "num_chains": 3}
+
+
+def assert_same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_shapes_and_the_same_key_the_same_draws(kernel, key):
+    run = sample(quartic, X0, kernel, key=key, **FIXED)
+    assert run.draws.shape == (3, 20, 3)
+    for record in (run.acceptance, run.energy, run.divergences, run.num_steps):
+        assert record.shape == (3, 20)
+    assert_same(run.draws, sample(quartic, X0, kernel, key=key, **FIXED).draws)
+    other = sample(quartic, X0, kernel, key=jax.random.key(1), **FIXED).draws
+    assert np.all(np.any(np.asarray(other) != np.asarray(run.draws), axis=(1, 2)))
+    assert len(np.unique(np.asarray(run.draws)[:, 0], axis=0)) == 3
+
+
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_a_chain_alone_is_that_chain_among_many(kernel, key):
+    many = sample(quartic, X0, kernel, key=key, **FIXED)
+    for i in range(3):
+        alone = sample(quartic, X0, kernel, key=key, **{**FIXED, "num_chains": 1}, first_chain=i)
+        np.testing.assert_allclose(alone.draws[0], many.draws[i], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "thin"), [("HMC", 3), ("DynamicHMC", 1)])
+def test_a_run_that_goes_on_is_one_run_bit_for_bit(name, thin, key):
+    kernel = KERNELS[name]
+    whole = sample(quartic, X0, kernel, key=key, thin=thin, **FIXED)
+    half: dict[str, Any] = {**FIXED, "num_samples": 10}
+    first = sample(quartic, X0, kernel, key=key, thin=thin, **half)
+    second = sample(quartic, X0, state=first.state, num_samples=10, thin=thin)
+    for field in ("draws", "acceptance", "energy", "divergences", "num_steps"):
+        assert_same(getattr(whole, field), jnp.concatenate([getattr(first, field), getattr(second, field)], axis=1))
+    assert_same(whole.state.chains, second.state.chains)
+    assert int(whole.state.iteration) == int(second.state.iteration) == 20 * thin
+
+
+def test_thinned_draws_are_every_third(key):
+    kernel = KERNELS["HMC"]
+    all_of_them = sample(quartic, X0, kernel, key=key, **FIXED)
+    thinned = sample(quartic, X0, kernel, key=key, thin=3, **{**FIXED, "num_samples": 10})
+    assert_same(thinned.draws[:, :6], all_of_them.draws[:, 2::3])
+    assert_same(thinned.energy[:, :6], all_of_them.energy[:, 2::3])
+    assert_same(thinned.num_steps, 9 * np.ones((3, 10)))
+    rates = np.asarray(all_of_them.acceptance)[:, :18].reshape(3, 6, 3)
+    np.testing.assert_allclose(thinned.acceptance[:, :6], rates.mean(axis=2), rtol=1e-12)
+
+
+def test_chains_start_around_one_position(key):
+    kernel = HMC(1e-6, 1)  # goes nowhere
+    settings: dict[str, Any] = {"key": key, "num_warmup": 0, "num_samples": 1}
+    x0 = {"a": 5.0, "b": jnp.zeros(2)}
+    density = lambda x: -((x["a"] - 5) ** 2) - jnp.sum(x["b"] ** 2)
+    around = sample(density, x0, kernel, num_chains=200, spread=0.5, **settings).draws
+    offsets = np.c_[np.asarray(around["a"]) - 5, np.asarray(around["b"])[:, 0]]
+    assert np.all(np.abs(offsets) < 0.5001)
+    np.testing.assert_allclose(offsets.std(axis=0), 0.5 / np.sqrt(3), rtol=0.15)
+
+
+def test_starts_outside_the_support_are_drawn_in(key):
+    """Density on (0, 0.01): almost no start within 1 of x0 is inside."""
+    narrow = lambda x: jnp.where((x > 0) & (x < 0.01), 0.0, -jnp.inf)
+    run = sample(narrow, 0.005, HMC(1e-9, 1), key=key, num_warmup=0, num_samples=1, num_chains=50)
+    draws = np.asarray(run.draws)
+    assert np.all((draws > 0) & (draws < 0.01))
+    assert len(np.unique(draws)) == 50
+
+
+def test_new_data_and_settings_do_not_recompile(key):
+    traces = []
+
+    def logdensity(scale, data, x):
+        traces.append(1)
+        return -0.5 * jnp.sum((x - data) ** 2) / scale
+
+    def run(scale, data, **settings):
+        return sample(
+            jax.tree_util.Partial(logdensity, scale, data), jnp.zeros(3), num_samples=5, num_chains=2, **settings
+        )
+
+    run(1.0, jnp.zeros(3), key=key, num_warmup=30)
+    before = len(traces)
+    moved = run(2.0, np.full(3, 9.0), key=jax.random.key(1), num_warmup=30, spread=0.3, target_acceptance=0.9)
+    assert len(traces) == before
+    assert np.mean(np.asarray(moved.draws)) > 5
+
+    # A state has the adapted kernel; going on with it is the program of a kernel that is given.
+    resumed = run(2.0, np.full(3, 9.0), state=moved.state)
+    assert_same(resumed.kernel, moved.kernel)
+    assert int(resumed.state.iteration) == 10
+    assert int(resumed.warmup_steps) == 0
+    before = len(traces)
+    given = run(1.0, jnp.ones(3), kernel=DynamicHMC(0.1, 1.0, DiagonalMass(np.ones(3))), key=key, num_warmup=0)
+    assert len(traces) == before
+    assert given.draws.shape == (2, 5, 3)
+
+
+def test_a_run_is_traced_a_constant_number_of_times(key):
+    def traces_of(num_samples, num_warmup):
+        traces = []
+
+        def logdensity(x):
+            traces.append(1)
+            return standard_normal(x)
+
+        jax.eval_shape(
+            lambda: sample(logdensity, X0, key=key, num_samples=num_samples, num_warmup=num_warmup, num_chains=2)
+        )
+        return len(traces)
+
+    assert traces_of(10, 30) == traces_of(200, 60)
+
+
+@pytest.mark.parametrize("mass", [UnitMass(), DiagonalMass(np.ones(3)), DenseMass(np.eye(3))])
+def test_single_precision_stays_single(mass, key):
+    x0 = X0.astype(jnp.float32)
+    run = jax.eval_shape(lambda: sample(standard_normal, x0, DynamicHMC(0.5, 1.0, mass), key=key))
+    floats = jax.tree.leaves((run.draws, run.energy, run.acceptance, run.state.chains))
+    assert {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
+
+
+def test_old_keys_work(key):
+    old = sample(quartic, X0, KERNELS["HMC"], key=jax.random.PRNGKey(0), **FIXED)
+    assert_same(old.draws, sample(quartic, X0, KERNELS["HMC"], key=key, **FIXED).draws)
+
+
+NAN = lambda x: jnp.nan * jnp.sum(x)
+OUTSIDE = lambda x: jnp.where(jnp.all(x > 0), -jnp.sum(x), -jnp.inf)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "error", "message"),
+    [
+        ((NAN, X0), {}, ValueError, "`x0` must have a finite log density and gradient"),
+        ((OUTSIDE, X0), {}, ValueError, "`x0` must have a finite log density"),
+        ((quartic, X0 * jnp.nan), {}, ValueError, "`x0` must have a finite log density"),
+        (
+            (OUTSIDE, jnp.array([[1.0], [-1.0], [2.0], [-2.0]])),
+            {"chained": True},
+            ValueError,
+            r"chains \[1, 3\] start with",
+        ),
+        ((lambda x: x, X0), {}, ValueError, "`logdensity` must give one number"),
+        ((quartic, jnp.arange(3)), {}, TypeError, "`x0` must hold floats"),
+        ((quartic, {}), {}, ValueError, "`x0` must hold at least one number"),
+        ((quartic, X0), {"key": None}, ValueError, "`key` must be given"),
+        ((quartic, X0), {"num_samples": 0}, ValueError, "`num_samples` must be at least 1, got 0"),
+        ((quartic, X0), {"num_warmup": -1}, ValueError, "`num_warmup` must be at least 0"),
+        ((quartic, X0), {"num_chains": 0}, ValueError, "`num_chains` must be at least 1"),
+        ((quartic, X0), {"thin": 0}, ValueError, "`thin` must be at least 1"),
+        ((quartic, X0), {"first_chain": -1}, ValueError, "`first_chain` must be at least 0"),
+        ((quartic, X0), {"spread": -1.0}, ValueError, "`spread` must be at least 0"),
+        ((quartic, X0), {"target_acceptance": 1.0}, ValueError, "`target_acceptance` must be .* below 1"),
+        ((quartic, X0), {"target_acceptance": 0.0}, ValueError, "`target_acceptance` must be positive"),
+        ((quartic, X0, HMC(0.1, 3, DiagonalMass(np.ones(2)))), {}, ValueError, "`mass.diagonal` must have the shapes"),
+        (
+            (quartic, jnp.ones((4, 3)), HMC(0.1, 3, DenseMass(np.eye(4)))),
+            {"chained": True},
+            ValueError,
+            "`mass.cholesky`",
+        ),
+        (
+            (quartic, jnp.ones((4, 3))),
+            {"chained": True, "num_chains": 3},
+            ValueError,
+            "`num_chains` must be the leading axis",
+        ),
+        ((quartic, {"a": jnp.ones(2), "b": jnp.ones(3)}), {"chained": True}, ValueError, "share a leading axis"),
+        ((quartic, 1.0), {"chained": True}, ValueError, "share a leading axis"),
+        ((3.0, X0), {}, TypeError, "logdensity"),
+        ((quartic, X0, "nuts"), {}, TypeError, "kernel"),
+    ],
+)
+def test_what_cannot_work_raises(arguments, settings, error, message, key):
+    settings = {"key": key, "num_samples": 5, "num_warmup": 0, **settings}
+    with pytest.raises(error, match=message):
+        sample(*arguments, **settings)
+
+
+def test_a_state_that_does_not_fit_raises(key):
+    kernel = KERNELS["HMC"]
+    state = sample(quartic, X0, kernel, key=key, **FIXED).state
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"key": key}, "`state` brings its kernel and key"),
+        ({"kernel": kernel}, "`state` brings its kernel and key"),
+        ({"num_chains": 2}, "`num_chains` must be that of `state`, 3"),
+        ({"x0": jnp.zeros(2)}, "`x0` must have the shapes of the positions of `state`"),
+    ]
+    for settings, message in cases:
+        with pytest.raises(ValueError, match=message):
+            sample(quartic, **{"x0": X0, "state": state, **settings})
+    with pytest.raises(TypeError, match="state"):
+        sample(quartic, X0, state=cast(Any, 3))
+
+
+def test_a_run_is_a_pytree(key):
+    run = sample(quartic, X0, KERNELS["HMC"], key=key, **FIXED)
+    assert isinstance(jax.tree.map(lambda x: x, run), Samples)

@@ -1,0 +1,89 @@
+"""Diagnostics of a run, and their table."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_mcmc import HMC, sample
+from hype_mcmc._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
+
+X0 = {"mu": 0.0, "beta": jnp.zeros((2, 2))}
+
+
+def logdensity(x):
+    return -0.5 * x["mu"] ** 2 - 0.5 * jnp.sum(x["beta"] ** 2) / 4
+
+
+@pytest.fixture(scope="module")
+def run():
+    return sample(logdensity, X0, HMC(0.9, 3, jitter=0.3), key=jax.random.key(0), num_warmup=0, num_samples=600)
+
+
+def test_diagnostics_are_built_like_a_position(run):
+    for got, function in ((run.ess(), bulk_ess), (run.tail_ess(), tail_ess), (run.rhat(), rank_rhat)):
+        assert got["mu"].shape == ()
+        assert got["beta"].shape == (2, 2)
+        assert got["mu"] == function(np.asarray(run.draws["mu"]))
+        assert got["beta"][1, 0] == function(np.asarray(run.draws["beta"])[:, :, 1, 0])
+    np.testing.assert_array_equal(run.ebfmi(), ebfmi(np.asarray(run.energy)))
+
+
+def test_the_table_has_a_row_for_each_number(run):
+    table = run.summary()
+    assert table.names == ("beta[0, 0]", "beta[0, 1]", "beta[1, 0]", "beta[1, 1]", "mu")
+    mu = np.asarray(run.draws["mu"])
+    assert table.mean[4] == mu.mean()
+    assert table.sd[4] == mu.std(ddof=1)
+    assert table.q5[4] == np.quantile(mu, 0.05)
+    assert table.q95[4] == np.quantile(mu, 0.95)
+    assert table.ess_bulk[2] == run.ess()["beta"][1, 0]
+    assert table.divergences == (0, 0, 0, 0)
+    np.testing.assert_allclose(table.mcse, table.sd / np.sqrt(table.ess_bulk), rtol=0.2)
+    lines = str(table).splitlines()
+    assert lines[0].split() == ["mean", "sd", "mcse", "5%", "95%", "ess_bulk", "ess_tail", "rhat"]
+    assert lines[5].startswith("mu")
+    assert len({len(line) for line in lines[:6]}) == 1
+
+
+def test_a_good_run_has_no_warnings(run):
+    assert run.summary().warnings == ()
+    assert "Warning" not in str(run.summary())
+
+
+def changed(run, **fields):
+    """With other arrays; past the constructor, whose annotations want all of them to fit."""
+    return eqx.tree_at(lambda r: [getattr(r, name) for name in fields], run, list(fields.values()))
+
+
+def test_what_is_wrong_is_said_in_words(run):
+    apart = eqx.tree_at(lambda r: r.draws["mu"], run, run.draws["mu"] + jnp.arange(4.0)[:, None])
+    (rhat, ess) = apart.summary().warnings
+    assert rhat.startswith("R-hat is above 1.01 for mu (largest: ")
+    assert ess.startswith("The effective sample size is below 400 for mu")
+
+    short = jax.tree.map(lambda x: x[:, :20] if x.shape[:2] == (4, 600) else x, run)
+    assert any("below 400 for 5 of 5 quantities" in warning for warning in short.summary().warnings)
+
+    divergences = run.divergences.at[1, :7].set(True).at[3, 0].set(True)
+    (warning,) = changed(run, divergences=divergences).summary().warnings
+    assert warning.startswith("8 of 2400 transitions diverged (7 in chain 1, 1 in chain 3)")
+
+    slow = run.energy.at[2].set(jnp.linspace(0, 10, 600))
+    (warning,) = changed(run, energy=slow).summary().warnings
+    assert warning.startswith("E-BFMI is below 0.3 for chain 2")
+
+    frozen = changed(run, draws=jax.tree.map(lambda x: x.at[0].set(0.0), run.draws))
+    assert frozen.summary().warnings[0].startswith("chain 0 never moved")
+    all_frozen = changed(run, draws=jax.tree.map(jnp.zeros_like, run.draws))
+    assert all_frozen.summary().warnings[0].startswith("chains 0, 1, 2, 3 never moved")
+
+
+def test_diagnostics_need_draws_with_values(run):
+    short = changed(run, energy=run.energy[:, :3])
+    with pytest.raises(ValueError, match="at least 4 draws a chain, got 3"):
+        short.ess()
+    with pytest.raises(ValueError, match="outside of `jit`"):
+        jax.jit(lambda run: run.rhat())(run)
+    with pytest.raises(ValueError, match="axes chains and draws"):
+        changed(run, energy=run.energy[0]).summary()

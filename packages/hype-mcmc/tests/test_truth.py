@@ -1,0 +1,71 @@
+"""Whole runs by default settings, held to moments that are known, within Monte Carlo error at fixed keys."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_mcmc import HMC, sample
+from hype_mcmc._diagnostics import mean_ess
+
+from .problems import BANANA, EIGHT_SCHOOLS, ILL_CONDITIONED, batched
+
+SETTINGS = {"banana": {"target_acceptance": 0.95, "num_samples": 2000}}
+
+
+def assert_moments(draws, mean, sd, *, z=4.5):
+    """Means of the draws and of their squared deviations, in units of their Monte Carlo errors."""
+    draws = np.asarray(draws, np.float64)
+    for i in range(draws.shape[2]):
+        x = draws[:, :, i]
+        for values, truth in ((x, mean[i]), ((x - mean[i]) ** 2, sd[i] ** 2)):
+            error = values.std() / np.sqrt(mean_ess(values))
+            assert abs(values.mean() - truth) < z * error, (i, values.mean(), truth, error)
+
+
+@pytest.mark.parametrize("posterior", [ILL_CONDITIONED, BANANA, EIGHT_SCHOOLS], ids=lambda p: p.name)
+def test_a_plain_call_has_the_right_moments(posterior):
+    run = sample(posterior.logdensity, posterior.x0, key=jax.random.key(1), **SETTINGS.get(posterior.name, {}))
+    assert_moments(batched(posterior.quantities)(run.draws), posterior.mean, posterior.sd)
+    assert max(np.max(leaf) for leaf in jax.tree.leaves(run.rhat())) < 1.02
+    assert np.mean(np.asarray(run.divergences)) < 0.005
+
+
+def test_a_fixed_kernel_that_would_resonate_does_not_when_jittered():
+    """Trajectories of one full turn of a standard normal: without jitter the chain stays near where it is."""
+    logdensity = lambda x: -0.5 * jnp.sum(x**2)
+    x0 = jnp.full((4, 5), 2.0)
+    settings = {"key": jax.random.key(0), "num_warmup": 0, "num_samples": 1000, "chained": True}
+    turn = 2 * np.pi / 40
+    resonant = sample(logdensity, x0, HMC(turn, 40), **settings)
+    jittered = sample(logdensity, x0, HMC(turn, 40, jitter=0.5), **settings)
+    assert np.mean(np.asarray(resonant.acceptance)) > 0.99
+    assert np.max(resonant.ess()) < 100
+    assert np.min(jittered.ess()) > 500
+    assert_moments(jittered.draws[:, 100:], np.zeros(5), np.ones(5))
+
+
+def test_simulation_based_calibration():
+    """Ranks of parameters among draws given data made from them are uniform (Talts et al. 2018), warm-up included."""
+    runs, draws, bins = 256, 63, 8
+
+    def logdensity(y, x):
+        mu, log_s = x
+        prior = -0.5 * mu**2 - 0.5 * (log_s / 0.5) ** 2
+        return prior - y.size * log_s - 0.5 * jnp.sum(((y - mu) / jnp.exp(log_s)) ** 2)
+
+    @jax.jit
+    @jax.vmap
+    def rank(key):
+        prior_key, data_key, key = jax.random.split(key, 3)
+        truth = jax.random.normal(prior_key, (2,)) * jnp.array([1.0, 0.5])
+        y = truth[0] + jnp.exp(truth[1]) * jax.random.normal(data_key, (5,))
+        posterior = jax.tree_util.Partial(logdensity, y)
+        run = sample(posterior, jnp.zeros(2), key=key, num_warmup=150, num_samples=draws, num_chains=1, thin=4)
+        return jnp.sum(run.draws[0] < truth[None], axis=0)
+
+    ranks = np.asarray(rank(jax.random.split(jax.random.key(3), runs)))
+    for i in range(2):
+        counts = np.bincount(ranks[:, i] * bins // (draws + 1), minlength=bins)
+        expected = runs / bins
+        # 24.3 is the 0.999 quantile of chi-square with 7 degrees of freedom.
+        assert np.sum((counts - expected) ** 2 / expected) < 24.3, counts

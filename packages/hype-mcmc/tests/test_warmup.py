@@ -1,0 +1,131 @@
+"""What warm-up learns, piece by piece and as a whole."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, UnitMass, sample
+from hype_mcmc._warmup.covariance import Moments
+from hype_mcmc._warmup.schedule import windows
+from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance
+
+from .problems import gaussian, standard_normal
+
+
+def test_windows_are_those_of_stan():
+    schedule = windows(1000)
+    np.testing.assert_array_equal(np.flatnonzero(schedule.close) + 1, [100, 150, 250, 450, 950])
+    np.testing.assert_array_equal(schedule.collect, (np.arange(1000) >= 75) & (np.arange(1000) < 950))
+    np.testing.assert_array_equal(schedule.cautious, np.arange(1000) < 100)
+    np.testing.assert_array_equal(schedule.lengthen, np.arange(1000) < 950)
+
+
+@pytest.mark.parametrize("num_warmup", [0, 1, 19, 20, 60, 149, 150, 151, 500, 3000])
+def test_windows_of_any_number_fit(num_warmup):
+    schedule = windows(num_warmup)
+    assert all(len(part) == num_warmup for part in schedule)
+    if num_warmup < 20:
+        assert not np.any(schedule.close)
+    else:
+        assert np.any(schedule.close)
+        last = np.flatnonzero(schedule.collect)[-1]
+        assert schedule.close[last]
+        assert np.all(np.diff(np.flatnonzero(schedule.collect)) == 1)
+
+
+@pytest.mark.parametrize("start", [1e-3, 1.0, 100.0])
+def test_dual_averaging_finds_the_step_of_a_known_acceptance(start):
+    """Acceptance exp(-h^2) with target 0.8: h = sqrt(log 1.25)."""
+    state = DualAveraging.start(jnp.log(start))
+    target = jnp.asarray(0.8)
+    state, _ = jax.lax.scan(
+        lambda state, _: (state.update(jnp.exp(-jnp.exp(2 * state.log_step)), target), None), state, length=300
+    )
+    np.testing.assert_allclose(np.exp(state.log_average), np.sqrt(np.log(1.25)), rtol=0.05)
+
+
+def test_a_chain_that_is_stuck_takes_smaller_steps_until_it_moves():
+    acceptance = jnp.array([0.8, 0.8, 0.8, 0.0])
+    scale = jnp.zeros(4)
+    for _ in range(30):
+        scale = follow_acceptance(scale, acceptance)
+    assert scale[3] < np.log(0.1)
+    assert np.all(scale[:3] < np.log(10))
+    np.testing.assert_allclose(jnp.sum(scale), 0, atol=1e-12)  # the others make up for it
+    for _ in range(100):
+        scale = follow_acceptance(scale, jnp.full(4, 0.8))
+    np.testing.assert_allclose(scale, 0, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "mass", [UnitMass(), DiagonalMass(np.ones(3)), DenseMass(np.eye(3))], ids=lambda m: type(m).__name__
+)
+def test_moments_are_those_of_numpy(mass, key):
+    batches = 5.0 + jax.random.normal(key, (10, 4, 3)) * jnp.array([[[1.0, 2.0, 3.0]]])
+    moments = Moments.start(mass, jnp.zeros(3))
+    for batch in batches:
+        moments = moments.update(mass, batch)
+    flat = np.asarray(batches).reshape(-1, 3)
+    assert moments.count == 40
+    np.testing.assert_allclose(moments.mean, flat.mean(axis=0), rtol=1e-12)
+    covariance = np.cov(flat.T)
+    if isinstance(mass, UnitMass):
+        assert moments.covariance() == ()
+    else:
+        expected = covariance if isinstance(mass, DenseMass) else np.diag(covariance)
+        np.testing.assert_allclose(moments.covariance(), expected, rtol=1e-12)
+
+
+DEVIATIONS = np.array([0.01, 1.0, 30.0])
+ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+COVARIANCE = ROTATION @ np.diag([0.01, 1.0, 100.0]) @ ROTATION.T
+
+
+def gaussian_run(covariance, kernel, key, num_chains=4):
+    logdensity = jax.tree_util.Partial(gaussian, jnp.asarray(np.linalg.inv(covariance)), jnp.ones(3))
+    run = sample(logdensity, jnp.zeros(3), kernel, key=key, num_samples=500, num_chains=num_chains)
+    assert 0.7 < np.mean(np.asarray(run.acceptance)) < 0.98
+    assert int(run.warmup_steps) > 1000 * num_chains
+    assert np.min(run.ess()) > 100 * num_chains
+    return run
+
+
+def test_a_plain_call_learns_step_size_mass_and_length(key):
+    """Axes of very different widths, seen in units of themselves: then h is of order 1 and the length about 1.85."""
+    run = gaussian_run(np.diag(DEVIATIONS**2), None, key)
+    assert isinstance(run.kernel, DynamicHMC)
+    assert isinstance(run.kernel.mass, DiagonalMass)
+    np.testing.assert_allclose(np.sqrt(run.kernel.mass.diagonal) * DEVIATIONS, 1, rtol=0.25)
+    assert 0.5 < run.kernel.step_size < 1.5
+    assert 1.2 < run.kernel.trajectory_length < 3.0
+
+
+def test_a_dense_mass_learns_a_rotation(key):
+    run = gaussian_run(COVARIANCE, DynamicHMC(1.0, 1.0, DenseMass(np.eye(3))), key)
+    assert isinstance(run.kernel.mass, DenseMass)
+    whitened = run.kernel.mass.cholesky.T @ COVARIANCE @ run.kernel.mass.cholesky
+    np.testing.assert_allclose(np.linalg.eigvalsh(whitened), 1, atol=0.3)
+    assert 1.2 < run.kernel.mean_length() < 3.0
+
+
+def test_the_length_follows_the_widest_direction(key):
+    """With a unit mass all that can be adapted to a deviation of 10 is the length; one chain suffices for that."""
+    run = gaussian_run(COVARIANCE, DynamicHMC(1.0, 1.0, UnitMass()), key, num_chains=1)
+    assert isinstance(run.kernel.mass, UnitMass)
+    assert 0.05 < run.kernel.step_size < 0.3
+    assert 12 < run.kernel.mean_length() < 30
+
+
+def test_a_fixed_number_of_steps_stays(key):
+    run = sample(standard_normal, jnp.zeros(2), HMC(1e-3, 4), key=key, num_warmup=19, num_samples=5)
+    assert np.all(np.asarray(run.num_steps) == 4)
+    assert run.kernel.step_size > 0.05
+
+
+def test_a_chain_that_starts_far_up_a_steep_wall_comes_down(key):
+    """One of sixteen starts where the curvature is ten thousand times that of the rest."""
+    logdensity = lambda x: -0.25 * jnp.sum(x**4)
+    x0 = jax.random.normal(key, (16, 2)).at[3].set(100.0)
+    run = sample(logdensity, x0, chained=True, key=key, num_warmup=300, num_samples=300)
+    assert np.all(np.abs(run.draws) < 4)
+    assert np.max(run.rhat()) < 1.05
