@@ -10,4 +10,5 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture
 def key():
+    """A key for tests that do not care which."""
     return jax.random.key(0)
