@@ -3,11 +3,21 @@
 import hype_ad as ad
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hype_ad import DM, DV, D
 from hype_ad.testing import tree_allclose
 
-from .operators import A, T, V, X, field, scalar
+from .operators import A, T, V, X
+
+
+def scalar(x):
+    return x[0] ** 2 * x[1] + x[1] * x[2] ** 3
+
+
+def field(x):
+    return jnp.stack([x[0] * x[1] ** 2, x[2] ** 2, x[0] * x[2]])
+
 
 # Each inner operator makes a function from R^3 to a number, and beside it the same function in JAX's own words.
 INNER = {
@@ -38,19 +48,17 @@ INNER = {
     "div": (ad.div(field), lambda x: jnp.trace(jax.jacobian(field)(x))),
     "curl": (
         lambda x: V @ ad.curl(field)(x),
-        lambda x: -jnp.array(V[0] * jnp.cos(x[2]) + V[1] * x[2] + 2 * V[2] * x[0] * x[1]),
+        lambda x: -2 * V[0] * x[2] - V[1] * x[2] - 2 * V[2] * x[0] * x[1],
     ),
 }
 
 
 def outer(f):
-    """What each way to compute derivatives makes of `f`; the other operators only arrange it differently."""
+    """What each way to compute derivatives makes of `f`; the other operators arrange the same differently."""
     spread = lambda x: f(x) * A[0]
     return {
         "diff and diff2": ad.value_and_diff_diff2(lambda t: f(X + t * V))(jnp.zeros(())),
         "gradient and product": ad.value_and_grad_hvp(f)(X, V),
-        "gradient forward": ad.grad(f, mode="forward")(X),
-        "hessian": ad.hessian(f)(X),
         "hessian_diag": ad.hessian_diag(f)(X),
         "wide jacobian": ad.jacobian(lambda x: spread(x)[:2])(X),
         "curl and divergence": ad.value_and_curl_div(spread)(X),
@@ -61,8 +69,6 @@ def outer_expected(value, g, h):
     return {
         "diff and diff2": (value, g @ V, V @ h @ V),
         "gradient and product": (value, g, h @ V),
-        "gradient forward": g,
-        "hessian": h,
         "hessian_diag": jnp.diag(h),
         "wide jacobian": jnp.outer(A[0, :2], g),
         "curl and divergence": (value * A[0], jnp.cross(g, A[0]), A[0] @ g),
@@ -99,15 +105,15 @@ class TestPerturbationConfusion:
     def test_three_levels(self):
         # d/dy d/dz (x y z)^2 at z = y, then at y = x, is 6 x^4
         f = lambda x: ad.diff(lambda y: ad.diff(lambda z: (x * y * z) ** 2)(y))(x)
-        assert jnp.allclose(f(D(1.5)).array, 6 * 1.5**4)
-        assert jnp.allclose(ad.diff(f)(D(1.5)).array, 24 * 1.5**3)
+        assert np.allclose(f(D(1.5)).array, 6 * 1.5**4)
+        assert np.allclose(ad.diff(f)(D(1.5)).array, 24 * 1.5**3)
 
     def test_higher_order_function(self):
         # Manzyuk et al. 2019: D s h, where h = d/ds of a function that is itself differentiated
         shift = lambda s: lambda f: lambda x: f(x + s)
         twice = ad.diff(lambda s: shift(s)(ad.diff(lambda y: jnp.exp(s * y)))(T))(jnp.array(0.3))
         s, t = 0.3, float(T)
-        assert jnp.allclose(twice, jnp.exp(s * (t + s)) * (1 + s * (t + 2 * s)))
+        assert np.allclose(twice, jnp.exp(s * (t + s)) * (1 + s * (t + 2 * s)))
 
     def test_tensors_of_an_outer_derivative(self):
         # the gradient of |M x|^2 in x, whose Jacobian in M is known
@@ -116,11 +122,11 @@ class TestPerturbationConfusion:
         def gradient(m: DM) -> DV:
             return ad.grad(lambda x: (m @ x) @ (m @ x))(DV(X))
 
-        assert jnp.allclose(gradient(m).array, 2 * A.T @ A @ X)
+        assert np.allclose(gradient(m).array, 2 * A.T @ A @ X)
         direction = DM(A.T)
         product = ad.jacobianv(gradient)(m, direction)
         assert isinstance(product, DV)
-        assert jnp.allclose(product.array, 2 * (A @ A + A.T @ A.T) @ X)
+        assert np.allclose(product.array, 2 * (A @ A + A.T @ A.T) @ X)
 
     def test_hessian_of_a_function_of_a_hessian(self):
         # the determinant of the Hessian of a^3 b^3 is -45 a^4 b^4
@@ -130,4 +136,4 @@ class TestPerturbationConfusion:
 
         a, b = X[:2]
         expected = -45 * jnp.array([[12 * a**2 * b**4, 16 * a**3 * b**3], [16 * a**3 * b**3, 12 * a**4 * b**2]])
-        assert jnp.allclose(jax.jit(ad.hessian(determinant))(X[:2]), expected)
+        assert np.allclose(jax.jit(ad.hessian(determinant))(X[:2]), expected)

@@ -138,8 +138,8 @@ def nested(f, n):
 def test_nested_forward_mode_agrees(kind):
     together = lambda x: [f(x) for f in FUNCTIONS[kind]]
     points = jnp.array([0.3, 0.0, -0.7])
-    ours = jax.jit(jax.vmap(ad.value_and_diffn(3, together)))(points)
-    expected = jax.jit(jax.vmap(lambda x: (together(x), nested(together, 3)(x))))(points)
+    both = lambda x: (ad.value_and_diffn(3, together)(x), (together(x), nested(together, 3)(x)))
+    ours, expected = jax.jit(jax.vmap(both))(points)
     for i, (mine, theirs) in enumerate(zip(zip(*ours, strict=True), zip(*expected, strict=True), strict=True)):
         # single precision is left at different places on the way
         rtol = 1e-6 if (kind, i) == ("arithmetic", 6) else 1e-9
@@ -199,16 +199,16 @@ def test_variables_that_the_function_closes_over():
     fifth = lambda c: ad.diffn(5, lambda x: jnp.sin(c * x))(x)
     expected = 5 * c**4 * jnp.cos(c * x) - c**5 * x * jnp.sin(c * x)
     for derivative in (jax.grad(fifth), jax.jacfwd(fifth), ad.diff(fifth), jax.jit(ad.grad(fifth))):
-        assert jnp.isclose(derivative(c), expected, rtol=1e-12)
+        assert np.isclose(derivative(c), expected, rtol=1e-12)
     sixth = jax.grad(ad.diffn(5, jnp.sin))(x)
-    assert jnp.isclose(sixth, -jnp.sin(x), rtol=1e-12)
+    assert np.isclose(sixth, -jnp.sin(x), rtol=1e-12)
 
 
 def test_nested_series():
     # the third derivative of exp(x y) in y, at y = x, is x^3 exp(x^2)
     inner = lambda x: ad.diffn(3, lambda y: jnp.exp(x * y))(x)
     third = nested(lambda x: x**3 * jnp.exp(x * x), 3)
-    assert jnp.isclose(ad.diffn(3, inner)(0.7), third(0.7), rtol=1e-12)
+    assert np.isclose(ad.diffn(3, inner)(0.7), third(0.7), rtol=1e-12)
 
 
 def test_rule_that_refuses_is_asked():
@@ -236,7 +236,7 @@ def test_rules_that_differ_are_not_taken_for_each_other():
 
     f, g = scaled(2.0), scaled(5.0)
     third = ad.diffn(3, lambda x: f(x) + 100 * g(x))(0.3)
-    assert jnp.isclose(third, -(2.0 + 500.0) * jnp.cos(0.3), rtol=1e-12)
+    assert np.isclose(third, -(2.0 + 500.0) * jnp.cos(0.3), rtol=1e-12)
 
 
 def test_effects_happen_once(capfd):
@@ -256,4 +256,4 @@ def test_long_programs_do_not_recurse():
             y = y + 0.001 * x
         return y * y * y
 
-    assert jnp.isclose(ad.diffn(3, f)(1.0), 6 * 2.5**3, rtol=1e-10)
+    assert np.isclose(ad.diffn(3, f)(1.0), 6 * 2.5**3, rtol=1e-10)

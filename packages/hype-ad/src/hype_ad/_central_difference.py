@@ -23,7 +23,12 @@ _Vector = Float[np.ndarray, "..."]
 
 
 def central_difference(
-    along: Callable[[float], _Vector], *, order: int = 1, rtol: float, atol: float, epsilon: float = 2.0**-52
+    along: Callable[[float], _Vector],
+    *,
+    order: int = 1,
+    rtol: int | float,
+    atol: int | float,
+    epsilon: float = 2.0**-52,
 ) -> tuple[_Vector, float]:
     r"""Derivative at 0 of a function of one real number.
 

@@ -55,7 +55,7 @@ def fixed_point(
     a0: PyTree,
     b: PyTree,
     *,
-    tolerance: float | None = None,
+    tolerance: int | float | None = None,
     max_steps: int = 1000,
 ) -> FixedPoint:
     r"""Solution of $a = g(a, b)$ by iterating `g` from `a0`.
@@ -118,7 +118,7 @@ def fixed_point(
 
 
 def _iterate(
-    step: Callable[[PyTree], PyTree], start: PyTree, tolerance: float, floor: float, max_steps: int
+    step: Callable[[PyTree], PyTree], start: PyTree, tolerance: int | float, floor: float, max_steps: int
 ) -> tuple[PyTree, Float[Array, ""], Int[Array, ""], Bool[Array, ""]]:
     def close(a: PyTree, change: Array) -> Array:
         return (change <= tolerance * (floor + _largest(a))) & jnp.isfinite(change)

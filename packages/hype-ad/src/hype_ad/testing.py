@@ -22,9 +22,9 @@ def assert_derivatives_match(
     *,
     order: int = 1,
     modes: Sequence[Mode] = ("reverse", "forward"),
-    rtol: float = 1e-6,
-    atol: float = 1e-9,
-    mode_rtol: float = 1e-10,
+    rtol: int | float = 1e-6,
+    atol: int | float = 1e-9,
+    mode_rtol: int | float = 1e-10,
     key: Key[Array, ""] | None = None,
     num_directions: int = 2,
 ) -> None:
@@ -102,7 +102,7 @@ def assert_derivatives_match(
             _assert_differences_agree(values, where, float(difference), error, rtol, atol)
 
 
-def tree_allclose(a: PyTree, b: PyTree, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+def tree_allclose(a: PyTree, b: PyTree, rtol: int | float = 1e-5, atol: int | float = 1e-8) -> bool:
     """Whether two pytrees have the same structure, shapes, dtypes and, up to a tolerance, values.
 
     Args:
@@ -121,7 +121,7 @@ def tree_allclose(a: PyTree, b: PyTree, rtol: float = 1e-5, atol: float = 1e-8) 
     )
 
 
-def _leaf_allclose(a: Any, b: Any, rtol: float, atol: float) -> bool:
+def _leaf_allclose(a: Any, b: Any, rtol: int | float, atol: int | float) -> bool:
     if not (_is_array(a) and _is_array(b)):
         return type(a) is type(b) and _close(np.asarray(a), np.asarray(b), rtol, atol)
     if a.shape != b.shape or a.dtype != b.dtype:
@@ -131,7 +131,7 @@ def _leaf_allclose(a: Any, b: Any, rtol: float, atol: float) -> bool:
     return _close(np.asarray(a), np.asarray(b), rtol, atol)
 
 
-def _close(a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> bool:
+def _close(a: np.ndarray, b: np.ndarray, rtol: int | float, atol: int | float) -> bool:
     if jnp.issubdtype(a.dtype, jnp.inexact):
         return np.allclose(a.astype(np.complex128), b.astype(np.complex128), rtol=rtol, atol=atol)
     return np.array_equal(a, b)
@@ -187,7 +187,7 @@ def _assert_finite(values: dict[Path, float], where: str) -> None:
             )
 
 
-def _assert_modes_agree(values: dict[Path, float], where: str, rtol: float, atol: float) -> None:
+def _assert_modes_agree(values: dict[Path, float], where: str, rtol: int | float, atol: int | float) -> None:
     (path, value), *others = values.items()
     for other, another in others:
         if abs(value - another) > rtol * abs(value) + atol:
@@ -199,7 +199,7 @@ def _assert_modes_agree(values: dict[Path, float], where: str, rtol: float, atol
 
 
 def _assert_differences_agree(
-    values: dict[Path, float], where: str, difference: float, error: float, rtol: float, atol: float
+    values: dict[Path, float], where: str, difference: float, error: float, rtol: int | float, atol: int | float
 ) -> None:
     allowed = rtol * abs(difference) + atol
     for path, value in values.items():
