@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.datasets import load_breast_cancer
 
 
 def quartic(x):
@@ -95,6 +96,94 @@ EIGHT_SCHOOLS = Posterior(
     {"mu": 0.0, "log_tau": 0.0, "effect": jnp.zeros(8)},
     lambda x: jnp.stack([x["mu"], x["log_tau"]]),
     *eight_schools_moments(),
+)
+
+
+def _logistic_regression():
+    """Breast cancer (569 cases, 30 standardized features and a constant), standard normal prior."""
+    x, y = load_breast_cancer(return_X_y=True)
+    x = jnp.asarray(np.column_stack([(x - x.mean(axis=0)) / x.std(axis=0), np.ones(len(x))]))
+    sign = jnp.asarray(2.0 * y - 1.0)
+    return lambda w: -jnp.sum(jax.nn.softplus(-sign * (x @ w))) - 0.5 * jnp.sum(w**2)
+
+
+# Moments from 128,000 draws of this package (smallest ESS 121,000), which agree with 16,000 of BlackJAX 1.7.1's NUTS to
+# its Monte Carlo error (largest difference 0.013).
+LOGISTIC = Posterior(
+    "logistic regression",
+    _logistic_regression(),
+    jnp.zeros(31),
+    _identity,
+    np.array(
+        [
+            -0.4699,
+            -0.4712,
+            -0.4624,
+            -0.5498,
+            -0.2389,
+            0.5849,
+            -0.9624,
+            -1.0685,
+            0.1061,
+            0.4467,
+            -1.4364,
+            0.3222,
+            -0.7811,
+            -1.1787,
+            -0.4337,
+            0.7307,
+            0.316,
+            -0.3331,
+            0.2991,
+            0.819,
+            -1.127,
+            -1.4942,
+            -0.9099,
+            -1.121,
+            -0.7202,
+            -0.0234,
+            -0.983,
+            -1.036,
+            -1.0515,
+            -0.5314,
+            0.2062,
+        ]
+    ),
+    np.array(
+        [
+            0.8959,
+            0.556,
+            0.9013,
+            0.921,
+            0.6199,
+            0.7959,
+            0.8251,
+            0.8273,
+            0.5119,
+            0.6763,
+            0.7901,
+            0.5014,
+            0.7882,
+            0.9222,
+            0.4678,
+            0.669,
+            0.6177,
+            0.6681,
+            0.5302,
+            0.6958,
+            0.9206,
+            0.6485,
+            0.916,
+            0.9314,
+            0.6176,
+            0.7775,
+            0.7574,
+            0.7863,
+            0.5524,
+            0.7144,
+            0.4094,
+        ]
+    ),
 )
 
 

@@ -1,5 +1,9 @@
 """Diagnostics of a run, and their table."""
 
+import importlib.metadata
+import sys
+import types
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -77,6 +81,20 @@ def test_what_is_wrong_is_said_in_words(run):
     assert frozen.summary().warnings[0].startswith("chain 0 never moved")
     all_frozen = changed(run, draws=jax.tree.map(jnp.zeros_like, run.draws))
     assert all_frozen.summary().warnings[0].startswith("chains 0, 1, 2, 3 never moved")
+
+
+@pytest.mark.parametrize("version", ["0.23.4", "1.3.0"])
+def test_arviz_gets_what_its_version_reads(run, version, monkeypatch):
+    """ArviZ is an extra, so a stand-in records what either version of its `from_dict` would get."""
+    stand_in = types.SimpleNamespace(from_dict=lambda *args, **kwargs: args[0] if args else kwargs)
+    monkeypatch.setitem(sys.modules, "arviz", stand_in)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    given = run.to_arviz()
+    assert given["posterior"].keys() == {"mu", "beta"}
+    assert given["posterior"]["beta"].shape == (4, 600, 2, 2)
+    np.testing.assert_array_equal(given["sample_stats"]["diverging"], run.divergences)
+    np.testing.assert_array_equal(given["sample_stats"]["energy"], run.energy)
+    np.testing.assert_array_equal(given["sample_stats"]["acceptance_rate"], run.acceptance)
 
 
 def test_diagnostics_need_draws_with_values(run):

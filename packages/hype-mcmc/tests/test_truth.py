@@ -7,9 +7,12 @@ import pytest
 from hype_mcmc import HMC, sample
 from hype_mcmc._diagnostics import mean_ess
 
-from .problems import BANANA, EIGHT_SCHOOLS, ILL_CONDITIONED, batched
+from .problems import BANANA, EIGHT_SCHOOLS, ILL_CONDITIONED, LOGISTIC, batched
 
-SETTINGS = {"banana": {"target_acceptance": 0.95, "num_samples": 2000}}
+SETTINGS = {
+    "banana": {"target_acceptance": 0.95, "num_samples": 2000},
+    "logistic regression": {"num_warmup": 400, "num_samples": 500},
+}
 
 
 def assert_moments(draws, mean, sd, *, z=4.5):
@@ -22,7 +25,7 @@ def assert_moments(draws, mean, sd, *, z=4.5):
             assert abs(values.mean() - truth) < z * error, (i, values.mean(), truth, error)
 
 
-@pytest.mark.parametrize("posterior", [ILL_CONDITIONED, BANANA, EIGHT_SCHOOLS], ids=lambda p: p.name)
+@pytest.mark.parametrize("posterior", [ILL_CONDITIONED, BANANA, EIGHT_SCHOOLS, LOGISTIC], ids=lambda p: p.name)
 def test_a_plain_call_has_the_right_moments(posterior):
     run = sample(posterior.logdensity, posterior.x0, key=jax.random.key(1), **SETTINGS.get(posterior.name, {}))
     assert_moments(batched(posterior.quantities)(run.draws), posterior.mean, posterior.sd)
