@@ -38,12 +38,14 @@ def transition(name):
     return f, point
 
 
-# Every succession of modes costs a compilation of a second or more: all of them for one mass, fewer for the others.
-
-
-def test_a_transition_to_second_order_in_every_succession_of_modes():
+def test_a_transition_in_both_modes():
     f, point = transition("diagonal")
-    assert_derivatives_match(f, point, order=2, num_directions=1)
+    assert_derivatives_match(f, point, num_directions=1)
+
+
+def test_a_transition_in_reverse_over_reverse():
+    f, point = transition("diagonal")
+    assert_derivatives_match(f, point, order=2, modes=("reverse",), num_directions=1)
 
 
 def test_a_transition_in_a_cholesky_factor():
@@ -51,7 +53,7 @@ def test_a_transition_in_a_cholesky_factor():
     assert_derivatives_match(f, point, modes=("reverse",), num_directions=1)
 
 
-def test_second_derivatives_in_a_cholesky_factor():
+def test_second_derivatives_in_a_cholesky_factor_in_forward_over_reverse():
     f, point = transition("dense")
     weighted = lambda w: sum(jnp.sum(x) for x in f(w))
     assert_derivatives_match(jax.grad(weighted), point, modes=("forward",), num_directions=1)
@@ -94,9 +96,8 @@ def test_closed_form_for_a_standard_normal():
         angle = n * jnp.arccos(1 - h**2 / 2)
         return x[0] * jnp.cos(angle) + momentum * jnp.sin(angle) / jnp.sqrt(1 - h**2 / 4)
 
-    np.testing.assert_allclose(end(h), closed_form(h), rtol=1e-12)
-    np.testing.assert_allclose(jax.grad(end)(h), jax.grad(closed_form)(h), rtol=1e-10)
-    np.testing.assert_allclose(jax.grad(jax.grad(end))(h), jax.grad(jax.grad(closed_form))(h), rtol=1e-9)
+    second = lambda f: jax.jit(jax.jvp, static_argnums=0)(jax.value_and_grad(f), (h,), (1.0,))
+    np.testing.assert_allclose(second(end), second(closed_form), rtol=1e-9)
 
 
 def test_a_kernel_is_the_gradient_of_a_kernel():

@@ -95,15 +95,12 @@ def test_weights_are_unbiased_whatever_the_settings():
     log_weights = jax.jit(jax.vmap(lambda key: sampler.draw(key, TARGET)[1]))(jax.random.split(KEY, 20_000))
     weights = np.exp(np.asarray(log_weights) - LOG_Z)
     assert abs(weights.mean() - 1) < 4 * weights.std() / np.sqrt(20_000)
-    assert weights.std() > 0.1
+    assert np.mean(np.log(weights)) < -0.1  # a bound from below, and here not a tight one
 
 
-def test_the_bound_is_below_the_evidence_and_rises_with_steps():
-    bounds = [
-        elbo(AnnealedHMC(jnp.zeros(2), num_steps=n, step_size=0.5), TARGET, key=KEY, num_draws=500) for n in (2, 32)
-    ]
-    assert bounds[0] < bounds[1] - 0.1 < LOG_Z
-    assert abs(bounds[1] - LOG_Z) < 0.2
+def test_the_bound_nears_the_evidence_with_many_steps():
+    sampler = AnnealedHMC(jnp.zeros(2), num_steps=32, step_size=0.5)
+    assert LOG_Z - 0.2 < elbo(sampler, TARGET, key=KEY, num_draws=500) < LOG_Z + 0.05
 
 
 def test_a_sampler_that_starts_at_its_target_has_the_evidence():

@@ -15,4 +15,4 @@ def jitter_at(t: Int[Array, ""], dtype: jnp.dtype) -> Float[Array, ""]:
     same purpose.
     """
     bits = (t.astype(jnp.uint32) + 1) * jnp.uint32(_GOLDEN)
-    return ((bits >> 8).astype(dtype) + 0.5) / 2**24
+    return ((bits >> 9).astype(dtype) + 0.5) / 2**23
