@@ -195,6 +195,7 @@ def test_settings_that_make_no_kernel_raise(make, error, message):
         (jnp.array([3.0, 0.0]), bad_gradient_outside, ValueError, "log density and gradient"),
         (jnp.arange(3), quartic, TypeError, "`position` must hold floats, got an array of int"),
         (jnp.array([1j]), quartic, TypeError, "`position` must be real numbers"),
+        ({"a": "b"}, quartic, TypeError, "position"),
         ({}, quartic, ValueError, "`position` must hold at least one number"),
         (
             X,

@@ -23,15 +23,17 @@ def as_position(name: str, x: PyTree[ArrayLike]) -> Position:
         ValueError: if there is no number in it.
     """
     leaves, structure = jax.tree.flatten(x)
+    arrays = [float_array(name, leaf) for leaf in leaves]
     for leaf in leaves:
-        if jnp.issubdtype(jnp.result_type(leaf), jnp.integer) and not isinstance(leaf, int):
+        # Python's own integers are numbers like any other; an array of integers is likely a mistake.
+        if not isinstance(leaf, int) and jnp.issubdtype(jnp.result_type(leaf), jnp.integer):
             raise TypeError(
                 f"`{name}` must hold floats, got an array of {jnp.result_type(leaf)}: integers have no derivative. "
                 "Convert it, or leave it to the log density."
             )
-    if sum(jnp.size(leaf) for leaf in leaves) == 0:
+    if sum(array.size for array in arrays) == 0:
         raise ValueError(f"`{name}` must hold at least one number, got {x!r}.")
-    return jax.tree.unflatten(structure, [float_array(name, leaf) for leaf in leaves])
+    return jax.tree.unflatten(structure, arrays)
 
 
 def axpy(a: Float[Array, ""], x: Position, y: Position) -> Position:
