@@ -32,8 +32,7 @@ Function = Callable[..., Sequence[Array]]
 def derivatives(program: ClosedJaxpr, x: Float[Array, ""], order: int) -> list[list[Array]]:
     """All derivatives up to `order` of each output of a program of one number; index 0 is the value."""
     run = _Run(program, [series.variable(x)], {})
-    for k in range(order + 1):
-        run.advance(k)
+    run.advance(order)
     return [[_derivative(out, k) for k in range(order + 1)] for out in run.outputs]
 
 
@@ -46,7 +45,7 @@ class _Run:
         self.outputs = self._run(program, arguments)
 
     def advance(self, k: int) -> None:
-        """Computes coefficient k of all in order; the last alone would recurse as deep as the program is long."""
+        """Computes all up to coefficient k, in order; the last alone would recurse as deep as the program is long."""
         for value in self._series:
             value[k]
 
@@ -84,6 +83,9 @@ class _Run:
         linear = sorted(changing) if name in _BILINEAR and len(changing) == 1 else _linear(name, len(inputs))
         if name in _SIGN:
             return [series.total(_series(inputs[0]), _series(inputs[1]), starts[0], _SIGN[name])]
+        if name == "mul" and any(isinstance(value, np.ndarray) and not value.any() for value in inputs):
+            # a rule that was told that one of its arguments does not change: half of what softplus computes
+            return [series.constant(starts[0])]
         if changing.issubset(linear):
 
             def on_coefficients(*coefficients: Array) -> Sequence[Array]:
