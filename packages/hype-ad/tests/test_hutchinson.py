@@ -11,6 +11,11 @@ from .operators import DIV, HESSIAN, JACOBIAN, X, field, on_tensors, scalar
 SAMPLES = 4000
 
 
+@pytest.fixture
+def key():
+    return jax.random.key(0, impl="unsafe_rbg")  # compiles in a tenth of the time of the default
+
+
 def jitted(estimate):
     compiled = jax.jit(lambda x, key: estimate(x, key=key))
     return lambda x, *, key: compiled(x, key)
@@ -51,7 +56,7 @@ def test_same_key_same_estimate_from_one_evaluation(operator, key):
         return f(x)
 
     estimate = operator(counted, num_samples=50)
-    first, again, other = (jitted(estimate)(X, key=k) for k in (key, key, jax.random.key(1)))
+    first, again, other = (jitted(estimate)(X, key=k) for k in (key, key, jax.random.key(1, impl="unsafe_rbg")))
     assert len(calls) == 3
     assert tree_allclose(first, again, rtol=0, atol=0)
     assert not tree_allclose(first, other)
