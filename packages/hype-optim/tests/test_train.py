@@ -87,7 +87,7 @@ def test_reaches_the_minimum_of_logistic_regression():
         300, learning_rate=0.5, momentum=Nesterov(0.8), loss=CrossEntropyOnLinear(), regularization=L2Reg(0.05)
     )
     result = Optimize.Train(logits, DV(jnp.zeros(3)), data, params)
-    np.testing.assert_allclose(result.w.array, sklearn.coef_[0], rtol=1e-6)
+    np.testing.assert_allclose(result.w.array, sklearn.coef_[0], rtol=1e-6, atol=1e-7)  # their solver stops there
 
 
 def test_an_epoch_sees_every_example_once_in_an_order_of_its_own():
