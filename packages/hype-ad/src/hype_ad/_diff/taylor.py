@@ -210,7 +210,7 @@ def _replaced(values: Any, places: Sequence[int], new: Sequence[Any]) -> list[An
 
 def _identity(value: Value) -> Hashable:
     """What tells values apart; literals are made anew each time that they are read."""
-    return (value.item(), value.dtype) if isinstance(value, np.ndarray) and value.ndim == 0 else id(value)
+    return (str(value.item()), value.dtype) if isinstance(value, np.ndarray) and value.ndim == 0 else id(value)
 
 
 def _operation(equation: JaxprEqn, rule: Callable[[], ClosedJaxpr]) -> tuple[Hashable, ...]:
