@@ -22,7 +22,7 @@ def test_what_numpy_writes(tmp_path):
         ({"x": X}, "expected an array named 'y', found 'x'"),
         ({}, "expected an array named 'x', found none"),
         ({"x": X, "y": Y[:-1]}, r"`x` has 5 rows .* and `y` has 4"),
-        ({"x": X, "y": np.array([{}] * 5)}, "Object arrays cannot be loaded"),
+        ({"x": X, "y": np.array([{}] * 5)}, "Python objects, which are not unpickled"),
         ({"x": X, "y": np.array(["a"] * 5)}, "`y` must be an array of"),
         ({"x": X, "y": np.array(1)}, "`y` must have a row for each example"),
     ],

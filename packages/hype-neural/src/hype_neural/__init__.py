@@ -1,5 +1,8 @@
 """Neural network layers with differentiable initializers, trained by loops that are themselves differentiable."""
 
+from hype_optim import load as load
+from hype_optim import save as save
+
 from ._activation import Activation as Activation
 from ._bidirectional import Bidirectional as Bidirectional
 from ._classifier import AbstractClassifier as AbstractClassifier
@@ -28,8 +31,6 @@ from ._recurrence import AbstractRecurrent as AbstractRecurrent
 from ._recurrence import Recurrence as Recurrence
 from ._rnn import RNN as RNN
 from ._rnn import Recurrent as Recurrent
-from ._save import load as load
-from ._save import save as save
 from ._summary import summary as summary
 from ._tokens import AbstractTokenizer as AbstractTokenizer
 from ._tokens import Characters as Characters

@@ -46,6 +46,8 @@ from ._regularization import L1Reg as L1Reg
 from ._regularization import L2Reg as L2Reg
 from ._regularization import NoReg as NoReg
 from ._result import Result as Result
+from ._save import load as load
+from ._save import save as save
 from ._status import Status as Status
 from ._stopping import AbstractEarlyStopping as AbstractEarlyStopping
 from ._stopping import Early as Early

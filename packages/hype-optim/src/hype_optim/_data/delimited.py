@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
+from .._file import existing_file
 from .dataset import Dataset
-from .file import existing_file
 
 _ANY_SEPARATOR = re.compile(r"[ \t]*,[ \t]*|[ \t]+")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from .file import existing_file
+from .._file import existing_file, read_bytes
 
 _DTYPES = {
     0x08: np.dtype(np.uint8),
@@ -27,7 +27,6 @@ _DTYPES = {
 }
 _GZIP_MAGIC = b"\x1f\x8b"
 _LARGEST_COMPRESSION = 1032  # a DEFLATE stream cannot expand further
-_CHUNK = 1 << 20
 
 
 def load_idx(path: str | os.PathLike[str]) -> Shaped[np.ndarray, "..."]:
@@ -77,14 +76,9 @@ def _read(stream: BufferedIOBase, path: Path, largest: int) -> Shaped[np.ndarray
     if size > largest:
         raise ValueError(f"{promise}, more than the file can hold: it is truncated or not an IDX file.")
 
-    content = np.empty(size, np.uint8)
-    filled = 0
-    while filled < size:
-        chunk = stream.read(min(_CHUNK, size - filled))
-        if not chunk:
-            raise ValueError(f"{promise}, but the file is truncated after {filled}.")
-        content[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        filled += len(chunk)
+    content = read_bytes(stream, size)
+    if content.size < size:
+        raise ValueError(f"{promise}, but the file is truncated after {content.size}.")
     # Asking for one byte more also makes gzip compare its checksum.
     if stream.read(1):
         raise ValueError(f"{promise}, but more bytes follow.")

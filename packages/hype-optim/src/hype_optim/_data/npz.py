@@ -1,13 +1,9 @@
 """NumPy's archives of arrays."""
 
 import os
-import zipfile
-import zlib
 
-import numpy as np
-
+from .._npz import open_npz
 from .dataset import Dataset
-from .file import existing_file
 
 
 def load_npz(path: str | os.PathLike[str], *, x: str = "x", y: str = "y") -> Dataset:
@@ -26,16 +22,13 @@ def load_npz(path: str | os.PathLike[str], *, x: str = "x", y: str = "y") -> Dat
         ValueError: if it is not such a file, is damaged, lacks one of the arrays, or they are not of numbers or
             differ in their number of rows.
     """
-    path = existing_file(path)
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: expected a NumPy .npz archive, found another kind of file.")
+    with open_npz(path) as archive:
+        for name in (x, y):
+            if name not in archive.names:
+                found = ", ".join(map(repr, archive.names)) or "none"
+                raise ValueError(f"{path}: expected an array named {name!r}, found {found}.")
+        arrays = archive.read(x), archive.read(y)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name in (x, y):
-                if name not in archive.files:
-                    raise ValueError(
-                        f"expected an array named {name!r}, found {', '.join(map(repr, archive.files)) or 'none'}"
-                    )
-            return Dataset(archive[x], archive[y])
-    except (ValueError, TypeError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        return Dataset(*arrays)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error

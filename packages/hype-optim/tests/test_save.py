@@ -1,0 +1,198 @@
+"""Pytrees in files: what comes back, bit for bit, and what is refused."""
+
+import json
+import random
+import zipfile
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad import DM, DV
+from hype_ad.testing import tree_allclose
+from hype_optim import (
+    CrossEntropyOnLinear,
+    Early,
+    Minibatch,
+    Nesterov,
+    Params,
+    RMSProp,
+    Status,
+    load,
+    positive,
+    save,
+    train,
+)
+
+from .problems import classes, network
+
+equal = partial(tree_allclose, rtol=0.0, atol=0.0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.npz"
+
+
+KEY = jax.random.key(3)
+
+
+def run(state=None, key=KEY):
+    params = Params(
+        2,
+        learning_rate=RMSProp(0.02),
+        momentum=Nesterov(0.7),
+        loss=CrossEntropyOnLinear(),
+        batch=Minibatch(4),
+        early_stopping=Early(9, 9),
+        silent=True,
+    )
+    return train(network(), classes(12), params, valid=classes(5), key=key, state=state)
+
+
+def test_a_run_goes_on_from_a_loaded_result_bit_for_bit(path):
+    first = run()
+    save(path, first)
+    loaded = load(path, eqx.filter_eval_shape(run))
+    assert equal(loaded, first)
+    assert loaded.status == Status.MAX_STEPS
+    assert equal(run(state=loaded.state), run(state=first.state))
+    assert list(path.parent.iterdir()) == [path]
+
+
+TREES = {
+    "params": Params(learning_rate=RMSProp(positive(0.1)), tolerance=1e-3),
+    "DV, DM": {"v": DV([1.0, 2.0]), "m": DM([[1.0], [2.0]])},
+    "keys": {"one": jax.random.key(1), "many": jax.random.split(jax.random.key(2, impl="rbg"), (2, 3))},
+    "numbers": {"b": True, "i": -(2**63), "f": 0.1, "c": 1 + 2j, "generic": np.float32(0.1)},
+    "dtypes": [jnp.ones(2, d) for d in ("bool", "int8", "uint64", "float16", "bfloat16", "float8_e5m2", "complex64")],
+    "layouts": [np.arange(6).reshape(2, 3).T, np.zeros((0, 3)), jnp.float32(1), np.arange(4)[::2]],
+    "one array": jnp.arange(3.0),
+    "awkward names": {"file": jnp.zeros(1), "a/b": {"../c.npy": jnp.ones(1), "": jnp.ones(2)}, "ü": jnp.ones(3)},
+    "what is not saved": {"x": jnp.ones(1), "text": "text", "function": jnp.tanh, "nothing": None},
+    "status": Status.DIVERGED,
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_there_and_back(name, path):
+    tree = TREES[name]
+    save(path, tree)
+    like = jax.tree.map(lambda x: type(x)(0) if isinstance(x, int | float | complex) else x, tree)
+    loaded = load(path, like)
+    assert equal(loaded, tree)
+    assert [type(x) for x in jax.tree.leaves(loaded)] == [type(x) for x in jax.tree.leaves(tree)]
+
+
+def test_arrays_of_another_byte_order_come_back_in_the_machines(path):
+    save(path, np.arange(3, dtype=">i4"))
+    np.testing.assert_array_equal(load(path, np.zeros(3, np.int32)), np.arange(3))
+    np.savez_compressed(path, np.zeros(0), a=np.arange(3, dtype=">f8"), b=np.asfortranarray(np.eye(2)))
+    loaded = load(path, {"arr_0": np.ones(0), "a": jnp.zeros(3), "b": jnp.zeros((2, 2)), "rate": 0.5})
+    assert equal(loaded["a"], jnp.arange(3.0))
+    assert equal(loaded["b"], jnp.eye(2))
+    assert loaded["rate"] == 0.5  # other programs do not write numbers
+
+
+def rewrite(path, **changes):
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files} | changes
+    np.savez(path, allow_pickle=True, **{name: array for name, array in arrays.items() if array is not None})
+
+
+MODEL = {"weight": jnp.ones((3, 2)), "bias": jnp.zeros(3)}
+ABOUT = {"format": "hype", "version": 1, "types": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias": None}, r"the arrays \['bias'\] are not there, and \[\] have no place"),
+        ({"more": np.zeros(1)}, r"the arrays \[\] are not there, and \['more'\] have no place"),
+        ({"bias": np.zeros(4)}, r"expected float64 of shape \(3,\) for bias, found float64 of shape \(4,\)"),
+        ({"about": None, "bias": np.zeros(3, np.float32)}, "for bias, found float32"),
+        ({"bias": np.array([{}] * 3)}, "array 'bias' is damaged.*Python objects, which are not unpickled"),
+        ({"about": np.array("{")}, "the entry 'about' is not what `save` writes"),
+        ({"about": np.array(json.dumps(ABOUT | {"version": 2}))}, "expected hype version 1, found hype 2"),
+        ({"about": np.array(json.dumps(ABOUT | {"format": "other"}))}, "expected hype version 1, found other 1"),
+        ({"about": np.array(json.dumps(ABOUT | {"types": {"bias": "rbg key"}}))}, "float64 .* for bias, found rbg key"),
+    ],
+)
+def test_files_that_do_not_fit(path, changes, message):
+    save(path, MODEL)
+    rewrite(path, **changes)
+    with pytest.raises(ValueError, match=message) as error:
+        load(path, MODEL)
+    assert str(path) in str(error.value)
+
+
+def test_keys_are_not_taken_for_others(path):
+    save(path, {"key": jax.random.key(0)})
+    for other in (jax.random.key(0, impl="rbg"), jnp.zeros(2, jnp.uint32), jax.random.split(jax.random.key(0))):
+        with pytest.raises(ValueError, match="for key, found threefry2x32 key"):
+            load(path, {"key": other})
+
+
+def test_a_state_of_another_kind_of_run(path):
+    save(path, run().state)
+    with pytest.raises(ValueError, match=r"the arrays \[\] are not there, and \['key'\] have no place"):
+        load(path, eqx.filter_eval_shape(run, key=None).state)
+
+
+def test_files_that_claim_more_than_they_have(path):
+    header = lambda shape: {"descr": "<f8", "fortran_order": False, "shape": shape}
+    for shape in ((10**15,), (2**40, 2**40), (-1,), (3,)):
+        with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as entry:
+            np.lib.format.write_array_header_1_0(entry, header(shape))
+            entry.write(b"\0" * 16)
+        like = jax.ShapeDtypeStruct(shape, jnp.float64) if shape[0] > 0 else jnp.zeros(1)
+        with pytest.raises(ValueError, match=r"array 'a' is damaged.*its header promises"):
+            load(path, {"a": like})
+
+
+def test_every_damaged_file_is_refused_or_holds_what_was_saved(path):
+    draw, tree = random.Random(0), TREES["keys"] | TREES["numbers"]
+    save(path, tree)
+    whole, refused = path.read_bytes(), 0
+    for i in range(150):
+        content = bytearray(whole[: draw.randrange(len(whole))] if i % 3 == 0 else whole)
+        for _ in range(i % 3):
+            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(content)
+        try:
+            assert equal(load(path, tree), tree)  # what was changed is the time of an entry, say
+        except ValueError:
+            refused += 1
+    assert refused > 100
+
+
+def test_no_file_and_other_files(path):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        load(path, MODEL)
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"expected a NumPy \.npz archive, found another kind of file"):
+        load(path, MODEL)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("letter.txt", "text")
+    with pytest.raises(ValueError, match=r"these are no arrays: \['letter.txt'\]"):
+        load(path, MODEL)
+
+
+def test_what_is_not_saved(path):
+    save(path, MODEL)
+    before = path.read_bytes()
+    for tree, error, message in (
+        ({"f": jnp.tanh}, ValueError, "`tree` must have at least one array"),
+        ({"a": {"b": jnp.zeros(1)}, "a.b": jnp.ones(1)}, ValueError, "must have different names"),
+        ({"about": jnp.ones(1)}, ValueError, "none 'about'"),
+        ({"a": 2**64}, ValueError, "numbers of at most 64 bits, got object at a"),
+        ({"a": np.array("text")}, ValueError, "numbers of at most 64 bits"),
+    ):
+        with pytest.raises(error, match=message):
+            save(path, tree)
+    with pytest.raises(TypeError, match="`tree` has no values yet at a; save outside of `jit`"):
+        jax.jit(lambda a: save(path, {"a": a}))(1.0)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
