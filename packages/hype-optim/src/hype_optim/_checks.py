@@ -73,6 +73,23 @@ def fraction(name: str, value: Any) -> Hyperparameter:
     return hyperparameter(name, value, lambda x: (x >= 0) & (x < 1), "at least 0 and below 1")
 
 
+def open_fraction(name: str, value: Any) -> Hyperparameter:
+    """Check for numbers from 0 to 1, both excluded."""
+    return hyperparameter(name, value, lambda x: (x > 0) & (x < 1), "above 0 and below 1")
+
+
+def single(name: str, value: Hyperparameter) -> Hyperparameter:
+    """Check that a hyperparameter is one number, and not one for each part of the weights.
+
+    Raises:
+        ValueError: if it is an array or a pytree of several.
+    """
+    leaves = jax.tree.leaves(value)
+    if len(leaves) != 1 or jnp.shape(leaves[0]) != ():
+        raise ValueError(f"`{name}` must be one number for all weights, got {value}.")
+    return value
+
+
 def integer(name: str, value: Any, lowest: int) -> int:
     """Check for an integer of at least `lowest`."""
     if isinstance(value, bool | Tracer):

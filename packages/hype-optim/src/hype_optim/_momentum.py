@@ -3,41 +3,42 @@
 import abc
 
 import equinox as eqx
-import optax
 from jaxtyping import PyTree
 
 from ._checks import Hyperparameter, HyperparameterLike, fraction
+from ._tree import add, scale, zeros_like
 
 
 class AbstractMomentum(eqx.Module):
     """Turns the step of the moment into the step that is made."""
 
     @abc.abstractmethod
-    def transformation(self) -> optax.GradientTransformation:
-        """The Optax transformation of the steps."""
-
     def init(self, w: PyTree) -> PyTree:
         """The memory before the first step."""
-        return self.transformation().init(w)
 
+    @abc.abstractmethod
     def update(self, step: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
         """The step to make, and the memory after it."""
-        return self.transformation().update(step, memory)
 
 
 class NoMomentum(AbstractMomentum):
     """Each step stands alone."""
 
-    def transformation(self) -> optax.GradientTransformation:
-        """The identity."""
-        return optax.identity()
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def update(self, step: PyTree, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
+        """The step itself."""
+        return step, memory
 
 
 class Momentum(AbstractMomentum):
     r"""Heavy-ball momentum (Polyak 1964): $v' = m v + s$, and $v'$ is the step made.
 
     Args:
-        decay: $m$, at least 0 and below 1. Differentiable.
+        decay: $m$, at least 0 and below 1; or a pytree of them that is a prefix of the weights' structure, such as one
+            per layer. Differentiable.
 
     Raises:
         ValueError: if `decay` is a number out of its range.
@@ -48,16 +49,22 @@ class Momentum(AbstractMomentum):
     def __init__(self, decay: HyperparameterLike = 0.9):
         self.decay = fraction("decay", decay)
 
-    def transformation(self) -> optax.GradientTransformation:
-        """A trace of the steps."""
-        return optax.trace(self.decay)
+    def init(self, w: PyTree) -> PyTree:
+        """The velocity, zero."""
+        return zeros_like(w)
+
+    def update(self, step: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
+        """The new velocity."""
+        velocity = add(scale(self.decay, memory), step)
+        return velocity, velocity
 
 
 class Nesterov(AbstractMomentum):
     r"""Nesterov's look-ahead momentum (Sutskever et al. 2013): $v' = m v + s$, and $m v' + s$ is the step made.
 
     Args:
-        decay: $m$, at least 0 and below 1. Differentiable.
+        decay: $m$, at least 0 and below 1; or a pytree of them that is a prefix of the weights' structure, such as one
+            per layer. Differentiable.
 
     Raises:
         ValueError: if `decay` is a number out of its range.
@@ -68,6 +75,11 @@ class Nesterov(AbstractMomentum):
     def __init__(self, decay: HyperparameterLike = 0.9):
         self.decay = fraction("decay", decay)
 
-    def transformation(self) -> optax.GradientTransformation:
-        """A trace of the steps, looked ahead."""
-        return optax.trace(self.decay, nesterov=True)
+    def init(self, w: PyTree) -> PyTree:
+        """The velocity, zero."""
+        return zeros_like(w)
+
+    def update(self, step: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
+        """The new velocity, looked ahead."""
+        velocity = add(scale(self.decay, memory), step)
+        return add(scale(self.decay, velocity), step), velocity

@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import equinox as eqx
+import optax
 from jaxtyping import Array, Float
 
 from ._adjoint import AbstractAdjoint, Checkpointed
@@ -18,7 +20,7 @@ from ._checks import (
 from ._clipping import AbstractGradientClipping, NoClip
 from ._learning_rate import AbstractLearningRate, Constant
 from ._loss import AbstractLoss, FunctionLoss, L2Loss
-from ._method import GD, AbstractMethod
+from ._method import GD, AbstractMethod, Optax, is_transformation
 from ._momentum import AbstractMomentum, NoMomentum
 from ._range import is_range
 from ._regularization import AbstractRegularization, L2Reg
@@ -35,9 +37,10 @@ class Params(eqx.Module):
 
     Args:
         epochs: passes over the training data; steps, where there are no data.
-        method: where to go from a point.
-        learning_rate: how far to go; a number means `Constant`, `None` the method's own default.
-        momentum: how earlier steps carry on.
+        method: where to go from a point; an Optax transformation will do.
+        learning_rate: how far to go; a number means `Constant`, `None` the method's own default. Rates that scale
+            each entry (`RMSProp`, `AdaGrad`, `Adam`) go with `GD`. An Optax transformation brings its own.
+        momentum: how earlier steps carry on; not with a line search, nor with an Optax transformation.
         loss: of one prediction and one target; any function of the two will do. Used by `train`.
         regularization: the penalty that `train` adds.
         gradient_clipping: what is done about long gradients.
@@ -57,7 +60,7 @@ class Params(eqx.Module):
 
     Raises:
         TypeError: if an argument is not of its kind.
-        ValueError: if a number is out of its range.
+        ValueError: if a number is out of its range, or if method, rate and momentum do not go together.
     """
 
     method: AbstractMethod
@@ -82,7 +85,7 @@ class Params(eqx.Module):
     def __init__(
         self,
         epochs: int = 100,
-        method: AbstractMethod | None = None,
+        method: AbstractMethod | optax.GradientTransformation | None = None,
         learning_rate: AbstractLearningRate | HyperparameterLike | None = None,
         momentum: AbstractMomentum | None = None,
         loss: AbstractLoss | Callable[[Array, Array], Float[Array, ""]] | None = None,
@@ -105,7 +108,12 @@ class Params(eqx.Module):
             return instance(name, default if value is None else value, kind, examples)
 
         self.epochs = integer("epochs", epochs, 1)
-        self.method = choice("method", method, GD(), AbstractMethod, "a method such as GD() or Newton()")
+        if is_transformation(method):
+            method = Optax(partial(_given, method))
+        self.method = choice(
+            "method", method, GD(), AbstractMethod, "a method such as GD() or Newton(), or an Optax transformation"
+        )
+        _check_alone(self.method, learning_rate=learning_rate, momentum=momentum)
         if learning_rate is None:
             learning_rate = self.method.default_learning_rate()
         elif is_numeric(learning_rate) or is_range(learning_rate):
@@ -116,6 +124,7 @@ class Params(eqx.Module):
         self.momentum = choice(
             "momentum", momentum, NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"
         )
+        _check_combination(self.method, self.learning_rate, self.momentum)
         self.loss = _loss(loss)
         self.regularization = choice(
             "regularization", regularization, L2Reg(), AbstractRegularization, "NoReg(), L1Reg(1e-4) or L2Reg(1e-4)"
@@ -142,6 +151,34 @@ class Params(eqx.Module):
                 f"`logging_function` must be a function of a step, weights and a loss, got {logging_function!r}."
             )
         self.logging_function = logging_function
+
+
+def _given(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    return transformation
+
+
+def _check_alone(method: AbstractMethod, **others: Any) -> None:
+    for name, other in others.items():
+        if other is not None and not method.takes_rate:
+            raise ValueError(
+                f"`{name}` must not be given beside an Optax transformation, which brings its own, got {other!r}."
+            )
+
+
+def _check_combination(
+    method: AbstractMethod, learning_rate: AbstractLearningRate, momentum: AbstractMomentum
+) -> None:
+    kind = type(learning_rate).__name__
+    if learning_rate.scales_entries and not method.takes_scaling:
+        raise ValueError(
+            f"`learning_rate` must be one that keeps the direction of {type(method).__name__}, such as Constant, "
+            f"Backtrack or StrongWolfe; {kind} rescales its entries and goes with GD()."
+        )
+    if learning_rate.searches and not isinstance(momentum, NoMomentum):
+        raise ValueError(
+            f"`momentum` must be NoMomentum() with a line search, got {type(momentum).__name__}: what is added to the "
+            f"step that {kind} finds would undo what it guarantees."
+        )
 
 
 def _loss(loss: Any) -> Any:

@@ -22,6 +22,43 @@ def squared_norm(tree: PyTree) -> Float[Array, ""]:
     return sum_of(jax.tree.map(lambda leaf: jnp.sum(leaf * leaf), tree))
 
 
+def dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
+    """The inner product of two trees of equal structure, all entries in a row."""
+    return sum_of(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
+
+
+def add(a: PyTree, b: PyTree) -> PyTree:
+    """`a + b`."""
+    return jax.tree.map(jnp.add, a, b)
+
+
+def subtract(a: PyTree, b: PyTree) -> PyTree:
+    """`a - b`."""
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def negative(tree: PyTree) -> PyTree:
+    """Minus `tree`."""
+    return jax.tree.map(jnp.negative, tree)
+
+
+def zeros_like(tree: PyTree) -> PyTree:
+    """A tree of zeros."""
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def quotient(numerator: Float[Array, ""], denominator: Float[Array, ""]) -> Float[Array, ""]:
+    """`numerator / denominator`, and 0 with derivative 0 where the denominator is 0."""
+    nothing = denominator == 0
+    return jnp.where(nothing, 0, numerator / jnp.where(nothing, 1, denominator))
+
+
+def square_root(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The square root, 0 with derivative 0 where `x` is not above 0."""
+    above = x > 0
+    return jnp.where(above, jnp.sqrt(jnp.where(above, x, 1)), 0)
+
+
 def sum_of(tree: PyTree) -> Float[Array, ""]:
     """The sum of the leaves, which are scalars, in the widest of their dtypes."""
     leaves = jax.tree.leaves(tree)

@@ -1,5 +1,12 @@
+from .ada_grad import AdaGrad as AdaGrad
+from .adam import Adam as Adam
+from .backtrack import Backtrack as Backtrack
 from .base import AbstractLearningRate as AbstractLearningRate
 from .constant import Constant as Constant
+from .decay import Decay as Decay
+from .decay import ExpDecay as ExpDecay
+from .hypergradient_descent import HypergradientDescent as HypergradientDescent
 from .rms_prop import RMSProp as RMSProp
 from .schedule import Schedule as Schedule
 from .schedule import StepSchedule as StepSchedule
+from .strong_wolfe import StrongWolfe as StrongWolfe

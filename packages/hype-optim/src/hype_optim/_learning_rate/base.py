@@ -1,4 +1,5 @@
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import PyTree
@@ -7,7 +8,15 @@ from .._objective import Iterate
 
 
 class AbstractLearningRate(eqx.Module):
-    """How far to go in the direction that a method found."""
+    """How far to go in the direction that a method found.
+
+    Attributes:
+        scales_entries: whether it scales each entry by what the entry has been before, as `RMSProp` does.
+        searches: whether it looks for the length along the direction, as `Backtrack` does.
+    """
+
+    scales_entries: ClassVar[bool] = False
+    searches: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, w: PyTree) -> PyTree:

@@ -1,7 +1,9 @@
+from typing import ClassVar
+
 import optax
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, fraction, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, fraction, non_negative_number, single
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -21,12 +23,14 @@ class RMSProp(AbstractLearningRate):
         ValueError: if `rate` or `decay` is a number out of its range.
     """
 
+    scales_entries: ClassVar[bool] = True
+
     rate: Hyperparameter
     decay: Hyperparameter
 
     def __init__(self, rate: HyperparameterLike = 0.001, decay: HyperparameterLike = 0.9):
         self.rate = non_negative_number("rate", rate)
-        self.decay = fraction("decay", decay)
+        self.decay = single("decay", fraction("decay", decay))
 
     def init(self, w: PyTree) -> PyTree:
         """The running mean of squares, zero."""

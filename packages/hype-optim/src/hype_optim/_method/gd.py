@@ -1,15 +1,18 @@
-import jax
-import jax.numpy as jnp
+from typing import ClassVar
+
 from jaxtyping import Array, Float, PyTree
 
 from .._clipping import AbstractGradientClipping
 from .._learning_rate import RMSProp
 from .._objective import Objective
+from .._tree import negative
 from .base import AbstractMethod
 
 
 class GD(AbstractMethod):
     """Gradient descent: against the gradient. Its default rate is `RMSProp()`."""
+
+    takes_scaling: ClassVar[bool] = True
 
     def default_learning_rate(self) -> RMSProp:
         """`RMSProp()`."""
@@ -24,5 +27,4 @@ class GD(AbstractMethod):
     ) -> tuple[Float[Array, ""], PyTree, PyTree, tuple[()]]:
         """Minus the gradient."""
         value, gradient = objective.value_and_grad(w)
-        gradient = clip(gradient)
-        return value, gradient, jax.tree.map(jnp.negative, gradient), memory
+        return value, gradient, negative(clip(gradient)), memory

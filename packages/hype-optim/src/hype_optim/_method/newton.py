@@ -1,26 +1,34 @@
 import jax
 import jax.numpy as jnp
 import lineax as lx
+from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from .._clipping import AbstractGradientClipping
-from .._learning_rate import Constant
+from .._learning_rate import Backtrack
 from .._objective import Objective
+from .._tree import square_root
 from .base import AbstractMethod
+from .curvature import absolute_value, lowest_eigenvector
+
+_NUDGE = 1e-3
 
 
 class Newton(AbstractMethod):
-    r"""Newton's method: the direction $p$ solves $H p = -g$ with the whole Hessian $H$.
+    r"""Newton's method with the whole Hessian $H$: the direction $p$ solves $H p = -g$ where $H$ is positive definite.
 
-    Its default rate is `Constant(1.)`. The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian
-    products and a dense solve, $O(n^3)$. It goes to any stationary point. A singular Hessian ends the run as
-    `DIVERGED`.
+    Elsewhere $H$ is replaced by its absolute value $|H|$ (Dauphin et al. 2014), so that the direction leads downhill,
+    and the direction goes along the eigenvector of the lowest eigenvalue by at least $10^{-3} (1 + \|w\|_2)$: a saddle
+    that the plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance.
+
+    Its default rate is `Backtrack()`. The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian
+    products and $O(n^3)$, several times more where $H$ is not positive definite.
     """
 
-    def default_learning_rate(self) -> Constant:
-        """`Constant(1.)`."""
-        return Constant(1.0)
+    def default_learning_rate(self) -> Backtrack:
+        """`Backtrack()`."""
+        return Backtrack()
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
@@ -38,7 +46,34 @@ class Newton(AbstractMethod):
 
         # One evaluation serves the value, the gradient and all columns of the Hessian.
         _, product, (value, gradient) = jax.linearize(gradient_and_value, flat, has_aux=True)
-        hessian = lx.MatrixLinearOperator(jax.vmap(product)(jnp.eye(flat.size, dtype=flat.dtype)))
-        gradient = clip(gradient)
-        solution = lx.linear_solve(hessian, -ravel_pytree(gradient)[0], solver=lx.LU(), throw=False)
-        return value, gradient, unravel(solution.value), memory
+        columns = jax.vmap(product)(jnp.eye(flat.size, dtype=flat.dtype))
+        direction = _downhill(flat, -ravel_pytree(clip(gradient))[0], (columns + columns.T) / 2)
+        return value, gradient, unravel(direction), memory
+
+
+def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """The Newton direction from minus the gradient, or what takes its place."""
+
+    def solve(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
+        operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
+        return lx.linear_solve(operator, negative, lx.Cholesky(), throw=False).value
+
+    def leave(hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
+        return _nudged(w, negative, hessian, solve(absolute_value(hessian)))
+
+    definite = jnp.all(jnp.isfinite(jnp.linalg.cholesky(lax.stop_gradient(hessian))))
+    # Under `vmap` both branches are computed, and the one that is not taken must be finite too.
+    safe = jnp.where(definite, hessian, jnp.eye(len(w), dtype=hessian.dtype))
+    return lax.cond(definite, lambda: solve(safe), lambda: leave(hessian))
+
+
+def _nudged(
+    w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"], direction: Float[Array, " n"]
+) -> Float[Array, " n"]:
+    """The direction, long enough along the lowest curvature, if that is negative."""
+    lowest = lowest_eigenvector(hessian)
+    along = direction @ lowest
+    sign = jnp.where(negative @ lowest < 0, -1, 1).astype(w.dtype)
+    length = _NUDGE * (1 + square_root(w @ w))
+    short = (lowest @ hessian @ lowest < 0) & (sign * along < length)
+    return direction + jnp.where(short, sign * length - along, 0) * lowest

@@ -1,0 +1,70 @@
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+from .._bounded_loop import bounded_loop
+from .._checks import Hyperparameter, HyperparameterLike, integer, open_fraction, positive_number, single
+from .._objective import Iterate
+from .._tree import scale
+from .base import AbstractLearningRate
+from .line import Line
+
+
+class Backtrack(AbstractLearningRate):
+    r"""Backtracking line search (Armijo 1966): the first of $a, a r, a r^2, \dots$ that decreases the objective enough.
+
+    Enough is $f(w + a p) \le f(w) + c\, a\, p \cdot \nabla f(w)$, but for rounding. Values that are not finite are not
+    enough. If none of `max_trials` lengths is enough, the last is taken. The derivative is that of $a r^k$ with the
+    number $k$ of cuts as it came out; $c$ has influence on $k$ alone, so the derivative with respect to it is zero.
+
+    Args:
+        rate: $a$, above 0. Differentiable.
+        c: the part of the decrease promised by the slope that is asked for, above 0 and below 1.
+        shrink: $r$, above 0 and below 1. Differentiable.
+        max_trials: the most lengths tried in one step.
+
+    Raises:
+        TypeError: if `max_trials` is not an integer.
+        ValueError: if a number is out of its range.
+    """
+
+    searches: ClassVar[bool] = True
+
+    rate: Hyperparameter
+    c: Hyperparameter
+    shrink: Hyperparameter
+    max_trials: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        rate: HyperparameterLike = 1.0,
+        c: HyperparameterLike = 1e-4,
+        shrink: HyperparameterLike = 0.5,
+        *,
+        max_trials: int = 50,
+    ):
+        self.rate = single("rate", positive_number("rate", rate))
+        self.c = single("c", open_fraction("c", c))
+        self.shrink = single("shrink", open_fraction("shrink", shrink))
+        self.max_trials = integer("max_trials", max_trials, 1)
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
+        """The direction times the length found."""
+        line = Line(iterate, direction)
+
+        def enough(length: Float[Array, ""]) -> Bool[Array, ""]:
+            return line.decreased(length, line.value(length), self.c)
+
+        def advance(trial: tuple[Float[Array, ""], Bool[Array, ""]]) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+            shorter = self.shrink * trial[0]
+            return shorter, enough(shorter)
+
+        first = self.rate, enough(self.rate)
+        length, _ = bounded_loop(lambda trial: ~trial[1], advance, first, self.max_trials - 1)
+        return scale(length, direction), memory

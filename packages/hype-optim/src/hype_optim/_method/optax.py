@@ -1,0 +1,159 @@
+"""Optax transformations as methods.
+
+Two faults that such a transformation may have stay hidden until a run is differentiated: a square root at zero, whose
+derivative is NaN, and a loop without a reverse mode. Both are looked for when a derivative is asked for, and only then.
+"""
+
+import warnings
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from .._checks import is_numeric
+from .._clipping import AbstractGradientClipping
+from .._learning_rate import Constant
+from .._objective import Objective
+from .._range import as_float_array, is_range
+from .._tree import all_finite, sum_of
+from .base import AbstractMethod
+
+
+class Optax(AbstractMethod):
+    r"""Any Optax transformation, with its hyperparameters as leaves.
+
+    `Optax(optax.adam, {"learning_rate": 0.01, "b1": positive(0.9)})` builds `optax.adam(learning_rate=..., b1=...)`
+    anew inside of the compiled program, so that the run is differentiable with respect to both, and other values do
+    not recompile. A transformation given bare, as in `Params(method=optax.adam(0.01))`, is `Optax(lambda: it)`: its
+    hyperparameters are constants of the program.
+
+    It brings its own rate and momentum, so `Params` takes neither beside it. Its updates get the value, the gradient
+    and the objective, as Optax's line searches ask for. In the derivative of a run, a warning names what would give
+    NaN, such as `optax.adam` with its default `eps_root=0` where a gradient is zero, or what has no reverse mode.
+
+    Args:
+        factory: called with the hyperparameters, gives an Optax transformation.
+        hyperparameters: the keyword arguments. Python floats, arrays of floats and ranges are leaves;
+            other values choose code and are static. Differentiable.
+
+    Raises:
+        TypeError: if `factory` is not callable or gives something else.
+    """
+
+    takes_rate: ClassVar[bool] = False
+
+    factory: Callable[..., optax.GradientTransformation] = eqx.field(static=True)
+    hyperparameters: dict[str, Any]
+    settings: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+
+    def __init__(
+        self, factory: Callable[..., optax.GradientTransformation], hyperparameters: dict[str, Any] | None = None
+    ):
+        if not callable(factory):
+            raise TypeError(f"`factory` must be a function such as optax.adam, got {factory!r}.")
+        given = {} if hyperparameters is None else hyperparameters
+        if not isinstance(given, dict):
+            raise TypeError(f"`hyperparameters` must be a dict of keyword arguments, got {given!r}.")
+        self.factory = factory
+        self.hyperparameters = {k: x if is_range(x) else as_float_array(x) for k, x in given.items() if _is_leaf(x)}
+        self.settings = tuple((name, x) for name, x in given.items() if name not in self.hyperparameters)
+        for name, x in self.settings:
+            if not isinstance(x, Hashable):
+                raise TypeError(f"`hyperparameters[{name!r}]` must be a float, a range or hashable, got {x!r}.")
+        if not is_transformation(self._transformation()):
+            raise TypeError(f"`factory` must give an Optax transformation, got {self._transformation()!r}.")
+
+    def default_learning_rate(self) -> Constant:
+        """`Constant(1.)`: the updates as they are."""
+        return Constant(1.0)
+
+    def init(self, w: PyTree) -> PyTree:
+        """The transformation's own state."""
+        return self._transformation().init(w)
+
+    def direction(
+        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: PyTree
+    ) -> tuple[Float[Array, ""], PyTree, PyTree, PyTree]:
+        """The transformation's updates."""
+        value, gradient = objective.value_and_grad(w)
+        update = self._transformation().update
+
+        def updated(gradient: PyTree) -> tuple[PyTree, PyTree]:
+            return update(gradient, memory, w, value=value, grad=gradient, value_fn=objective)
+
+        clipped = _watched(clip(gradient), lambda: self._warn(updated, w))
+        direction, memory = updated(clipped)
+        return value, gradient, direction, memory
+
+    def _warn(self, updated: Callable[[PyTree], PyTree], w: PyTree) -> None:
+        name = getattr(self.factory, "__name__", repr(self.factory))
+        if not _has_reverse_mode(updated, w):
+            warnings.warn(
+                f"The Optax transformation of `{name}` has a loop inside that has no reverse mode, such as that of a "
+                'line search. Take derivatives of the run in forward mode (`hype_ad.grad(f, mode="forward")`, '
+                "`jax.jvp`), or use a method and a line search of Hype's, such as `LBFGS()` and `StrongWolfe()`.",
+                stacklevel=2,
+            )
+        elif not self._finite_at_zero(w):
+            warnings.warn(
+                f"The Optax transformation of `{name}` has a derivative of NaN where a gradient is zero, so that the "
+                "derivative of the run may be NaN. Optax's Adam and its kin take `eps_root`: set it to 1e-16, say. Or "
+                "use a rate of Hype's, such as `Adam()`.",
+                stacklevel=2,
+            )
+
+    def _finite_at_zero(self, w: PyTree) -> bool:
+        """Whether the first update has a finite derivative at a gradient of zero, as far as it can be told."""
+        with jax.ensure_compile_time_eval():
+            # Hyperparameters have no values while compiling; a half is within all their ranges.
+            leaves = jax.tree.map(lambda x: jnp.full(x.shape, 0.5, x.dtype), self.hyperparameters)
+            transformation = eqx.tree_at(lambda s: s.hyperparameters, self, leaves)._transformation()
+            zeros, ones = (jax.tree.map(lambda leaf: jnp.full(leaf.shape, x, leaf.dtype), w) for x in (0, 1))
+            update = lambda g: transformation.update(g, transformation.init(zeros), zeros)[0]
+            try:
+                tangent = jax.jvp(update, (zeros,), (ones,))[1]
+            except (TypeError, ValueError):  # it asks for more than a gradient
+                return True
+            return bool(all_finite(tangent))
+
+    def _transformation(self) -> optax.GradientTransformationExtraArgs:
+        values = {name: x.value if is_range(x) else x for name, x in self.hyperparameters.items()}
+        return optax.with_extra_args_support(self.factory(**values, **dict(self.settings)))
+
+
+def is_transformation(x: Any) -> bool:
+    """Whether `x` is an Optax transformation."""
+    return isinstance(x, optax.GradientTransformation | optax.GradientTransformationExtraArgs)
+
+
+def _is_leaf(x: Any) -> bool:
+    return is_range(x) or (is_numeric(x) and jnp.issubdtype(jnp.result_type(x), jnp.floating))
+
+
+def _watched(gradient: PyTree, warn: Callable[[], None]) -> PyTree:
+    """The gradient; `warn` is called if something is differentiated with respect to it."""
+
+    @jax.custom_jvp
+    def identity(gradient: PyTree) -> PyTree:
+        return gradient
+
+    @identity.defjvp
+    def identity_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
+        warn()
+        return primals[0], tangents[0]
+
+    return identity(gradient)
+
+
+def _has_reverse_mode(updated: Callable[[PyTree], PyTree], w: PyTree) -> bool:
+    try:
+        jax.eval_shape(jax.grad(lambda g: sum_of(jax.tree.map(jnp.sum, updated(g)[0]))), w)
+    except ValueError as error:
+        if "while_loop" not in str(error):
+            raise
+        return False
+    return True
