@@ -56,6 +56,12 @@ def test_ranges_have_the_value_they_were_given_and_cannot_leave_their_range():
         (lambda: Params(batch=100), TypeError, "batch"),
         (lambda: Params(derivative="sideways"), (ValueError, TypeError), "derivative"),
         (lambda: Params(validation_interval=0), ValueError, "`validation_interval` must be at least 1"),
+        (
+            lambda: Params(improvement_threshold=1.1),
+            ValueError,
+            "`improvement_threshold` must be above 0 and at most 1",
+        ),
+        (lambda: L2Reg(where=3), TypeError, "where"),
         (lambda: Params(tolerance=-1.0), ValueError, "`tolerance` must be at least 0"),
         (lambda: Params(silent="yes"), TypeError, "silent"),
         (lambda: Constant(jnp.nan), ValueError, "`rate` must be at least 0, got nan"),

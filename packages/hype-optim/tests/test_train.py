@@ -183,6 +183,27 @@ def test_the_best_point_is_never_that_of_one_lucky_batch():
     np.testing.assert_allclose(result.w, ends[np.argmin(epoch_means)])
 
 
+def test_the_few_examples_of_a_last_batch_do_not_decide_for_all():
+    # The weight grows by 0.1 an epoch. Three examples lose w each, and the fourth, alone in its batch, gains 2 w.
+    data = Dataset(jnp.array([[1.0], [1.0], [1.0], [-2.0]]), jnp.zeros((4, 1)))
+    params = quiet(6, learning_rate=0.1, loss=lambda p, y: jnp.sum(p), batch=Minibatch(3), regularization=NoReg())
+    result = Optimize.Train(lambda w, x: w * x, jnp.array(0.5), data, replace(params, early_stopping=Early(2, 2)))
+    np.testing.assert_allclose(result.w, 0.6)
+    assert (result.status, result.steps) == (Status.EARLY_STOPPED, 6)
+    part = quiet(learning_rate=StepSchedule(jnp.full(3, 0.1)), loss=params.loss, batch=Minibatch(2))
+    replaced = Optimize.Train(lambda w, x: w * x, jnp.array(0.5), data[:3], replace(part, regularization=NoReg()))
+    assert replaced.status == Status.MAX_STEPS
+
+
+def test_a_run_that_ended_early_and_goes_on_has_not_ended():
+    data, stuck = regression(), quiet(9, learning_rate=0.0, loss=Quadratic(), early_stopping=Early(3, 3))
+    first = train(network(), data, stuck)
+    assert first.status == Status.EARLY_STOPPED
+    again = train(network(), data, replace(stuck, epochs=2, learning_rate=Constant(0.1)), state=first.state)
+    assert again.status == Status.MAX_STEPS
+    assert again.steps == first.steps + 2
+
+
 def test_a_run_stops_when_it_no_longer_improves():
     data = regression()
     stuck = quiet(50, learning_rate=0.0, loss=Quadratic(), early_stopping=Early(5, 3))

@@ -1,10 +1,12 @@
 """What is done about gradients that are too long."""
 
 import abc
+from functools import reduce
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import PyTree
 
 from ._checks import Hyperparameter, HyperparameterLike, positive_number
@@ -46,7 +48,10 @@ class NormClip(AbstractGradientClipping):
 
     def __call__(self, gradient: PyTree) -> PyTree:
         """The gradient, shortened if it is longer than the threshold."""
-        squared = squared_norm(gradient)
-        long = squared > self.threshold**2
-        factor = jnp.where(long, self.threshold / jnp.sqrt(jnp.where(long, squared, 1)), 1)
+        largest = lax.stop_gradient(reduce(jnp.maximum, [jnp.max(jnp.abs(g)) for g in jax.tree.leaves(gradient)]))
+        # In this unit the squares do not overflow; the derivative does not depend on it.
+        unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+        squared = squared_norm(jax.tree.map(lambda g: g / unit.astype(g.dtype), gradient))
+        long = squared > (self.threshold / unit) ** 2
+        factor = jnp.where(long, self.threshold / unit / jnp.sqrt(jnp.where(long, squared, 1)), 1)
         return jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradient)

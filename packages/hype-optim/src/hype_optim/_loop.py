@@ -31,12 +31,14 @@ class Task(NamedTuple):
         load: maps step numbers, shape `(n,)`, to their batches, with leading axis n.
         steps_per_epoch: the number of batches in an epoch.
         validate: maps the weights to their validation loss, if there are validation data.
+        examples: how many each batch of an epoch has, if they differ.
     """
 
     objective: Callable[[PyTree, Any], Float[Array, ""]]
     load: Callable[[Int[Array, " n"]], PyTree]
     steps_per_epoch: int
     validate: Callable[[PyTree], Float[Array, ""]] | None
+    examples: Float[Array, " steps_per_epoch"] | None = None
 
 
 class Place(NamedTuple):
@@ -51,7 +53,7 @@ class Judgement(eqx.Module):
 
     best_w: PyTree
     best_loss: Float[Array, ""]
-    losses: Float[Array, ""]  # the sum of the training losses since the last judgement
+    losses: Float[Array, ""]  # the sum of the training losses, over batches or examples, since the last judgement
     stopping: PyTree
 
 
@@ -165,6 +167,7 @@ def _judge(task: Task, params: Params, steps: int) -> Callable[..., tuple[Judgem
     window = min(period, steps)
     by_value = _judged_by_value(task)
     never = jnp.array(False)
+    examples = lambda numbers: jnp.take(task.examples, numbers % period)
 
     def judge(
         state: RunState, place: Place, value: Float[Array, ""], w: PyTree, running: Bool[Array, ""]
@@ -174,12 +177,15 @@ def _judge(task: Task, params: Params, steps: int) -> Callable[..., tuple[Judgem
         if not params.return_best and old.stopping is None and task.validate is None:
             return old, nothing, never
         value = lax.stop_gradient(value)
-        losses = jnp.where(place.left % period == window - 1, value, old.losses + value)
+        counted = value if task.examples is None else value * examples(place.number).astype(value.dtype)
+        losses = jnp.where(place.left % period == window - 1, counted, old.losses + counted)
         whole = place.left + window <= steps  # false in what is left over before the first whole epoch
         check = whole & (place.left % (period * params.validation_interval) == 0)
 
         def decide(old: Judgement) -> tuple[Judgement, Float[Array, ""] | None, Bool[Array, ""]]:
             training = losses / window
+            if task.examples is not None:  # a batch of few examples must not decide for all
+                training = losses / jnp.sum(examples(place.number - jnp.arange(window))).astype(losses.dtype)
             valid = None if task.validate is None else task.validate(w)
             judged = training if valid is None else lax.stop_gradient(valid)
             best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, never

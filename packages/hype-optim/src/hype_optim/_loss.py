@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad import absolute
 from jaxtyping import Array, Float, Num
 
 
@@ -23,7 +24,7 @@ class L1Loss(AbstractLoss):
 
     def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Float[Array, ""]:
         """The 1-norm of the error; its derivative where the error is zero is 0."""
-        return jnp.mean(jnp.sum(jnp.abs(_error(prediction, target)), axis=-1))
+        return jnp.mean(jnp.sum(absolute(_error(prediction, target)), axis=-1))
 
 
 class L2Loss(AbstractLoss):

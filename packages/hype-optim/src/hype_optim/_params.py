@@ -11,11 +11,11 @@ from ._batch import AbstractBatch, Full
 from ._checks import (
     Hyperparameter,
     HyperparameterLike,
+    hyperparameter,
     instance,
     integer,
     is_numeric,
     non_negative_number,
-    positive_number,
 )
 from ._clipping import AbstractGradientClipping, NoClip
 from ._learning_rate import AbstractLearningRate, Constant
@@ -47,7 +47,7 @@ class Params(eqx.Module):
         batch: how many examples a step of `train` looks at.
         early_stopping: when to give up.
         improvement_threshold: a loss of size $l$ counts as improved, for early stopping, when it has fallen by more
-            than (1 - threshold) $l$.
+            than (1 - threshold) |l|; above 0 and at most 1.
         silent: whether to keep quiet; else a bar shows the progress.
         return_best: whether the result is the best point seen or the last.
         validation_interval: epochs from one check (validation, early stopping) to the next.
@@ -137,7 +137,10 @@ class Params(eqx.Module):
             "early_stopping", early_stopping, NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"
         )
         self.adjoint = choice("adjoint", adjoint, Checkpointed(), AbstractAdjoint, "Checkpointed(2) or Unrolled()")
-        self.improvement_threshold = positive_number("improvement_threshold", improvement_threshold)
+        # Above 1, a loss that has risen would count as improved.
+        self.improvement_threshold = hyperparameter(
+            "improvement_threshold", improvement_threshold, lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"
+        )
         self.tolerance = None if tolerance is None else non_negative_number("tolerance", tolerance)
         self.validation_interval = integer("validation_interval", validation_interval, 1)
         if derivative not in ("reverse", "forward"):

@@ -1,14 +1,19 @@
 """Penalties on the weights."""
 
 import abc
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad import absolute
 from jaxtyping import Array, Float, PyTree
 
 from ._checks import Hyperparameter, HyperparameterLike, non_negative_number
 from ._tree import scale, sum_of
+
+Choice = Callable[[PyTree], PyTree]
+"""What gives a part of the weights, such as `lambda w: w.weight` or `lambda w: [w["a"], w["b"]]`."""
 
 
 class AbstractRegularization(eqx.Module):
@@ -33,19 +38,26 @@ class L1Reg(AbstractRegularization):
     Args:
         coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,
             such as one per layer or one per weight. Differentiable.
+        where: the part of the weights that it applies to, such as `lambda model: [layer.weight for layer in
+            model.layers]`, which leaves the biases out; all of them if not given. A pytree of coefficients is then a
+            prefix of what this gives. Not a leaf, so a new function compiles again.
 
     Raises:
-        ValueError: if `coefficient` is a number below 0.
+        TypeError: if `where` is no function.
+        ValueError: if `coefficient` is a number below 0, or, in training, if `where` gives no floats or if the
+            coefficients are not a prefix.
     """
 
     coefficient: Hyperparameter
+    where: Choice | None = eqx.field(static=True)
 
-    def __init__(self, coefficient: HyperparameterLike = 1e-4):
+    def __init__(self, coefficient: HyperparameterLike = 1e-4, where: Choice | None = None):
         self.coefficient = non_negative_number("coefficient", coefficient)
+        self.where = _checked(where)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_1$, with derivative 0 in weights that are zero."""
-        return sum_of(jax.tree.map(jnp.sum, scale(self.coefficient, jax.tree.map(jnp.abs, w))))
+        return _weighted_sum(self.coefficient, self.where, w, absolute)
 
 
 class L2Reg(AbstractRegularization):
@@ -54,16 +66,46 @@ class L2Reg(AbstractRegularization):
     Args:
         coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,
             such as one per layer or one per weight. Differentiable.
+        where: the part of the weights that it applies to, such as `lambda model: [layer.weight for layer in
+            model.layers]`, which leaves the biases out; all of them if not given. A pytree of coefficients is then a
+            prefix of what this gives. Not a leaf, so a new function compiles again.
 
     Raises:
-        ValueError: if `coefficient` is a number below 0.
+        TypeError: if `where` is no function.
+        ValueError: if `coefficient` is a number below 0, or, in training, if `where` gives no floats or if the
+            coefficients are not a prefix.
     """
 
     coefficient: Hyperparameter
+    where: Choice | None = eqx.field(static=True)
 
-    def __init__(self, coefficient: HyperparameterLike = 1e-4):
+    def __init__(self, coefficient: HyperparameterLike = 1e-4, where: Choice | None = None):
         self.coefficient = non_negative_number("coefficient", coefficient)
+        self.where = _checked(where)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_2^2$."""
-        return sum_of(jax.tree.map(jnp.sum, scale(self.coefficient, jax.tree.map(jnp.square, w))))
+        return _weighted_sum(self.coefficient, self.where, w, jnp.square)
+
+
+def _checked(where: Choice | None) -> Choice | None:
+    if where is not None and not callable(where):
+        raise TypeError(f"`where` must be a function from the weights to a part of them, got {where!r}.")
+    return where
+
+
+def _weighted_sum(
+    coefficient: Hyperparameter, where: Choice | None, w: PyTree, each: Callable[[Array], Array]
+) -> Float[Array, ""]:
+    """The sum of `each` entry times its coefficient."""
+    chosen = eqx.filter(w if where is None else where(w), eqx.is_inexact_array)
+    if not jax.tree.leaves(chosen):
+        raise ValueError("`where` of the regularization must give at least one leaf of floats, got none.")
+    try:
+        terms = scale(coefficient, jax.tree.map(each, chosen))
+    except ValueError as error:
+        raise ValueError(
+            "`coefficient` of the regularization must be one number or have the structure of the weights that it "
+            f"applies to, or of their upper part: {error}"
+        ) from error
+    return sum_of(jax.tree.map(jnp.sum, terms))

@@ -13,7 +13,7 @@ from ._params import Params
 from ._range import resolve
 from ._result import Result
 from ._status import Status
-from ._tree import float_dtype
+from ._tree import float_dtype, where
 
 
 def check_state(state: RunState | None, w0: PyTree, params: Params, key: PyTree) -> None:
@@ -69,7 +69,7 @@ def run(
 ) -> Result:
     """Run a task from float leaves `w`, or on from `state`, and gather what it results in."""
     params = resolve(params, float_dtype(w))
-    first = initial_state(w, params, key) if state is None else _awake(state)
+    first = initial_state(w, params, key) if state is None else _awake(state, params)
     state, histories = run_loop(task, first, params, steps)
     best, status = last_point(task, state, params)
     loss = objective(best)
@@ -86,7 +86,18 @@ def run(
     )
 
 
-def _awake(state: RunState) -> RunState:
-    """The state of a run that is to go on; one that diverged cannot."""
+def _awake(state: RunState, params: Params) -> RunState:
+    """The state of a run that is to go on, and has not ended yet; one that diverged cannot.
+
+    One that had stopped early is given its whole patience again: it would stop at its next check.
+    """
     diverged = jnp.asarray(state.status == Status.DIVERGED)
-    return eqx.tree_at(lambda s: s.running, state, ~diverged)
+    stopped = jnp.asarray(state.status == Status.EARLY_STOPPED)
+    old = state.judgement.stopping
+    patience = where(stopped, params.early_stopping.init(state.judgement.best_loss.dtype), old)
+    return eqx.tree_at(
+        lambda s: (s.running, s.status, s.judgement.stopping),
+        state,
+        (~diverged, Status.where(diverged, Status.DIVERGED, Status.MAX_STEPS), patience),
+        is_leaf=lambda x: x is None,
+    )

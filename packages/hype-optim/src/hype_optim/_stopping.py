@@ -50,10 +50,10 @@ class _Patience(eqx.Module):
 class Early(AbstractEarlyStopping):
     """A run stops when it no longer improves.
 
-    There is a check every `Params.validation_interval` epochs. Both patiences count checks in a row: those without an
-    improvement of the judged loss (that of the validation data where there are some, else the training loss), and
-    those with an improvement of the training loss but none of the validation loss. A loss improves when it falls by
-    more than `1 - Params.improvement_threshold` of its size.
+    There is a check every `Params.validation_interval` epochs. Both patiences count checks since the last one at which
+    the judged loss improved (that of the validation data where there are some, else the training loss): all of them,
+    and those at which the training loss improved. A loss improves when it falls below its best by more than
+    `1 - Params.improvement_threshold` of the size of that.
 
     Args:
         stagnation: checks without improvement after which the run stops.

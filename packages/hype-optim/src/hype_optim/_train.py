@@ -142,5 +142,6 @@ def _fit(
         objective, load = on_batch, Batches(data, rows, size, order, first_epoch).load
 
     validate = None if valid is None else lambda w: mean_loss(w, valid)
-    task = Task(objective, load, per_epoch, validate)
+    examples = None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size)
+    task = Task(objective, load, per_epoch, validate, examples)
     return run(task, w, rest, params, key, state, steps, lambda w: penalized(w, mean_loss(w, data)))
