@@ -4,6 +4,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PyTree
 
+from ._adjoint import Stationarity
 from ._loop import RunState
 from ._status import Status
 
@@ -27,6 +28,8 @@ class Result(eqx.Module):
         status: how the run ended, a member of `Status`.
         steps: the number of steps made, over all runs that were resumed.
         state: what `minimize` and `train` take as `state=` to go on.
+        stationarity: how nearly the gradient vanishes at `w`, under `Implicit`, whose derivatives rest on that; else
+            `None`.
     """
 
     w: PyTree
@@ -38,6 +41,7 @@ class Result(eqx.Module):
     status: Status
     steps: Int[Array, ""]
     state: RunState
+    stationarity: Stationarity | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """The original's four results."""

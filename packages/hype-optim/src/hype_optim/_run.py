@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from ._loop import RunState, Task, checks, initial_state, last_point, run_loop
+from ._loop import Histories, RunState, Task, checks, initial_state, last_point, run_loop
+from ._objective import Objective
 from ._params import Params
 from ._range import resolve
 from ._result import Result
@@ -70,8 +71,14 @@ def run(
     """Run a task from float leaves `w`, or on from `state`, and gather what it results in."""
     params = resolve(params, float_dtype(w))
     first = initial_state(w, params, key) if state is None else _awake(state, params)
-    state, histories = run_loop(task, first, params, steps)
-    best, status = last_point(task, state, params)
+
+    def make_steps(state: RunState, params: Params) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
+        state, histories = run_loop(task, state, params, steps)
+        best, status = last_point(task, state, params)
+        return best, (state, histories, status)
+
+    gradient = Objective(objective, params.derivative).grad
+    best, (state, histories, status), stationarity = params.adjoint.find(make_steps, first, params, gradient)
     loss = objective(best)
     return Result(
         w=eqx.combine(best, rest),
@@ -83,6 +90,7 @@ def run(
         status=Status.where(state.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
         steps=state.step,
         state=state,
+        stationarity=stationarity,
     )
 
 

@@ -1,3 +1,7 @@
 from .base import AbstractAdjoint as AbstractAdjoint
+from .base import Stationarity as Stationarity
 from .checkpointed import Checkpointed as Checkpointed
+from .implicit import Implicit as Implicit
+from .neumann import Neumann as Neumann
+from .truncated import Truncated as Truncated
 from .unrolled import Unrolled as Unrolled

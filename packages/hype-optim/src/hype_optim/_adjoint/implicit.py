@@ -1,0 +1,128 @@
+r"""Derivatives of a minimum by the implicit function theorem, whatever way it was found.
+
+Where $\nabla f(w, c) = 0$ and the Hessian $H$ in $w$ is regular, $dw = -H^{-1} \partial_c \nabla f\, dc$. So the run is
+held constant and its end point $w$ goes through an identity whose derivative is that. The rule calls itself at $w$, so
+there is a derivative of it again, and the linear solve is one that has both modes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from hype_ad import checkpointed_scan
+from jaxtyping import PyTree
+
+from .._checks import instance
+from .._tree import float_dtype, squared_norm
+from .base import AbstractAdjoint, Stationarity
+from .held import held_constant
+from .linear import solve_symmetric
+from .refuse import refuse
+
+SEEN = (".loss", ".regularization", ".tolerance", ".improvement_threshold")
+"""The parts of a configuration that the objective holds, or whose small changes do not change a run at all."""
+
+
+class Implicit(AbstractAdjoint):
+    r"""The implicit function theorem at the point that a run returns: $dw = -H^{-1} \partial_c \nabla f\, dc$.
+
+    Costs the memory of a few Hessian products, however long the run, and is exact where the gradient of the objective
+    vanishes; see `Result.stationarity` for how nearly it does. Supports reverse mode, forward mode and higher
+    derivatives. $f$ is the whole objective, in training that on all of the data with the penalty, even if the run was
+    on minibatches. It must be twice differentiable at the point, and its Hessian there regular: without curvature in
+    some direction (unused or redundant weights without a penalty) the derivative is not determined. Near a minimum the
+    loss does not tell points apart that differ in half of their digits: where the other half matters, take the last
+    point (`Params(return_best=False)`), not the best.
+
+    It sees what the objective depends on: what `f` holds or closes over, the training data, the floats of the loss and
+    the penalty. It does not see the path to the minimum: a derivative with respect to a learning rate, a momentum, a
+    clipping threshold, a float of the method, the first weights or a `state` raises. So take the derivative with
+    respect to the parts of a `Params` that it sees, or `jax.lax.stop_gradient` the others. Histories and `state` have
+    no derivative; those of `loss` and `valid_loss` are whole.
+
+    Args:
+        linear_solver: solves with the symmetric $H$, which it is told is positive semidefinite, as it is at a minimum:
+            `lineax.CG(rtol, atol)`, `lineax.Normal(lineax.CG(rtol, atol))`, `lineax.GMRES(rtol, atol)`,
+            `lineax.Cholesky()`, `lineax.LU()`, `lineax.AutoLinearSolver(well_posed=None)`, `Neumann(terms, step)`, ...
+            Right sides are scaled to length 1 first, which is what an absolute tolerance refers to. If it gives up, the
+            derivative is NaN. By default CG to the square root of the machine epsilon. At a saddle or a maximum take
+            LU or GMRES.
+
+    Raises:
+        TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program.
+    """
+
+    linear_solver: lx.AbstractLinearSolver | None = eqx.field(static=True)
+
+    def __init__(self, linear_solver: lx.AbstractLinearSolver | None = None):
+        if linear_solver is not None:
+            instance("linear_solver", linear_solver, lx.AbstractLinearSolver, "a solver such as lineax.LU()")
+            if any(map(eqx.is_array, jax.tree.leaves(linear_solver))):
+                raise TypeError(f"`linear_solver` must hold Python numbers, not arrays, got {linear_solver!r}.")
+        self.linear_solver = linear_solver
+
+    def scan(
+        self,
+        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+        init: PyTree,
+        xs: PyTree,
+        load: Callable[[Any], Any],
+    ) -> tuple[PyTree, PyTree]:
+        """Segments, for `load` to bring few data at a time."""
+        return checkpointed_scan(step, init, xs, load=load)
+
+    def find(
+        self,
+        run: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+        state: PyTree,
+        params: Any,
+        gradient: Callable[[PyTree], PyTree],
+    ) -> tuple[PyTree, PyTree, Stationarity]:
+        """The weights that the run ends with, with the derivative of the stationary point there."""
+        w, rest = held_constant(run, refuse(state, _START), refuse(params, _PART, SEEN))
+        solver = self.linear_solver
+        if solver is None:
+            tolerance = float(jnp.finfo(float_dtype(w)).eps) ** 0.5
+            solver = lx.CG(rtol=tolerance, atol=tolerance)
+        gradient = eqx.filter_closure_convert(gradient, w)
+        return _stationary_point(w, gradient, solver), rest, held_constant(_stationarity, w, gradient, solver)
+
+
+_WHY = (
+    "`Implicit` has no derivative with respect to {what}: the minimum does not depend on how it was found. "
+    "Differentiate with respect to what the objective depends on, hold this constant with `jax.lax.stop_gradient`, or "
+    "take another adjoint, such as `Checkpointed()`."
+)
+_START = _WHY.format(what="where a run starts (`w0`, the model's weights, `state{path}`)")
+_PART = _WHY.format(what="`params{path}`")
+
+
+@eqx.filter_custom_jvp
+def _stationary_point(w: PyTree, gradient: Callable[[PyTree], PyTree], solver: lx.AbstractLinearSolver) -> PyTree:
+    return w
+
+
+@_stationary_point.def_jvp
+def _stationary_point_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
+    (w, gradient, solver), (_, gradient_tangent, _) = primals, tangents
+    w = _stationary_point(w, gradient, solver)
+    _, change = eqx.filter_jvp(lambda gradient: gradient(w), (gradient,), (gradient_tangent,))
+    _, hessian = jax.linearize(gradient, w)
+    # A part of the weights whose gradient does not change has no tangent at all, which is not yet a zero.
+    right = jax.tree.map(lambda leaf, t: jnp.zeros_like(leaf) if t is None else -t, w, change, is_leaf=_is_none)
+    return w, solve_symmetric(hessian, right, solver)
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+def _stationarity(w: PyTree, gradient: Callable[[PyTree], PyTree], solver: lx.AbstractLinearSolver) -> Stationarity:
+    value, hessian = jax.linearize(gradient, w)
+    solution = solve_symmetric(hessian, value, solver)
+    norm = lambda tree: jnp.sqrt(squared_norm(tree))
+    length, error = norm(value), norm(jax.tree.map(jnp.subtract, hessian(solution), value))
+    return Stationarity(length, norm(solution), error / jnp.where(length > 0, length, 1))

@@ -1,0 +1,39 @@
+"""Symmetric linear equations by a solver of Lineax, in a form that has every derivative and raises nothing."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+Vector = Float[Array, " n"]
+
+
+def solve_symmetric(product: Callable[[PyTree], PyTree], right: PyTree, solver: lx.AbstractLinearSolver) -> PyTree:
+    """The solution `x` of `product(x) = right`, or NaN where the solver gives up.
+
+    `lineax.linear_solve` would raise in the middle of a reverse pass, where there is nobody to look at a status, and
+    carries a callback there to do so.
+    """
+    # In one vector, because a right side that is zero in part cannot be transposed (JAX 0.12).
+    flat, unravel = _ravel(right)
+    matvec = lambda x: _ravel(product(unravel(x)))[0]
+
+    def solve(matvec: Callable[[Vector], Vector], b: Vector) -> Vector:
+        tags = (lx.symmetric_tag, lx.positive_semidefinite_tag)
+        operator = lx.FunctionLinearOperator(matvec, jax.eval_shape(lambda: b), tags)
+        # Right sides of length 1 let an absolute tolerance mean the same whatever the size of a derivative.
+        squared = jnp.dot(b, b)
+        length = jnp.sqrt(jnp.where(squared > 0, squared, 1))
+        x, result, _ = solver.compute(solver.init(operator, {}), b / length, {})
+        solved = (result == lx.RESULTS.successful) & jnp.all(jnp.isfinite(x))
+        return jnp.where(squared == 0, 0, jnp.where(solved, x * length, jnp.nan))
+
+    return unravel(jax.lax.custom_linear_solve(matvec, flat, solve, symmetric=True))
+
+
+def _ravel(tree: PyTree) -> tuple[Vector, Callable[[Vector], PyTree]]:
+    with jax.numpy_dtype_promotion("standard"):  # weights of several dtypes, in the widest of them
+        return ravel_pytree(tree)

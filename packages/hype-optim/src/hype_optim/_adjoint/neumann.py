@@ -1,0 +1,72 @@
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, PyTree
+
+from .._checks import integer
+
+
+class Neumann(lx.AbstractLinearSolver):
+    r"""The solution of $A x = b$ by `terms` terms of the Neumann series, $x = a \sum_{i} (I - a A)^i b$.
+
+    For `Implicit` it costs exactly `terms` Hessian products and is what differentiating the last `terms` steps of
+    gradient descent with rate $a$ gives (Lorraine et al. 2020, "Optimizing millions of hyperparameters by implicit
+    differentiation"). It converges where all eigenvalues of $A$ are between 0 and $2/a$, and however few terms there
+    are, it reports success: the field `residual` of `Result.stationarity` says how good they are. A series that
+    overflows gives NaN.
+
+    Args:
+        terms: how many, at least 1.
+        step: $a$, a number above 0 that is known before compiling.
+
+    Raises:
+        TypeError: if `terms` is not an integer or `step` not a number.
+        ValueError: if `terms` is below 1, or `step` not above 0.
+    """
+
+    terms: int = eqx.field(static=True)
+    step: float = eqx.field(static=True)
+
+    def __init__(self, terms: int, step: int | float):
+        self.terms = integer("terms", terms, 1)
+        if isinstance(step, bool) or not isinstance(step, int | float):
+            raise TypeError(f"`step` must be a number known before compiling, got {step!r}.")
+        if not step > 0:
+            raise ValueError(f"`step` must be above 0, got {step}.")
+        self.step = float(step)
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> lx.AbstractLinearOperator:
+        """The operator itself."""
+        return lx.linearise(operator)
+
+    def compute(
+        self, state: lx.AbstractLinearOperator, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        r"""The sum, by repeating $x \leftarrow x + a (b - A x)$ from 0."""
+
+        def add_term(x: PyTree, _: None) -> tuple[PyTree, None]:
+            correct = lambda x, b, ax: x + jnp.asarray(self.step, x.dtype) * (b - ax)
+            return jax.tree.map(correct, x, vector, state.mv(x)), None
+
+        start = jax.tree.map(jnp.zeros_like, vector)
+        x, _ = jax.lax.scan(add_term, start, None, length=self.terms)
+        return x, lx.RESULTS.successful, {}
+
+    def transpose(
+        self, state: lx.AbstractLinearOperator, options: dict[str, Any]
+    ) -> tuple[lx.AbstractLinearOperator, dict[str, Any]]:
+        """The transposed operator."""
+        return state.transpose(), options
+
+    def conj(
+        self, state: lx.AbstractLinearOperator, options: dict[str, Any]
+    ) -> tuple[lx.AbstractLinearOperator, dict[str, Any]]:
+        """The conjugate operator."""
+        return lx.conj(state), options
+
+    def assume_full_rank(self) -> bool:
+        """Yes."""
+        return True
