@@ -73,6 +73,7 @@ class Histories(NamedTuple):
     """What happened at each step."""
 
     loss: Float[Array, " steps"]
+    rate: Float[Array, " steps"] | None
     valid: Float[Array, " checks"] | None
     w: PyTree
 
@@ -98,7 +99,7 @@ def run_loop(task: Task, state: RunState, params: Params, steps: int) -> tuple[R
 
     def advance(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         objective = Objective(lambda w: task.objective(w, batch), params.derivative)
-        value, gradient, update, memory = propose_step(
+        value, gradient, update, memory, rate = propose_step(
             objective, state.w, state.memory, params, place.number, place.number // task.steps_per_epoch
         )
         running = state.running & jnp.isfinite(value)
@@ -111,7 +112,10 @@ def run_loop(task: Task, state: RunState, params: Params, steps: int) -> tuple[R
         report(place, state.w, value)
         judgement, valid, stop = judge(state, place, value, w, running)
         histories = Histories(
-            loss=jnp.where(state.running, value, jnp.nan), valid=valid, w=state.w if params.keep_w_history else None
+            loss=jnp.where(state.running, value, jnp.nan),
+            rate=None if rate is None else jnp.where(running, rate, jnp.nan).astype(value.dtype),
+            valid=valid,
+            w=state.w if params.keep_w_history else None,
         )
         return RunState(
             w=w,
@@ -126,7 +130,8 @@ def run_loop(task: Task, state: RunState, params: Params, steps: int) -> tuple[R
     def rest(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         nan = jnp.full_like(state.judgement.best_loss, jnp.nan)
         valid = None if task.validate is None else nan
-        return state, Histories(loss=nan, valid=valid, w=state.w if params.keep_w_history else None)
+        rate = nan if params.method.takes_rate else None
+        return state, Histories(loss=nan, rate=rate, valid=valid, w=state.w if params.keep_w_history else None)
 
     can_stop = params.tolerance is not None or state.judgement.stopping is not None
 

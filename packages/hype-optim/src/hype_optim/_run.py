@@ -80,12 +80,15 @@ def run(
     gradient = Objective(objective, params.derivative).grad
     best, (state, histories, status), stationarity = params.adjoint.find(make_steps, first, params, gradient)
     loss = objective(best)
+    when = checks(task, params, steps)
     return Result(
         w=eqx.combine(best, rest),
         loss=loss,
         valid_loss=None if task.validate is None else task.validate(best),
         loss_history=histories.loss,
-        valid_history=None if histories.valid is None else histories.valid[checks(task, params, steps)],
+        learning_rate_history=histories.rate,
+        valid_history=None if histories.valid is None else histories.valid[when],
+        valid_steps=None if histories.valid is None else jnp.arange(1, steps + 1)[when],
         w_history=None if histories.w is None else eqx.combine(histories.w, rest),
         status=Status.where(state.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
         steps=state.step,
