@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from ._central_difference import central_difference
+from ._central_difference import central_difference as central_difference
 from ._mode import Mode, check_mode
 
 Path = tuple[Mode, ...]  # the modes of one derivative of a higher order, the innermost first

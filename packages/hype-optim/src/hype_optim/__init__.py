@@ -11,6 +11,9 @@ from ._batch import AbstractBatch as AbstractBatch
 from ._batch import Full as Full
 from ._batch import Minibatch as Minibatch
 from ._batch import Stochastic as Stochastic
+from ._check_hypergradient import HypergradientCheck as HypergradientCheck
+from ._check_hypergradient import HypergradientRow as HypergradientRow
+from ._check_hypergradient import check_hypergradient as check_hypergradient
 from ._clipping import AbstractGradientClipping as AbstractGradientClipping
 from ._clipping import NoClip as NoClip
 from ._clipping import NormClip as NormClip

@@ -8,14 +8,18 @@ import jax
 from jaxtyping import PyTree
 
 
+class NoDerivativeError(ValueError):
+    """A derivative was asked for with respect to something that the adjoint does not see."""
+
+
 def refuse(tree: PyTree, message: str, spare: Sequence[str] = ()) -> PyTree:
     """The same pytree; a derivative with respect to a float leaf raises `message`, which may name the leaf's `{path}`.
 
     Leaves in a part whose path is in `spare` are left alone.
 
     Raises:
-        ValueError: in differentiation, on a leaf that has a tangent. A rule of JAX is called for those only, so what
-            does not depend on such a leaf is differentiated as ever.
+        NoDerivativeError: in differentiation, on a leaf that has a tangent. A rule of JAX is called for those only, so
+            what does not depend on such a leaf is differentiated as ever.
     """
 
     def guard(path: Any, leaf: Any) -> Any:
@@ -31,6 +35,6 @@ def _guarded(leaf: jax.Array, message: str) -> jax.Array:
 
     @identity.defjvp
     def rule(primals: tuple, tangents: tuple) -> Any:
-        raise ValueError(message)
+        raise NoDerivativeError(message)
 
     return identity(leaf)
