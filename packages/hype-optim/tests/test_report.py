@@ -1,10 +1,26 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from hype_optim import Params, minimize
+from hype_optim import (
+    Constant,
+    Minibatch,
+    Nesterov,
+    NormClip,
+    Optax,
+    Params,
+    RMSProp,
+    StepSchedule,
+    minimize,
+    train,
+)
+
+from .problems import classes
 
 f = lambda w: jnp.sum(w**2)
 START = jnp.array([1.0, -2.0])
@@ -57,13 +73,67 @@ def test_derivatives_and_batches_are_silent(transform):
     assert log.calls == []
 
 
-def test_a_bar_shows_the_progress_unless_silent(capfd):
-    go = partial(minimize, f, START)
-    go(Params(50, learning_rate=0.01))
+def shown(capfd):
     jax.effects_barrier()
-    shown = capfd.readouterr().err
-    assert "50/50" in shown
-    assert "loss=" in shown
-    go(Params(50, learning_rate=0.01, silent=True))
-    jax.effects_barrier()
-    assert capfd.readouterr().err == ""
+    return capfd.readouterr().err.replace("\r", "\n")
+
+
+def test_a_run_says_what_it_is_how_far_it_is_and_how_it_ended(capfd):
+    rate, clip = RMSProp(0.01, 0.9), NormClip(1.0)
+    params = Params(50, learning_rate=rate, momentum=Nesterov(0.5), gradient_clipping=clip)
+    result = minimize(f, START, params)
+    text = shown(capfd)
+    header, *bar, summary = filter(None, text.split("\n"))
+    how = "GD, RMSProp(rate=0.01, decay=0.9), Nesterov(decay=0.5), NormClip(threshold=1)"
+    assert header == f"Optimizing 2 numbers by {how}: 50 steps."
+    assert "50/50" in bar[-1]
+    assert "loss=" in bar[-1]
+    first, last = result.loss_history[0], result.loss_history[-1]
+    assert summary.startswith("50 steps in ")
+    assert f"Loss: {first:.6g} at the first step, {last:.6g} at the last, {last:.6g} the lowest." in summary
+    assert summary.endswith("The run made all of its steps.")
+    minimize(f, START, replace(params, silent=True))
+    assert shown(capfd) == ""
+
+
+def test_a_training_counts_epochs_and_goes_on(capfd):
+    params = Params(2, learning_rate=StepSchedule(jnp.linspace(0.1, 0.2, 9)), loss=lambda p, y: p, batch=Minibatch(4))
+    go = partial(train, jax.tree_util.Partial(lambda w, x: w @ x, jnp.ones(3)), classes(11), valid=classes(4))
+    first = go(params)
+    text = shown(capfd)
+    assert "by GD, StepSchedule(rates=<9 from 0.1 to 0.2>): 9 steps, 3 epochs." in text
+    assert f"Validation loss: {jnp.min(first.valid_history):.6g} the lowest." in text
+    go(replace(params, learning_rate=Constant(0.1)), state=first.state)
+    assert "by GD, Constant(rate=0.1): 6 steps, 2 epochs, on from step 9." in shown(capfd)
+
+
+def test_a_run_that_ends_before_its_last_step_says_why(capfd):
+    minimize(f, START, Params(60, learning_rate=0.25, tolerance=1e-2))
+    text = shown(capfd)
+    assert "9 steps in " in text
+    assert "The gradient became shorter than the tolerance." in text
+    minimize(lambda w: jnp.sum(w**4), START, Params(60, method=Optax(optax.sgd, {"learning_rate": 9.0})))
+    text = shown(capfd)
+    assert "by Optax(sgd, learning_rate=9): 60 steps." in text
+    assert "The loss stopped being finite" in text
+
+
+def test_runs_of_one_program_in_several_threads_each_have_a_beginning_and_an_end(capfd):
+    program = jax.jit(lambda w0: minimize(f, w0, Params(40, learning_rate=0.01)).loss)
+    program(START)
+    with ThreadPoolExecutor(4) as pool:
+        losses = list(pool.map(program, [START] * 6))
+    text = shown(capfd)
+    assert len(losses) == 6
+    assert text.count("Optimizing 2 numbers by GD, Constant(rate=0.01): 40 steps.") == 7
+    assert text.count("40 steps in ") == 7
+    assert text.count("40/40") >= 7
+
+
+@pytest.mark.parametrize("transform", [jax.grad, jax.jacfwd, lambda g: lambda w: jax.vmap(g)(jnp.stack([w, w]))])
+@pytest.mark.parametrize("place", [0, 1], ids=["in the start", "in the rate"])
+def test_nothing_is_shown_in_derivatives_and_batches(transform, place, capfd):
+    run = lambda w, rate: minimize(f, w, Params(10, learning_rate=rate)).loss
+    along = (lambda x: run(x, 0.1)) if place == 0 else (lambda x: run(START, x[0]))
+    jax.block_until_ready(transform(along)(jnp.array([0.1, 0.2])))
+    assert shown(capfd) == ""

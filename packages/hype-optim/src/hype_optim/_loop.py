@@ -17,7 +17,6 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._objective import Objective
 from ._params import Params
-from ._report import reporter
 from ._status import Status
 from ._step import Memory, initial_memory, propose_step
 from ._tree import all_finite, float_dtype, squared_norm, where
@@ -92,10 +91,11 @@ def initial_state(w: PyTree, params: Params, key: PyTree) -> RunState:
     )
 
 
-def run_loop(task: Task, state: RunState, params: Params, steps: int) -> tuple[RunState, Histories]:
+def run_loop(
+    task: Task, state: RunState, params: Params, steps: int, report: Callable[..., None]
+) -> tuple[RunState, Histories]:
     """Make `steps` steps from `state`; the weights judged best are in `judgement.best_w` of what comes back."""
     judge = _judge(task, params, steps)
-    report = reporter(steps, params)
 
     def advance(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         objective = Objective(lambda w: task.objective(w, batch), params.derivative)

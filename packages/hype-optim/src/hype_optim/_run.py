@@ -12,6 +12,7 @@ from ._loop import Histories, RunState, Task, checks, initial_state, last_point,
 from ._objective import Objective
 from ._params import Params
 from ._range import resolve
+from ._report import reporter
 from ._result import Result
 from ._status import Status
 from ._tree import float_dtype, where
@@ -73,8 +74,11 @@ def run(
     first = initial_state(w, params, key) if state is None else _awake(state, params)
 
     def make_steps(state: RunState, params: Params) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
-        state, histories = run_loop(task, state, params, steps)
+        report = reporter(state.w, params, steps, task.steps_per_epoch)
+        before = state.step
+        state, histories = run_loop(task, state, params, steps, report.step)
         best, status = last_point(task, state, params)
+        report.end(histories.loss, histories.valid, state.step - before, status)
         return best, (state, histories, status)
 
     gradient = Objective(objective, params.derivative).grad
