@@ -40,3 +40,27 @@ def regression(rows=11):
     """Points in three dimensions with two targets each."""
     x = jax.random.normal(jax.random.key(3), (rows, 3))
     return Dataset(x, jnp.stack([jnp.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1))
+
+
+def beale(w):
+    """Beale's function; its minimum is 0, at (3, 0.5), and (0, 1) is a saddle of value 14.203."""
+    x, y = w
+    return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
+
+
+def rosenbrock(w):
+    """Rosenbrock's valley in any number of dimensions; its minimum is 0, at ones."""
+    return jnp.sum(100 * (w[1:] - w[:-1] ** 2) ** 2 + (1 - w[:-1]) ** 2)
+
+
+def himmelblau(w):
+    """Himmelblau's function; it has four minima, all 0."""
+    return (w[0] ** 2 + w[1] - 11) ** 2 + (w[0] + w[1] ** 2 - 7) ** 2
+
+
+def one_of_three(which, w):
+    """Beale's, Rosenbrock's or Himmelblau's function, for one program to serve all."""
+    return jax.lax.switch(which, [beale, rosenbrock, himmelblau], w)
+
+
+THREE_STARTS = jnp.array([[1.0, 1.5], [-1.2, 1.0], [0.0, 0.0]])

@@ -1,22 +1,31 @@
 from typing import ClassVar
 
-import optax
-from jaxtyping import PyTree
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
 from .._checks import Hyperparameter, HyperparameterLike, fraction, non_negative_number, single
 from .._objective import Iterate
-from .._tree import scale
+from .._tree import add, float_dtype, scale, square_root, zeros_like
 from .base import AbstractLearningRate
+
+
+class _Memory(eqx.Module):
+    """The running means of directions and of their squares, and the number of steps."""
+
+    mean: PyTree
+    mean_square: PyTree
+    step: Float[Array, ""]
 
 
 class Adam(AbstractLearningRate):
     r"""Steps by running means of directions and of their squares (Kingma & Ba 2015, algorithm 1).
 
     With the direction $p$, entry by entry, $m' = \beta_1 m + (1 - \beta_1) p$ and $v' = \beta_2 v + (1 - \beta_2) p^2$,
-    and at step $t$, counted from 1, the step is
-    $\eta \hat m / (\sqrt{\hat v + 10^{-16}} + 10^{-8})$, $\hat m = m' / (1 - \beta_1^t)$,
-    $\hat v = v' / (1 - \beta_2^t)$. The constant under the root, which is not in the paper, keeps derivatives
-    finite where a gradient is zero.
+    and at step $t$, counted from 1, the step is $\eta \hat m / (\sqrt{\hat v} + 10^{-8})$,
+    $\hat m = m' / (1 - \beta_1^t)$, $\hat v = v' / (1 - \beta_2^t)$. Optax's Adam has a NaN derivative at a gradient of
+    zero; this one has not.
 
     Args:
         rate: $\eta$, at least 0; or a pytree of rates that is a prefix of the weights' structure. Differentiable.
@@ -43,14 +52,17 @@ class Adam(AbstractLearningRate):
         self.beta1 = single("beta1", fraction("beta1", beta1))
         self.beta2 = single("beta2", fraction("beta2", beta2))
 
-    def init(self, w: PyTree) -> PyTree:
-        """Both means, zero, and the number of steps."""
-        return self._scaling().init(w)
+    def init(self, w: PyTree) -> _Memory:
+        """Zeros."""
+        return _Memory(zeros_like(w), zeros_like(w), jnp.zeros((), float_dtype(w)))
 
-    def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:
+    def update(self, direction: PyTree, memory: _Memory, iterate: Iterate) -> tuple[PyTree, _Memory]:
         """The scaled direction, and the new means."""
-        scaled, memory = self._scaling().update(direction, memory)
-        return scale(self.rate, scaled), memory
-
-    def _scaling(self) -> optax.GradientTransformation:
-        return optax.scale_by_adam(b1=self.beta1, b2=self.beta2, eps=1e-8, eps_root=1e-16)
+        mean = add(scale(self.beta1, memory.mean), scale(1 - self.beta1, direction))
+        square = jax.tree.map(lambda p: p * p, direction)
+        mean_square = add(scale(self.beta2, memory.mean_square), scale(1 - self.beta2, square))
+        step = memory.step + 1
+        unbiased = scale(1 / (1 - self.beta1**step), mean)
+        unbiased_square = scale(1 / (1 - self.beta2**step), mean_square)
+        scaled = jax.tree.map(lambda m, v: m / (square_root(v) + 1e-8), unbiased, unbiased_square)
+        return scale(self.rate, scaled), _Memory(mean, mean_square, step)

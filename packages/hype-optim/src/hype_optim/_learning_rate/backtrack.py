@@ -1,7 +1,6 @@
 from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._bounded_loop import bounded_loop

@@ -2,11 +2,13 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._bounded_loop import bounded_loop
 from .._checks import Hyperparameter, HyperparameterLike, integer, open_fraction, positive_number, single
 from .._objective import Iterate
+from .._range import is_range
 from .._tree import float_dtype, quotient, scale, square_root, where
 from .base import AbstractLearningRate
 from .line import Line
@@ -77,15 +79,14 @@ class StrongWolfe(AbstractLearningRate):
         self.rate = single("rate", positive_number("rate", rate))
         self.c1 = single("c1", open_fraction("c1", c1))
         self.c2 = single("c2", open_fraction("c2", c2))
+        _check_order(self.c1, self.c2)
         self.max_trials = integer("max_trials", max_trials, 1)
 
     def init(self, w: PyTree) -> Float[Array, ""]:
         """The value before the last step, infinite before the first."""
         return jnp.array(jnp.inf, float_dtype(w))
 
-    def update(
-        self, direction: PyTree, memory: Float[Array, ""], iterate: Iterate
-    ) -> tuple[PyTree, Float[Array, ""]]:
+    def update(self, direction: PyTree, memory: Float[Array, ""], iterate: Iterate) -> tuple[PyTree, Float[Array, ""]]:
         """The direction times the length found."""
         line = Line(iterate, direction)
 
@@ -112,6 +113,12 @@ class StrongWolfe(AbstractLearningRate):
         decrease = jnp.where(known, before, line.start) - line.start
         length = quotient(-2.02 * decrease, jnp.where(known, line.slope, 0))
         return jnp.where(length > 0, jnp.minimum(length, self.rate), self.rate)
+
+
+def _check_order(c1: Hyperparameter, c2: Hyperparameter) -> None:
+    low, high = (c.value if is_range(c) else c for c in (c1, c2))
+    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and not low < high:
+        raise ValueError(f"`c2` must be above `c1` = {low}, got {high}.")
 
 
 def _next_trial(low: _End, high: _End) -> Float[Array, ""]:

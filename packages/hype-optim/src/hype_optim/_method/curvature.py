@@ -1,8 +1,16 @@
 """Functions of a symmetric matrix whose derivatives need no difference of eigenvalues, which may coincide."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
+
+
+def _tiny(dtype: jnp.dtype) -> float:
+    """What is too small to matter, and not 0."""
+    return float(jnp.finfo(dtype).tiny ** 0.5)
 
 
 @jax.custom_jvp
@@ -14,9 +22,8 @@ def absolute_value(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     needs no difference of eigenvalues.
     """
     eigenvalues, vectors = jnp.linalg.eigh(matrix)
-    tiny = jnp.finfo(matrix.dtype).tiny ** 0.5
-    softening = jnp.finfo(matrix.dtype).eps ** 0.5 * jnp.max(jnp.abs(eigenvalues)) + tiny
-    return (vectors * jnp.hypot(eigenvalues, softening)) @ vectors.T
+    softening = jnp.finfo(matrix.dtype).eps ** 0.5 * jnp.max(jnp.abs(eigenvalues)) + _tiny(matrix.dtype)
+    return (vectors * jnp.hypot(eigenvalues, softening)[None]) @ vectors.T
 
 
 @absolute_value.defjvp
@@ -26,26 +33,22 @@ def _absolute_value_jvp(primals: tuple, tangents: tuple) -> tuple[Float[Array, "
     return value, _lyapunov(value, matrix @ change + change @ matrix)
 
 
-@jax.custom_jvp
 def _lyapunov(s: Float[Array, "n n"], right: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """The solution of S X + X S = R for a positive definite S."""
-    eigenvalues, vectors = jnp.linalg.eigh(s)
+    eigenvalues, vectors = jnp.linalg.eigh(lax.stop_gradient(s))
     sums = eigenvalues[:, None] + eigenvalues[None, :]
-    return vectors @ ((vectors.T @ right @ vectors) / sums) @ vectors.T
 
+    def solve(_: Callable, right: Float[Array, "n n"]) -> Float[Array, "n n"]:
+        return vectors @ ((vectors.T @ right @ vectors) / sums) @ vectors.T
 
-@_lyapunov.defjvp
-def _lyapunov_jvp(primals: tuple, tangents: tuple) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
-    (s, right), (d_s, d_right) = primals, tangents
-    x = _lyapunov(s, right)
-    return x, _lyapunov(s, d_right - d_s @ x - x @ d_s)
+    return lax.custom_linear_solve(lambda x: s @ x + x @ s, right, solve, symmetric=True)
 
 
 @jax.custom_jvp
 def lowest_eigenvector(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
     """The unit eigenvector of the lowest eigenvalue of a symmetric matrix, of either sign.
 
-    Differentiable to any order where that eigenvalue is simple.
+    Differentiable to any order where that eigenvalue is simple, and of a finite derivative where it is not.
     """
     return jnp.linalg.eigh(matrix)[1][:, 0]
 
@@ -54,9 +57,9 @@ def lowest_eigenvector(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
 def _lowest_eigenvector_jvp(primals: tuple, tangents: tuple) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     (matrix,), (change,) = primals, tangents
     v = lowest_eigenvector(matrix)
-    shifted = matrix - (v @ matrix @ v) * jnp.eye(len(v), dtype=v.dtype)
-    # (A - a I) dv = -(dA - da I) v, and v stays of unit length.
-    bordered = jnp.block([[shifted, v[:, None]], [v[None], jnp.zeros((1, 1), v.dtype)]])
-    bent = change @ v
-    right = jnp.append((v @ bent) * v - bent, jnp.zeros((), v.dtype))
-    return v, jnp.linalg.solve(bordered, right)[:-1]
+    identity = jnp.eye(len(v), dtype=v.dtype)
+    shifted = matrix - (v @ matrix @ v) * identity
+    # The solution of (A - a I) dv = -dA v that has no part along v, nor along what else A - a I does not see.
+    softening = jnp.finfo(v.dtype).eps * jnp.max(jnp.abs(lax.stop_gradient(matrix))) ** 2 + _tiny(v.dtype)
+    normal = shifted @ shifted + jnp.outer(v, v) + softening * identity
+    return v, -jnp.linalg.solve(normal, shifted @ change @ v)

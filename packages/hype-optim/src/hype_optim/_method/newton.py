@@ -1,6 +1,5 @@
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
@@ -53,27 +52,21 @@ class Newton(AbstractMethod):
 
 def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
     """The Newton direction from minus the gradient, or what takes its place."""
-
-    def solve(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
-        operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-        return lx.linear_solve(operator, negative, lx.Cholesky(), throw=False).value
-
-    def leave(hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
-        return _nudged(w, negative, hessian, solve(absolute_value(hessian)))
-
     definite = jnp.all(jnp.isfinite(jnp.linalg.cholesky(lax.stop_gradient(hessian))))
-    # Under `vmap` both branches are computed, and the one that is not taken must be finite too.
-    safe = jnp.where(definite, hessian, jnp.eye(len(w), dtype=hessian.dtype))
-    return lax.cond(definite, lambda: solve(safe), lambda: leave(hessian))
+    matrix = lax.cond(definite, lambda hessian: hessian, absolute_value, hessian)
+    # Lineax raises from compiled code where the derivative of a solve is not finite; a run has a status for that.
+    direction = jax.scipy.linalg.solve(matrix, negative, assume_a="pos")
+    nudge = lax.cond(definite, lambda *_: jnp.zeros_like(w), _nudge, w, negative, hessian, direction)
+    return direction + nudge
 
 
-def _nudged(
+def _nudge(
     w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"], direction: Float[Array, " n"]
 ) -> Float[Array, " n"]:
-    """The direction, long enough along the lowest curvature, if that is negative."""
+    """What a direction lacks to be long enough along the lowest curvature, if that is negative."""
     lowest = lowest_eigenvector(hessian)
     along = direction @ lowest
     sign = jnp.where(negative @ lowest < 0, -1, 1).astype(w.dtype)
     length = _NUDGE * (1 + square_root(w @ w))
     short = (lowest @ hessian @ lowest < 0) & (sign * along < length)
-    return direction + jnp.where(short, sign * length - along, 0) * lowest
+    return jnp.where(short, sign * length - along, 0) * lowest

@@ -64,8 +64,9 @@ class Optax(AbstractMethod):
         for name, x in self.settings:
             if not isinstance(x, Hashable):
                 raise TypeError(f"`hyperparameters[{name!r}]` must be a float, a range or hashable, got {x!r}.")
-        if not is_transformation(self._transformation()):
-            raise TypeError(f"`factory` must give an Optax transformation, got {self._transformation()!r}.")
+        made = self._made()
+        if not is_transformation(made):
+            raise TypeError(f"`factory` must give an Optax transformation, got {made!r}.")
 
     def default_learning_rate(self) -> Constant:
         """`Constant(1.)`: the updates as they are."""
@@ -83,7 +84,9 @@ class Optax(AbstractMethod):
         update = self._transformation().update
 
         def updated(gradient: PyTree) -> tuple[PyTree, PyTree]:
-            return update(gradient, memory, w, value=value, grad=gradient, value_fn=objective)
+            # Many transformations mix integer counts and floats.
+            with jax.numpy_dtype_promotion("standard"):
+                return update(gradient, memory, w, value=value, grad=gradient, value_fn=objective)
 
         clipped = _watched(clip(gradient), lambda: self._warn(updated, w))
         direction, memory = updated(clipped)
@@ -94,8 +97,8 @@ class Optax(AbstractMethod):
         if not _has_reverse_mode(updated, w):
             warnings.warn(
                 f"The Optax transformation of `{name}` has a loop inside that has no reverse mode, such as that of a "
-                'line search. Take derivatives of the run in forward mode (`hype_ad.grad(f, mode="forward")`, '
-                "`jax.jvp`), or use a method and a line search of Hype's, such as `LBFGS()` and `StrongWolfe()`.",
+                "line search. Use a method and a line search of Hype's, such as `LBFGS()` and `StrongWolfe()`, whose "
+                "derivatives are exact. Forward mode works, but cuts some of the derivative where Optax does.",
                 stacklevel=2,
             )
         elif not self._finite_at_zero(w):
@@ -112,17 +115,22 @@ class Optax(AbstractMethod):
             # Hyperparameters have no values while compiling; a half is within all their ranges.
             leaves = jax.tree.map(lambda x: jnp.full(x.shape, 0.5, x.dtype), self.hyperparameters)
             transformation = eqx.tree_at(lambda s: s.hyperparameters, self, leaves)._transformation()
-            zeros, ones = (jax.tree.map(lambda leaf: jnp.full(leaf.shape, x, leaf.dtype), w) for x in (0, 1))
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), w)
+            ones = jax.tree.map(jnp.ones_like, zeros)
             update = lambda g: transformation.update(g, transformation.init(zeros), zeros)[0]
             try:
-                tangent = jax.jvp(update, (zeros,), (ones,))[1]
+                with jax.numpy_dtype_promotion("standard"):
+                    tangent = jax.jvp(update, (zeros,), (ones,))[1]
             except (TypeError, ValueError):  # it asks for more than a gradient
                 return True
             return bool(all_finite(tangent))
 
     def _transformation(self) -> optax.GradientTransformationExtraArgs:
+        return optax.with_extra_args_support(self._made())
+
+    def _made(self) -> Any:
         values = {name: x.value if is_range(x) else x for name, x in self.hyperparameters.items()}
-        return optax.with_extra_args_support(self.factory(**values, **dict(self.settings)))
+        return self.factory(**values, **dict(self.settings))
 
 
 def is_transformation(x: Any) -> bool:
