@@ -1,8 +1,8 @@
 """Memory and time of the gradient of a long simulation: `checkpointed_scan` against the other ways to write its loop.
 
-The job: a damped nonlinear wave on a ring of 2,000 points, T steps, and the gradient of its final energy in the starting
-position and the wave speed. Memory is XLA's own count of temporary bytes; times are medians, all programs taking turns
-in one process. `python benchmarks/checkpointed_scan.py --picture docs/images/checkpointed_scan.png` draws what it prints.
+The job: a damped nonlinear wave on a ring of 2,000 points, T steps, and the gradient of its final energy in the
+starting position and the wave speed. Memory is XLA's own count of temporary bytes; times are medians, all programs
+taking turns in one process. With `--picture docs/images/checkpointed_scan.png` it draws what it prints.
 """
 
 import argparse

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import hype_ad
 import jax
 import matplotlib
 import numpy as np

@@ -8,7 +8,7 @@ from hype_ad import checkpointed_scan
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from jax import lax
 
-LENGTHS = [1, 2, 7, 16, 17, 59]
+LENGTHS = [1, 7, 17, 59]
 LEVELS = [1, 2, 3, 4]
 
 
@@ -22,12 +22,15 @@ def inputs(length):
     return (jnp.array([0.3, -0.2]), jnp.array([0.1, 0.4])), jnp.linspace(0.5, 1.5, length)
 
 
-@pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("length", LENGTHS)
-def test_gives_what_scan_gives(length, levels):
-    step = lambda carry, x: logistic_step(carry, x)
-    expected = lax.scan(step, *inputs(length))
-    assert tree_allclose(checkpointed_scan(step, *inputs(length), levels), expected, rtol=1e-13)
+def test_gives_what_scan_gives(length):
+    @jax.jit
+    def every(*inputs):
+        return lax.scan(logistic_step, *inputs), [checkpointed_scan(logistic_step, *inputs, n) for n in LEVELS]
+
+    expected, results = every(*inputs(length))
+    for levels, result in zip(LEVELS, results, strict=True):
+        assert tree_allclose(result, expected, rtol=1e-13), f"{levels} levels"
 
 
 @pytest.mark.parametrize("levels", LEVELS)
@@ -40,7 +43,7 @@ def test_no_steps_give_the_first_carry_and_empty_outputs(levels):
 BOTH, ONE = ("reverse", "forward"), ("reverse",)
 
 
-@pytest.mark.parametrize(("length", "levels", "modes"), [(17, 1, ONE), (17, 2, BOTH), (16, 3, ONE), (59, 4, ONE)])
+@pytest.mark.parametrize(("length", "levels", "modes"), [(17, 2, BOTH), (59, 4, ONE)])
 def test_derivatives_of_first_and_second_order(length, levels, modes):
     def outcome(inputs):
         carry, ys = checkpointed_scan(logistic_step, *inputs, levels)
@@ -54,20 +57,20 @@ def test_derivative_of_third_order_equals_that_of_scan():
         f = lambda x: scan(lambda c, _: (jnp.sin(c * x), None), x, length=17)[0]
         return jax.grad(jax.grad(jax.grad(f)))(x), jax.jacfwd(jax.grad(jax.jacfwd(f)))(x)
 
-    checkpointed, plain = third(checkpointed_scan, 0.7), third(partial(lax.scan, xs=None), 0.7)
-    np.testing.assert_allclose(checkpointed, plain, rtol=1e-12)
+    both = jax.jit(lambda x: (third(checkpointed_scan, x), third(partial(lax.scan, xs=None), x)))
+    np.testing.assert_allclose(*both(0.7), rtol=1e-12)
 
 
-@pytest.mark.parametrize("levels", [2, 3])
-def test_hessian_equals_that_of_scan(levels):
-    x0, xs = jnp.array([0.3, -0.2]), inputs(17)[1]
+def test_hessian_equals_that_of_scan():
+    xs = inputs(17)[1]
+    scans = [lax.scan, *(partial(checkpointed_scan, levels=levels) for levels in (2, 3))]
     end = lambda scan: lambda x: jnp.sum(scan(logistic_step, (x, x), xs)[0][0] ** 2)
-    hessian = jax.hessian(end(partial(checkpointed_scan, levels=levels)))(x0)
-    np.testing.assert_allclose(hessian, jax.hessian(end(lax.scan))(x0), rtol=1e-12)
+    hessians = jax.jit(lambda x: [jax.hessian(end(scan))(x) for scan in scans])(jnp.array([0.3, -0.2]))
+    np.testing.assert_allclose(hessians[1:], [hessians[0]] * 2, rtol=1e-12)
 
 
 def test_a_batch_equals_its_members():
-    run = lambda init: checkpointed_scan(logistic_step, init, inputs(17)[1])
+    run = jax.jit(lambda init: checkpointed_scan(logistic_step, init, inputs(17)[1]))
     starts = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, -leaf]), inputs(17)[0])
     batch = jax.vmap(run)(starts)
     for i in range(3):
@@ -84,12 +87,11 @@ def test_a_scan_within_a_scan():
     )
 
 
-@pytest.mark.parametrize("length", [16, 17])
-def test_load_replaces_what_a_segment_reads(length):
-    data, rows = jnp.sin(jnp.arange(10.0)), jnp.arange(length) % 10
+def test_load_replaces_what_a_segment_reads():
+    data, rows = jnp.sin(jnp.arange(10.0)), jnp.arange(17) % 10
     read = lambda data: checkpointed_scan(logistic_step, inputs(1)[0], rows, load=lambda rows: data[rows])
     direct = lambda data: checkpointed_scan(lambda c, row: logistic_step(c, data[row]), inputs(1)[0], rows)
-    assert tree_allclose(read(data), direct(data), rtol=1e-14)
+    assert tree_allclose(*jax.jit(lambda data: (read(data), direct(data)))(data), rtol=1e-14)
     assert_derivatives_match(read, data, num_directions=1)
 
 

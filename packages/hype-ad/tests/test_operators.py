@@ -15,23 +15,46 @@ def assert_expected(result, expected, rtol=1e-12):
     assert tree_allclose(result, jax.tree.map(jnp.asarray, expected), rtol=rtol, atol=1e-13)
 
 
+@pytest.fixture(scope="module")
+def computed():
+    """What all cases give on arrays, with the number of evaluations, and on a batch of tensors; few programs for many."""
+    calls, results = {case.name: 0 for case in CASES}, {}
+
+    def counted(case):
+        def f(x):
+            calls[case.name] += 1
+            return case.function(x)
+
+        return f
+
+    def batch(case):
+        stacked = jax.tree.map(lambda leaf: jnp.stack([0.5 * leaf, leaf]), tensors(case.arguments))
+        return jax.vmap(case.operator(on_tensors(case.function)))(*stacked)
+
+    for function in dict.fromkeys(case.function for case in CASES):
+        cases = [case for case in CASES if case.function is function]
+        arguments = [case.arguments for case in cases]
+
+        @jax.jit
+        def every(arguments, cases=cases):
+            pairs = zip(cases, arguments, strict=True)
+            return [(case.operator(counted(case))(*x), batch(case)) for case, x in pairs]
+
+        results |= {case.name: result for case, result in zip(cases, every(arguments), strict=True)}
+    return results, calls
+
+
 @every_case
-def test_closed_form_on_arrays_from_one_evaluation(case):
-    calls = []
-
-    def counted(x):
-        calls.append(x)
-        return case.function(x)
-
-    assert_expected(case.operator(counted)(*case.arguments), case.expected)
-    assert len(calls) == 1
+def test_closed_form_on_arrays_from_one_evaluation(case, computed):
+    results, calls = computed
+    assert_expected(results[case.name][0], case.expected)
+    assert calls[case.name] == 1
 
 
 @every_case
-def test_closed_form_on_tensors_under_jit_and_vmap(case):
-    stacked = jax.tree.map(lambda leaf: jnp.stack([0.5 * leaf, leaf]), tensors(case.arguments))
-    results = jax.jit(jax.vmap(case.operator(on_tensors(case.function))))(*stacked)
-    assert_expected(jax.tree.map(lambda leaf: leaf[1], results), tensors(case.expected))
+def test_closed_form_on_a_batch_of_tensors(case, computed):
+    result = jax.tree.map(lambda leaf: leaf[1], computed[0][case.name][1])
+    assert_expected(result, tensors(case.expected))
 
 
 @every_case
