@@ -17,7 +17,7 @@ def assert_expected(result, expected, rtol=1e-12):
 
 @pytest.fixture(scope="module")
 def computed():
-    """What all cases give on arrays, with the number of evaluations, and on a batch of tensors; few programs for many."""
+    """What all cases give on arrays, with the number of evaluations, and on a batch of tensors."""
     calls, results = {case.name: 0 for case in CASES}, {}
 
     def counted(case):

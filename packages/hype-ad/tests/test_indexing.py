@@ -1,0 +1,82 @@
+"""Elements, slices and edits of D, DV and DM."""
+
+import jax
+import numpy as np
+import pytest
+from hype_ad import DM, DV, D
+from hypothesis import given, settings
+from hypothesis.extra import numpy as hnp
+
+V = DV([1.0, -2.0, 3.0])
+M = DM([[1.0, 2.0, 0.5], [3.0, 4.0, -1.0]])
+
+
+def name(x):
+    return type(x).__name__
+
+
+INDICES = [
+    (V, 0),
+    (V, -1),
+    (V, np.int64(1)),
+    (V, slice(1, None)),
+    (V, slice(None, None, -1)),
+    (V, np.array([2, 0])),
+    (V, np.array([True, False, True])),
+    (V, (None, slice(None))),
+    (M, 1),
+    (M, (1, 2)),
+    (M, (slice(None), 1)),
+    (M, (slice(0, 1), slice(1, 3))),
+    (M, (Ellipsis, 0)),
+    (M, np.array([1, 1, 0])),
+]
+
+
+@pytest.mark.parametrize(("tensor", "index"), INDICES)
+def test_indexing(tensor, index):
+    expected = np.asarray(tensor)[index]
+    assert isinstance(tensor[index], (D, DV, DM)[expected.ndim])
+    np.testing.assert_array_equal(tensor[index], expected)
+
+
+@pytest.mark.parametrize("index", [3, -4, (0, 0), (0, -4)])
+def test_an_index_out_of_range_raises(index):
+    with pytest.raises(IndexError):
+        V[index]
+    with pytest.raises(IndexError):
+        V.at[index].set(1.0)
+
+
+@pytest.mark.parametrize("index", [1.0, D(1.0), (0, D(1.0))])
+def test_an_index_that_is_no_integer_raises(index):
+    with pytest.raises(TypeError, match="an index must be an integer"):
+        M[index]
+
+
+def test_a_traced_index():
+    assert isinstance(jax.jit(lambda v, i: v[i])(V, 1), D)
+    assert float(jax.jit(lambda v, i: v[i])(V, 1)) == -2.0
+
+
+def test_iteration():
+    assert [name(x) for x in V] == ["D"] * 3
+    assert [name(x) for x in M] == ["DV"] * 2
+    np.testing.assert_array_equal(list(M)[1], M[1])
+
+
+def test_edits():
+    np.testing.assert_array_equal(V.at[1].set(5.0), [1.0, 5.0, 3.0])
+    np.testing.assert_array_equal(V.at[1:].add(D(1.0)), [1.0, -1.0, 4.0])
+    np.testing.assert_array_equal(M.at[0].multiply(V), [[1.0, -4.0, 1.5], [3.0, 4.0, -1.0]])
+    np.testing.assert_array_equal(V.at[:].min(0.0), [0.0, -2.0, 0.0])
+    np.testing.assert_array_equal(V.at[:].max([0.0, 1.0, 2.0]), [1.0, 1.0, 3.0])
+    assert isinstance(V.at[0].set(1.0), DV)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(hnp.basic_indices((2, 3), max_dims=2))
+def test_indexing_agrees_with_numpy(index):
+    expected = np.asarray(M)[index]
+    assert isinstance(M[index], (D, DV, DM)[expected.ndim])
+    np.testing.assert_array_equal(M[index], expected)
