@@ -1,6 +1,7 @@
 """Optimization and training loops that are themselves differentiable."""
 
 from ._adjoint import AbstractAdjoint as AbstractAdjoint
+from ._adjoint import Auto as Auto
 from ._adjoint import Checkpointed as Checkpointed
 from ._adjoint import Implicit as Implicit
 from ._adjoint import Neumann as Neumann
@@ -24,6 +25,9 @@ from ._data import load_delimited as load_delimited
 from ._data import load_idx as load_idx
 from ._data import load_mnist as load_mnist
 from ._data import load_npz as load_npz
+from ._forecast import Forecast as Forecast
+from ._forecast import ForecastRow as ForecastRow
+from ._forecast import forecast as forecast
 from ._learning_rate import AbstractLearningRate as AbstractLearningRate
 from ._learning_rate import AdaGrad as AdaGrad
 from ._learning_rate import Adam as Adam

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.testing import central_difference
-from jax.interpreters import partial_eval
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ._adjoint import Implicit, NoDerivativeError
 from ._objective import as_scalar
+from ._program import influential
 from ._table import table
 
 RIGHT = ("ok", "no influence", "unseen")
@@ -149,7 +149,7 @@ class _Problem:
         self.dtype = min(
             (np.dtype(k) for k in kinds if jnp.issubdtype(k, jnp.floating)), key=lambda k: -jnp.finfo(k).eps
         )
-        _, self.used = partial_eval.dce_jaxpr(closed.jaxpr, [True])
+        self.used = influential(closed)
         self.value = float(self.run(self.leaves))
 
     def along(self, index: int, direction: ArrayLike) -> Float[Array, ""]:

@@ -6,7 +6,7 @@ import equinox as eqx
 import optax
 from jaxtyping import Array, Float
 
-from ._adjoint import AbstractAdjoint, Checkpointed
+from ._adjoint import AbstractAdjoint, Auto, Checkpointed
 from ._batch import AbstractBatch, Full
 from ._checks import (
     Hyperparameter,
@@ -52,7 +52,7 @@ class Params(eqx.Module):
         return_best: whether the result is the best point seen or the last.
         validation_interval: epochs from one check (validation, early stopping) to the next.
         logging_function: called as `logging_function(step, w, loss)` about twenty times a run.
-        adjoint: how derivatives pass back through the loop.
+        adjoint: how derivatives pass back through the loop; "auto" means `Auto()`.
         derivative: the mode of the derivatives inside the loop; "forward" is for functions with a `lax.while_loop`
             inside.
         tolerance: the run ends when the gradient's 2-norm is at most this; `None` for never.
@@ -99,7 +99,7 @@ class Params(eqx.Module):
         validation_interval: int = 1,
         logging_function: Callable[[int, Any, float], None] | None = None,
         *,
-        adjoint: AbstractAdjoint | None = None,
+        adjoint: AbstractAdjoint | Literal["auto"] | None = None,
         derivative: Derivative = "reverse",
         tolerance: HyperparameterLike | None = None,
         keep_w_history: bool = False,
@@ -136,7 +136,8 @@ class Params(eqx.Module):
         self.early_stopping = choice(
             "early_stopping", early_stopping, NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"
         )
-        self.adjoint = choice("adjoint", adjoint, Checkpointed(), AbstractAdjoint, "Checkpointed(2) or Unrolled()")
+        adjoint = Auto() if adjoint == "auto" else adjoint
+        self.adjoint = choice("adjoint", adjoint, Checkpointed(), AbstractAdjoint, 'Checkpointed(2) or "auto"')
         # Above 1, a loss that has risen would count as improved.
         self.improvement_threshold = hyperparameter(
             "improvement_threshold", improvement_threshold, lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"

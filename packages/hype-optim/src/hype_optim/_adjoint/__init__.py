@@ -1,3 +1,4 @@
+from .auto import Auto as Auto
 from .base import AbstractAdjoint as AbstractAdjoint
 from .base import Stationarity as Stationarity
 from .checkpointed import Checkpointed as Checkpointed

@@ -1,0 +1,90 @@
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from hype_ad import checkpointed_scan
+from jaxtyping import PyTree
+
+from .._checks import integer
+from .base import AbstractAdjoint, number_of_steps
+from .unrolled import Unrolled
+
+CACHE = 2**26
+DEEPEST = 8
+
+
+class Auto(AbstractAdjoint):
+    r"""The fastest of `Unrolled()`, `Checkpointed(2)`, `Checkpointed(3)`, ... whose reverse pass should fit a budget.
+
+    Decided when a run is compiled, from what can be known then: its $T$ steps, the bytes $s$ of its state, and the
+    bytes $r$ that the derivative of one step keeps, which are found by tracing (not running) that derivative.
+    `Unrolled` is taken to keep $T r$ bytes, and $L$ levels $T^{1/L} (L s + r)$. `Unrolled` is chosen where it keeps at
+    most 64 MB, since more than fits a cache takes longer to move than to compute again; else the fewest levels that
+    keep at most `memory`; else, where none do, those that keep least. The data, the model and the copies of a `vmap`
+    are not counted.
+
+    Forward mode is not among the choices, as it is the caller's: where there are few hyperparameters, `jax.jvp` or
+    `jax.jacfwd` need next to no memory with any adjoint. `forecast` compares all of them, from compiled programs.
+
+    Args:
+        memory: the budget in bytes, at least 1.
+
+    Raises:
+        TypeError: if `memory` is not an integer.
+        ValueError: if `memory` is below 1.
+    """
+
+    memory: int = eqx.field(static=True)
+
+    def __init__(self, memory: int = 2**30):
+        self.memory = integer("memory", memory, 1)
+
+    def scan(
+        self,
+        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+        init: PyTree,
+        xs: PyTree,
+        load: Callable[[Any], Any],
+    ) -> tuple[PyTree, PyTree]:
+        """That of the adjoint chosen."""
+        levels = self.levels(number_of_steps(xs), _bytes(init), _kept(step, init, xs, load))
+        if levels == 1:
+            return Unrolled().scan(step, init, xs, load)
+        return checkpointed_scan(step, init, xs, levels, load=load)
+
+    def levels(self, steps: int, state: int, kept: int) -> int:
+        """How deep to nest, if the state has `state` bytes and a step's derivative keeps `kept`; 1 is not at all."""
+        if steps * kept <= min(CACHE, self.memory):
+            return 1
+        need = {n: steps ** (1 / n) * (n * state + kept) for n in range(2, DEEPEST + 1)}
+        return next((n for n, size in need.items() if size <= self.memory), min(need, key=lambda n: need[n]))
+
+
+def _kept(step: Callable[..., Any], init: PyTree, xs: PyTree, load: Callable[[Any], Any]) -> int:
+    """The bytes that the derivative of one step keeps, without what is the same for all steps."""
+    first = jax.tree.map(lambda a: a[:1], xs)
+    x = jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], load(xs)), first)
+    arrays, rest = eqx.partition((init, eqx.filter_closure_convert(step, init, x)), eqx.is_array)
+    sizes = []
+
+    def differentiate(arrays: PyTree, x: PyTree) -> None:
+        moving, fixed = eqx.partition(arrays, eqx.is_inexact_array)
+
+        def run(moving: PyTree) -> PyTree:
+            state, function = eqx.combine(moving, fixed, rest)
+            return eqx.filter(function(state, x), eqx.is_inexact_array)
+
+        _, backward = jax.vjp(run, moving)
+        same = {id(leaf) for leaf in jax.tree.leaves(arrays[1])}
+        sizes.append(_bytes([leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in same]))
+
+    jax.eval_shape(differentiate, arrays, x)
+    return sizes[0]
+
+
+def _bytes(tree: PyTree) -> int:
+    numbers = [leaf for leaf in jax.tree.leaves(tree) if isinstance(getattr(leaf, "dtype", None), np.dtype)]
+    return sum(prod(leaf.shape) * leaf.dtype.itemsize for leaf in numbers)
