@@ -88,3 +88,15 @@ def test_hypertrain_refuses_bad_input_in_one_line(arguments, message, tmp_path, 
         example("hypertrain").main(arguments)
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in error
+
+
+def test_sweep(tmp_path, capsys):
+    picture = tmp_path / "sweep.png"
+    sweeps = example("sweep").main(["--side", "2", "--seeds", "3", "--epochs", "2", "--out", str(picture)])
+    assert sweeps.grid.valid_loss.shape == (2, 2)
+    assert sweeps.seeds.valid_history.shape == (3, 2)
+    printed = capsys.readouterr().out
+    assert "4 trainings, one for each rate and penalty" in printed
+    assert f"lowest validation loss is {jnp.min(sweeps.grid.valid_loss):.4f}" in printed
+    assert jnp.max(sweeps.grid.valid_loss[0]) > 3 * jnp.min(sweeps.grid.valid_loss[1])  # a rate of 1 beats 0.001
+    assert matplotlib.image.imread(picture).std() > 0.05

@@ -1,0 +1,91 @@
+"""Values of hyperparameters choose no code: one program serves them all, one by one or in a batch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_optim import (
+    Dataset,
+    Early,
+    L1Reg,
+    L2Reg,
+    Minibatch,
+    Momentum,
+    Nesterov,
+    NormClip,
+    Optimize,
+    Params,
+    RMSProp,
+    StepSchedule,
+    positive,
+    unit_interval,
+)
+
+from .problems import regression
+
+DATA = regression(7)
+VALID = regression(5)
+START = jnp.full((2, 3), 0.2)
+
+
+def every_float(scale):
+    """A configuration with a float in every place that takes one."""
+    return Params(
+        12,
+        learning_rate=RMSProp(positive(0.05 * scale), unit_interval(0.8 * scale)),
+        momentum=Momentum(0.5 * scale),
+        loss=squared_error,
+        regularization=L2Reg(0.01 * scale),
+        gradient_clipping=NormClip(0.4 * scale),
+        early_stopping=Early(2, 2),
+        improvement_threshold=0.9 * scale,
+        tolerance=0.3 * scale**8,
+        silent=True,
+    )
+
+
+def squared_error(prediction, target):
+    return jnp.sum((prediction - target) ** 2)
+
+
+def by_steps(scale):
+    return Params(
+        learning_rate=StepSchedule(scale * jnp.array([0.1, 0.05, 0.2])),
+        momentum=Nesterov(0.5 * scale),
+        loss=squared_error,
+        regularization=L1Reg(0.01 * scale),
+        batch=Minibatch(3),
+        silent=True,
+    )
+
+
+@pytest.mark.parametrize("configuration", [every_float, by_steps])
+def test_one_program_for_all_values(configuration):
+    traces = 0
+
+    def predict(w, x):
+        nonlocal traces
+        traces += 1
+        return w @ x
+
+    def run(w0, data, params):
+        return Optimize.Train(predict, w0, data, params, valid=VALID)
+
+    scales = np.array([1.0, 0.9, 0.8])
+    configurations = [configuration(scale) for scale in scales]
+    points = [START, -START, 2 * START]
+    inputs = [Dataset((1 + i) * DATA.x, DATA.y) for i in range(3)]
+    alone = [run(points[0], inputs[0], configurations[0])]
+    after_first = traces
+    alone += [run(*arguments) for arguments in zip(points[1:], inputs[1:], configurations[1:], strict=True)]
+    assert traces == after_first
+
+    stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees) for trees in (points, inputs, configurations)]
+    together = jax.vmap(run)(*stacked)
+    for i, result in enumerate(alone):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], together)
+        assert (one.status, one.steps) == (result.status, result.steps)
+        for name in ("w", "loss", "valid_loss", "loss_history", "valid_history", "learning_rate_history"):
+            np.testing.assert_allclose(getattr(one, name), getattr(result, name), rtol=1e-9, err_msg=name)
+    if configuration is every_float:
+        assert len({int(result.steps) for result in alone}) > 1  # they end at different steps
