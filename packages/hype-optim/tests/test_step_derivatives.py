@@ -16,7 +16,6 @@ from hype_optim import (
     AdaGrad,
     Adam,
     Backtrack,
-    Constant,
     DaiYuanCG,
     Decay,
     ExpDecay,
@@ -47,7 +46,6 @@ STEPS = {
     "newton cg": quiet(method=NewtonCG()),
     "newton": quiet(method=Newton()),
     "lbfgs": quiet(method=LBFGS(2), learning_rate=0.03, momentum=Momentum(0.5)),
-    "lbfgs with its search": quiet(method=LBFGS(2)),
     "decay": quiet(learning_rate=Decay(0.04, 0.3)),
     "exp decay": quiet(learning_rate=ExpDecay(positive(0.04), 0.3)),
     "backtrack": quiet(method=GD(), learning_rate=Backtrack(0.7, 0.1, unit_interval(0.4))),
@@ -103,6 +101,5 @@ def test_derivatives_are_finite_where_the_gradient_is_zero(name):
 
 
 def test_methods_take_each_others_rates():
-    run = lambda inputs: minimize(valley, START, quiet(method=Newton(), learning_rate=inputs)).w
-    for rate in (HypergradientDescent(0.5, 1e-3), Constant(0.3)):
-        assert_derivatives_match(run, rate, num_directions=1)
+    run = lambda rate: minimize(valley, START, quiet(method=LBFGS(2), learning_rate=rate)).w
+    assert_derivatives_match(run, HypergradientDescent(0.02, 1e-4), num_directions=1)
