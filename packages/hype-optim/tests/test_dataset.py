@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hype_ad import DV
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import Dataset, Scaling
 
@@ -376,3 +377,42 @@ def test_single_precision_stays_single():
     data = Dataset(X.astype(np.float32), X.astype(np.float32))
     results = data.standardize(), data.normalize(), data.standardize_y(), data.append_bias()
     assert {leaf.dtype for leaf in jax.tree.leaves(results)} == {jnp.dtype(jnp.float32)}
+
+
+def test_pictures():
+    images = Dataset(jnp.arange(5 * 2 * 3.0).reshape(5, 2, 3), jnp.arange(5))
+    grid = images.image_grid()
+    assert grid.shape == (2 * 3 - 1, 3 * 4 - 1)  # two by three images of two by three pixels, with lines between
+    np.testing.assert_array_equal(grid[3:5, 4:7], images.x[4])
+    np.testing.assert_array_equal(images.flatten().image_grid(2), grid)
+    lines = images.visualize().split("\n")
+    assert lines[:3] == ["Dataset : 5 examples, x of shape (5, 2, 3), y of shape (5,)", "x", "DM : 5 x 11"]
+    assert [len(line) for line in lines[3:8]] == [11] * 5
+    assert lines[8:10] == ["y", "DM : 5 x 1"]
+    assert len(lines) == 15
+    assert images.flatten().visualize().split("\n")[2] == "DM : 5 x 6"
+
+
+@pytest.mark.parametrize(
+    ("x", "image_rows", "message"),
+    [
+        (np.ones((4, 6)), None, "An image grid takes matrices in `x`, or vectors and `image_rows`"),
+        (np.ones((4, 6)), 4, "must be a positive divisor of the row length 6"),
+        (np.ones(4), 1, "An image grid takes matrices"),
+        (np.ones((0, 6)), 2, "at least one row"),
+    ],
+)
+def test_what_is_no_picture(x, image_rows, message):
+    data = Dataset(x, np.ones(len(x)))
+    with pytest.raises(ValueError, match=message):
+        data.image_grid(image_rows)
+    if len(x) == 0:
+        with pytest.raises(ValueError, match="without examples has no picture"):
+            data.visualize()
+
+
+def test_pairs_of_vectors_are_rows():
+    pairs = [(DV([1.0, 2.0]), DV([0.0])), (DV([3.0, 4.0]), DV([1.0]))]
+    data = Dataset(*zip(*pairs, strict=True))
+    np.testing.assert_array_equal(data.x, [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(data.y, [[0], [1]])

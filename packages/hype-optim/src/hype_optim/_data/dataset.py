@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad import AbstractTensor
+from hype_ad import AbstractTensor, image_grid, visualize
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
 from .._checks import integer
 from .known import known
 from .partition import part_sizes, plain_parts, stratified_parts
-from .rows import row_numbers, rows_of
+from .rows import append_column, row_numbers, rows_of, truth
 from .scaling import Scaling, standard_scaling, unit_scaling
 
 
@@ -162,7 +162,7 @@ class Dataset(eqx.Module):
             ValueError: if the answer is not a single truth value.
         """
         xs, ys = [array if isinstance(array, Tracer) else np.asarray(array) for array in (self.x, self.y)]
-        keep = np.array([_truth(predicate(x, y)) for x, y in zip(xs, ys, strict=True)], dtype=bool)
+        keep = np.array([truth(predicate(x, y)) for x, y in zip(xs, ys, strict=True)], dtype=bool)
         return self._take(np.flatnonzero(keep))
 
     def standardize(self) -> tuple["Dataset", Scaling]:
@@ -207,7 +207,7 @@ class Dataset(eqx.Module):
         Raises:
             ValueError: if `x` is not a matrix, or `feature` does not have one value for each of its rows.
         """
-        return self.map_x(lambda x: _append_column("x", x, "feature", feature))
+        return self.map_x(lambda x: append_column("x", x, "feature", feature))
 
     def append_y(self, target: ArrayLike) -> "Dataset":
         """Add one target, a value for each example, as the last column of `y`.
@@ -215,7 +215,7 @@ class Dataset(eqx.Module):
         Raises:
             ValueError: if `y` is not a matrix, or `target` does not have one value for each of its rows.
         """
-        return self.map_y(lambda y: _append_column("y", y, "target", target))
+        return self.map_y(lambda y: append_column("y", y, "target", target))
 
     def append_bias(self) -> "Dataset":
         """Add a feature that is 1 everywhere, as the last column of `x`.
@@ -254,29 +254,44 @@ class Dataset(eqx.Module):
         dtype = self.x.dtype if jnp.issubdtype(self.x.dtype, jnp.floating) else jnp.result_type(float)
         return self.map_y(lambda y: jax.nn.one_hot(y, num_classes, dtype=dtype))
 
+    def image_grid(self, image_rows: int | None = None) -> Array:
+        """Lay out the examples' `x`, each an image, as one picture: for `plt.imshow`, or `hype_ad.visualize`.
+
+        Args:
+            image_rows: the height of an image, where `x` is a matrix with an image a row, pixel row by pixel row. Not
+                needed where `x` holds matrices.
+
+        Returns:
+            A grid about as tall as wide, in the order of the examples, as `hype_ad.image_grid` makes it.
+
+        Raises:
+            ValueError: if there are no examples, `x` holds no images, or `image_rows` does not divide their length.
+        """
+        if self.x.ndim == 3 and image_rows is None:
+            image_rows = self.x.shape[1]
+        if self.x.ndim not in (2, 3) or image_rows is None:
+            raise ValueError(
+                "An image grid takes matrices in `x`, or vectors and `image_rows`, the height of the images that they "
+                f"are; got `x` of shape {self.x.shape} and image_rows={image_rows}."
+            )
+        return image_grid(self.flatten().x, image_rows)
+
+    def visualize(self, image_rows: int | None = None) -> str:
+        """Draw the data set as text: a line of `x` for each example, or a grid of images, then `y`.
+
+        Args:
+            image_rows: as in `image_grid`, for a grid of images.
+
+        Raises:
+            ValueError: if there are no examples, or `x` holds no images of that height.
+        """
+        if len(self) == 0:
+            raise ValueError("A data set without examples has no picture.")
+        images = self.x.ndim == 3 or image_rows is not None
+        x = self.image_grid(image_rows) if images else self.flatten().x
+        y = self.y.reshape(len(self), int(np.prod(self.y.shape[1:])))
+        shapes = f"x of shape {self.x.shape}, y of shape {self.y.shape}"
+        return "\n".join([f"Dataset : {len(self)} examples, {shapes}", "x", visualize(x), "y", visualize(y)])
+
     def _take(self, rows: Int[Array | np.ndarray, " part"]) -> "Dataset":
         return Dataset(self.x[rows], self.y[rows])
-
-
-def _truth(answer: Any) -> bool:
-    if isinstance(answer, Tracer):
-        raise TypeError(
-            "`predicate` must be decided by known values, got a traced answer; filter outside of jit and grad."
-        )
-    if np.shape(answer) != ():
-        raise ValueError(f"`predicate` must give one truth value an example, got shape {np.shape(answer)}.")
-    return bool(answer)
-
-
-def _append_column(name: str, matrix: Array, column_name: str, column: ArrayLike) -> Array:
-    if matrix.ndim != 2:
-        raise ValueError(
-            f"`{name}` must be a matrix to get another column, got shape {matrix.shape}; flatten it first."
-        )
-    column = jnp.asarray(column)
-    if jnp.issubdtype(column.dtype, jnp.floating) and not jnp.issubdtype(matrix.dtype, jnp.floating):
-        raise TypeError(f"`{column_name}` holds floats and `{name}` {matrix.dtype}; make `{name}` floats first.")
-    column = column.astype(matrix.dtype)
-    if column.shape != matrix.shape[:1]:
-        raise ValueError(f"`{column_name}` must have one value a row, {matrix.shape[0]}, got shape {column.shape}.")
-    return jnp.concatenate([matrix, column[:, None]], axis=1)

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
 from .known import known
@@ -58,3 +59,39 @@ def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
     if wrong.size:
         raise IndexError(f"Row {wrong.flat[0]} is out of range for a data set of {length} examples.")
     return values.astype(int)
+
+
+def truth(answer: Any) -> bool:
+    """What a predicate said of one example.
+
+    Raises:
+        TypeError: if the answer is traced.
+        ValueError: if it is not a single truth value.
+    """
+    if isinstance(answer, Tracer):
+        raise TypeError(
+            "`predicate` must be decided by known values, got a traced answer; filter outside of jit and grad."
+        )
+    if np.shape(answer) != ():
+        raise ValueError(f"`predicate` must give one truth value an example, got shape {np.shape(answer)}.")
+    return bool(answer)
+
+
+def append_column(name: str, matrix: Array, column_name: str, column: ArrayLike) -> Array:
+    """A matrix with one more column at its end.
+
+    Raises:
+        TypeError: if the column holds floats and the matrix does not.
+        ValueError: if it is no matrix, or the column has not one value a row.
+    """
+    if matrix.ndim != 2:
+        raise ValueError(
+            f"`{name}` must be a matrix to get another column, got shape {matrix.shape}; flatten it first."
+        )
+    column = jnp.asarray(column)
+    if jnp.issubdtype(column.dtype, jnp.floating) and not jnp.issubdtype(matrix.dtype, jnp.floating):
+        raise TypeError(f"`{column_name}` holds floats and `{name}` {matrix.dtype}; make `{name}` floats first.")
+    column = column.astype(matrix.dtype)
+    if column.shape != matrix.shape[:1]:
+        raise ValueError(f"`{column_name}` must have one value a row, {matrix.shape[0]}, got shape {column.shape}.")
+    return jnp.concatenate([matrix, column[:, None]], axis=1)
