@@ -73,6 +73,7 @@ from ._regularization import NoReg as NoReg
 from ._result import Result as Result
 from ._save import load as load
 from ._save import save as save
+from ._sensitivity import Sensitivity as Sensitivity
 from ._status import Status as Status
 from ._stopping import AbstractEarlyStopping as AbstractEarlyStopping
 from ._stopping import Early as Early

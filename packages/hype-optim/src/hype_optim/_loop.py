@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._objective import Objective
 from ._params import Params
+from ._sensitivity import first_tangent, followed
 from ._status import Status
 from ._step import Memory, initial_memory, propose_step
 from ._tree import all_finite, float_dtype, squared_norm, where
@@ -75,6 +76,7 @@ class Histories(NamedTuple):
     rate: Float[Array, " steps"] | None
     valid: Float[Array, " checks"] | None
     w: PyTree
+    growth: Float[Array, " steps"] | None = None
 
 
 def initial_state(w: PyTree, params: Params, key: PyTree) -> RunState:
@@ -140,7 +142,11 @@ def run_loop(
 
     done = jnp.arange(steps)
     places = Place(number=state.step + done, left=steps - 1 - done)
-    return params.adjoint.scan(step, state, places, lambda places: (places, task.load(places.number)))
+    load = lambda places: (places, task.load(places.number))
+    if not params.track_sensitivity:
+        return params.adjoint.scan(step, state, places, load)
+    (state, _), histories = params.adjoint.scan(followed(step), (state, first_tangent(state)), places, load)
+    return state, histories
 
 
 def last_point(task: Task, state: RunState, params: Params) -> tuple[PyTree, Status]:

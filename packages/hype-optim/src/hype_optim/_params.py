@@ -57,6 +57,8 @@ class Params(eqx.Module):
             inside.
         tolerance: the run ends when the gradient's 2-norm is at most this; `None` for never.
         keep_w_history: whether the result has the weights at each step.
+        track_sensitivity: whether the result says how perturbations grow from step to step, at about the cost of two
+            more steps for each.
 
     Raises:
         TypeError: if an argument is not of its kind.
@@ -80,6 +82,7 @@ class Params(eqx.Module):
     silent: bool = eqx.field(static=True)
     return_best: bool = eqx.field(static=True)
     keep_w_history: bool = eqx.field(static=True)
+    track_sensitivity: bool = eqx.field(static=True)
     logging_function: Callable[[int, Any, float], None] | None = eqx.field(static=True)
 
     def __init__(
@@ -103,6 +106,7 @@ class Params(eqx.Module):
         derivative: Derivative = "reverse",
         tolerance: HyperparameterLike | None = None,
         keep_w_history: bool = False,
+        track_sensitivity: bool = False,
     ):
         def choice(name: str, value: Any, default: Any, kind: type, examples: str) -> Any:
             return instance(name, default if value is None else value, kind, examples)
@@ -150,6 +154,7 @@ class Params(eqx.Module):
         self.silent = instance("silent", silent, bool, "True or False")
         self.return_best = instance("return_best", return_best, bool, "True or False")
         self.keep_w_history = instance("keep_w_history", keep_w_history, bool, "True or False")
+        self.track_sensitivity = instance("track_sensitivity", track_sensitivity, bool, "True or False")
         if logging_function is not None and not callable(logging_function):
             raise TypeError(
                 f"`logging_function` must be a function of a step, weights and a loss, got {logging_function!r}."

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ._adjoint import Stationarity
 from ._loop import RunState
 from ._plot import plot_histories
+from ._sensitivity import Sensitivity
 from ._status import Status
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Result(eqx.Module):
         state: what `minimize` and `train` take as `state=` to go on.
         stationarity: how nearly the gradient vanishes at `w`, under `Implicit`, whose derivatives rest on that; else
             `None`.
+        sensitivity: how perturbations grew from step to step, if `Params.track_sensitivity`; else `None`.
     """
 
     w: PyTree
@@ -52,6 +54,7 @@ class Result(eqx.Module):
     steps: Int[Array, ""]
     state: RunState
     stationarity: Stationarity | None = None
+    sensitivity: Sensitivity | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """The original's four results."""

@@ -14,6 +14,7 @@ from ._params import Params
 from ._range import resolve
 from ._report import reporter
 from ._result import Result
+from ._sensitivity import summary
 from ._status import Status
 from ._tree import float_dtype, where
 
@@ -98,6 +99,7 @@ def run(
         steps=state.step,
         state=state,
         stationarity=stationarity,
+        sensitivity=None if histories.growth is None else summary(histories.growth),
     )
 
 
