@@ -73,6 +73,13 @@ def test_second_derivatives_of_minimize(name):
     assert_derivatives_match(run, (START, STEPS[name]), order=2, modes=("reverse",), num_directions=1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("rate", [Backtrack(10.0), StrongWolfe(10.0)])
+def test_derivatives_of_searches_that_came_back_from_where_values_are_not_finite(rate):
+    f = lambda scale, w: w - scale * jnp.log(w - 0.9)  # NaN at the first trial
+    run = lambda inputs: minimize(jax.tree_util.Partial(f, inputs[1]), inputs[0], quiet(learning_rate=rate)).w
+    assert_derivatives_match(run, (1.0, 1.0), num_directions=1)
+
+
 def test_derivatives_of_newton_past_a_saddle():
     # The Hessian is not positive definite at the first points, and the first gradient is along the stable direction.
     f = lambda scale, w: w[0] ** 2 - scale * w[1] ** 2 + w[1] ** 4 / 2 + 0.1 * w[0] * w[1]

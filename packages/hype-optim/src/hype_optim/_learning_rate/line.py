@@ -1,11 +1,16 @@
 """The objective along a direction, as line searches see it."""
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._objective import Iterate
-from .._tree import add, dot, scale
+from .._tree import add, all_finite, dot, scale, where, zeros_like
+
+ValueAndSlope = tuple[Float[Array, ""], Float[Array, ""]]
 
 
 class Line:
@@ -23,9 +28,13 @@ class Line:
         r"""$\phi(a)$."""
         return self._iterate.objective(self._at(length))
 
-    def value_and_slope(self, length: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        r"""$\phi(a)$ and $\phi'(a)$, for one evaluation in forward mode."""
-        return jax.jvp(self._iterate.objective, (self._at(length),), (self._direction,))
+    def value_and_slope(self, length: Float[Array, ""]) -> ValueAndSlope:
+        r"""$\phi(a)$ and $\phi'(a)$, for one evaluation in forward mode; of derivative 0 where they are not finite."""
+
+        def evaluate(length: Float[Array, ""]) -> ValueAndSlope:
+            return jax.jvp(self._iterate.objective, (self._at(length),), (self._direction,))
+
+        return _finitely(eqx.filter_closure_convert(evaluate, length), length)
 
     def decreased(self, length: Float[Array, ""], value: Float[Array, ""], c: Float[Array, ""]) -> Bool[Array, ""]:
         r"""Whether $\phi(a) \le \phi(0) + c\, a\, \phi'(0)$; not where the value is NaN."""
@@ -33,3 +42,19 @@ class Line:
 
     def _at(self, length: Float[Array, ""]) -> PyTree:
         return add(self._iterate.w, scale(length, self._direction))
+
+
+@eqx.filter_custom_jvp
+def _finitely(evaluate: Callable[[Float[Array, ""]], ValueAndSlope], length: Float[Array, ""]) -> ValueAndSlope:
+    return evaluate(length)
+
+
+@_finitely.def_jvp
+def _finitely_jvp(primals: tuple, tangents: tuple) -> tuple[ValueAndSlope, ValueAndSlope]:
+    evaluate, length = primals
+    value = evaluate(length)
+    finite = all_finite(value)
+    # The way back through values that are not finite is NaN even where nothing comes back: it goes through the start.
+    safe = jnp.where(finite, length, 0)
+    tangent = eqx.filter_jvp(lambda evaluate, length: evaluate(length), (evaluate, safe), tangents)[1]
+    return value, where(finite, tangent, zeros_like(tangent))
