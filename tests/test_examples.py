@@ -100,3 +100,20 @@ def test_sweep(tmp_path, capsys):
     assert f"lowest validation loss is {jnp.min(sweeps.grid.valid_loss):.4f}" in printed
     assert jnp.max(sweeps.grid.valid_loss[0]) > 3 * jnp.min(sweeps.grid.valid_loss[1])  # a rate of 1 beats 0.001
     assert matplotlib.image.imread(picture).std() > 0.05
+
+
+def test_chaos(tmp_path, capsys):
+    picture = tmp_path / "picture.png"
+    result = example("chaos").main(["--rates", "24", "--steps", "60", "--out", str(picture)])
+    printed = capsys.readouterr().out
+    assert f"crosses zero at a learning rate of {result.edge:.3g}" in printed
+    below, size = result.below, abs(result.hypergradients)
+    assert 0 < below.sum() < len(below)
+    assert np.all(result.growth[below] <= 0)
+    assert size[below].max() < 1  # and the loss is smooth there: neighbors differ as the derivative says
+    slopes = np.diff(result.losses[below]) / np.diff(np.log(result.rates[below]))
+    middles = (result.hypergradients[below][1:] + result.hypergradients[below][:-1]) / 2
+    np.testing.assert_allclose(slopes, middles, atol=0.01)
+    assert np.median(size[~below]) > 1e12
+    assert result.losses[~below].max() < 1e3
+    assert matplotlib.image.imread(picture).std() > 0.05
