@@ -61,6 +61,8 @@ from ._momentum import AbstractMomentum as AbstractMomentum
 from ._momentum import Momentum as Momentum
 from ._momentum import Nesterov as Nesterov
 from ._momentum import NoMomentum as NoMomentum
+from ._online import hypergradient_descent as hypergradient_descent
+from ._online import real_time_hypergradient as real_time_hypergradient
 from ._optimize import Optimize as Optimize
 from ._params import Params as Params
 from ._range import AbstractRange as AbstractRange
