@@ -195,6 +195,19 @@ def test_each_layer_has_its_own_rate_and_momentum():
         np.testing.assert_allclose(both.w[name], alone(name, Adam(rate), decay), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "bad", [{"learning_rate": Constant({"b": 0.1})}, {"learning_rate": 0.1, "momentum": Momentum({"b": 0.1})}]
+)
+def test_a_tree_of_factors_must_fit_the_weights(bad):
+    with pytest.raises(ValueError, match="must be one number or a prefix of the weights' structure"):
+        minimize(lambda w: jnp.sum(w["a"]), {"a": jnp.ones(2)}, quiet(3, **bad))
+
+
+def test_factors_must_broadcast_to_the_weights():
+    with pytest.raises(ValueError, match=r"`rate` must broadcast to the weights .* got shape \(3,\)"):
+        minimize(lambda w: jnp.sum(w["a"]), {"a": jnp.ones(2)}, quiet(3, learning_rate=Adam({"a": jnp.ones(3)})))
+
+
 def test_a_sweep_of_searches_is_each_search():
     starts = jnp.array([[-0.4, 0.8], [2.0, 0.3], [0.9, 0.9]])
     for rate in (Backtrack(), StrongWolfe()):

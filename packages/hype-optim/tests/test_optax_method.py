@@ -1,6 +1,7 @@
 """Optax transformations as methods: their own steps, their floats as leaves, their faults found out."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -122,6 +123,13 @@ def test_nothing_is_said_of_a_run_that_is_not_differentiated():
 def test_it_brings_its_own_rate_and_momentum(method, beside):
     with pytest.raises(ValueError, match=f"`{next(iter(beside))}` must not be given beside an Optax transformation"):
         Params(method=method, **beside)
+
+
+def test_settings_can_be_replaced():
+    params = replace(quiet(5, method=optax.adam(0.1)), epochs=7)
+    assert minimize(valley, START, params).steps == 7
+    with pytest.raises(ValueError, match="`learning_rate` must not be given"):
+        replace(quiet(5, learning_rate=0.1), method=optax.adam(0.1))
 
 
 @pytest.mark.parametrize(

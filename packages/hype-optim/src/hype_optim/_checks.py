@@ -90,6 +90,39 @@ def single(name: str, value: Hyperparameter) -> Hyperparameter:
     return value
 
 
+def check_prefix(name: str, factors: PyTree, w: PyTree) -> None:
+    """Check that there is a factor for each leaf of `w`.
+
+    Raises:
+        ValueError: if `factors` is not a prefix of the structure of `w`, or does not broadcast to its shapes.
+    """
+
+    def check(factor: Array, part: PyTree) -> None:
+        for leaf in jax.tree.leaves(part):
+            if not _broadcasts(jnp.shape(factor), jnp.shape(leaf)):
+                raise ValueError(
+                    f"`{name}` must broadcast to the weights that it is for, got shape {jnp.shape(factor)} for weights "
+                    f"of shape {jnp.shape(leaf)}."
+                )
+
+    try:
+        parts = jax.tree.structure(factors).flatten_up_to(w)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be one number or a prefix of the weights' structure {jax.tree.structure(w)}, got "
+            f"{jax.tree.structure(factors)}."
+        ) from error
+    for factor, part in zip(jax.tree.leaves(factors), parts, strict=True):
+        check(factor, part)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
+
+
 def integer(name: str, value: Any, lowest: int) -> int:
     """Check for an integer of at least `lowest`."""
     if isinstance(value, bool | Tracer):

@@ -5,7 +5,7 @@ import abc
 import equinox as eqx
 from jaxtyping import PyTree
 
-from ._checks import Hyperparameter, HyperparameterLike, fraction
+from ._checks import Hyperparameter, HyperparameterLike, check_prefix, fraction
 from ._tree import add, scale, zeros_like
 
 
@@ -51,6 +51,7 @@ class Momentum(AbstractMomentum):
 
     def init(self, w: PyTree) -> PyTree:
         """The velocity, zero."""
+        check_prefix("decay", self.decay, w)
         return zeros_like(w)
 
     def update(self, step: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
@@ -77,6 +78,7 @@ class Nesterov(AbstractMomentum):
 
     def init(self, w: PyTree) -> PyTree:
         """The velocity, zero."""
+        check_prefix("decay", self.decay, w)
         return zeros_like(w)
 
     def update(self, step: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:

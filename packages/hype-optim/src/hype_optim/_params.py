@@ -18,7 +18,7 @@ from ._checks import (
     non_negative_number,
 )
 from ._clipping import AbstractGradientClipping, NoClip
-from ._learning_rate import AbstractLearningRate, Constant
+from ._learning_rate import AbstractLearningRate, Constant, Unscaled
 from ._loss import AbstractLoss, FunctionLoss, L2Loss
 from ._method import GD, AbstractMethod, Optax, is_transformation
 from ._momentum import AbstractMomentum, NoMomentum
@@ -168,15 +168,13 @@ def _given(transformation: optax.GradientTransformation) -> optax.GradientTransf
 
 def _check_alone(method: AbstractMethod, **others: Any) -> None:
     for name, other in others.items():
-        if other is not None and not method.takes_rate:
+        if not method.takes_rate and not (other is None or isinstance(other, Unscaled | NoMomentum)):
             raise ValueError(
                 f"`{name}` must not be given beside an Optax transformation, which brings its own, got {other!r}."
             )
 
 
-def _check_combination(
-    method: AbstractMethod, learning_rate: AbstractLearningRate, momentum: AbstractMomentum
-) -> None:
+def _check_combination(method: AbstractMethod, learning_rate: AbstractLearningRate, momentum: AbstractMomentum) -> None:
     kind = type(learning_rate).__name__
     if learning_rate.scales_entries and not method.takes_scaling:
         raise ValueError(

@@ -3,6 +3,7 @@ from .adam import Adam as Adam
 from .backtrack import Backtrack as Backtrack
 from .base import AbstractLearningRate as AbstractLearningRate
 from .constant import Constant as Constant
+from .constant import Unscaled as Unscaled
 from .decay import Decay as Decay
 from .decay import ExpDecay as ExpDecay
 from .hypergradient_descent import HypergradientDescent as HypergradientDescent

@@ -3,7 +3,7 @@ from typing import ClassVar
 import optax
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, check_prefix, non_negative_number
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -30,6 +30,7 @@ class AdaGrad(AbstractLearningRate):
 
     def init(self, w: PyTree) -> PyTree:
         """The sum of squares, zero."""
+        check_prefix("rate", self.rate, w)
         return self._scaling().init(w)
 
     def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, fraction, non_negative_number, single
+from .._checks import Hyperparameter, HyperparameterLike, check_prefix, fraction, non_negative_number, single
 from .._objective import Iterate
 from .._tree import add, float_dtype, scale, square_root, zeros_like
 from .base import AbstractLearningRate
@@ -54,6 +54,7 @@ class Adam(AbstractLearningRate):
 
     def init(self, w: PyTree) -> _Memory:
         """Zeros."""
+        check_prefix("rate", self.rate, w)
         return _Memory(zeros_like(w), zeros_like(w), jnp.zeros((), float_dtype(w)))
 
     def update(self, direction: PyTree, memory: _Memory, iterate: Iterate) -> tuple[PyTree, _Memory]:

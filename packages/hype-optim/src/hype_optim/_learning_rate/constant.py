@@ -1,6 +1,6 @@
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, check_prefix, non_negative_number
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -24,8 +24,21 @@ class Constant(AbstractLearningRate):
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
+        check_prefix("rate", self.rate, w)
         return ()
 
     def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
         r"""$\eta$ times the direction."""
         return scale(self.rate, direction), memory
+
+
+class Unscaled(AbstractLearningRate):
+    """The direction is the step: for methods that find both at once."""
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
+        """The direction itself."""
+        return direction, memory

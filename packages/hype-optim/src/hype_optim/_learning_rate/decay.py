@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, non_negative_number, single
+from .._checks import Hyperparameter, HyperparameterLike, check_prefix, non_negative_number, single
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -29,6 +29,7 @@ class Decay(AbstractLearningRate):
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
+        check_prefix("rate", self.rate, w)
         return ()
 
     def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
@@ -57,6 +58,7 @@ class ExpDecay(AbstractLearningRate):
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
+        check_prefix("rate", self.rate, w)
         return ()
 
     def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:

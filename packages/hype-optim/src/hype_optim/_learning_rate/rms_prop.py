@@ -3,7 +3,7 @@ from typing import ClassVar
 import optax
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, fraction, non_negative_number, single
+from .._checks import Hyperparameter, HyperparameterLike, check_prefix, fraction, non_negative_number, single
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -34,6 +34,7 @@ class RMSProp(AbstractLearningRate):
 
     def init(self, w: PyTree) -> PyTree:
         """The running mean of squares, zero."""
+        check_prefix("rate", self.rate, w)
         return self._scaling().init(w)
 
     def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, check_prefix, non_negative_number
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -35,6 +35,7 @@ class Schedule(AbstractLearningRate):
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
+        check_prefix("rates", _entry(self.rates, jnp.array(0)), w)
         return ()
 
     def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
@@ -65,6 +66,7 @@ class StepSchedule(AbstractLearningRate):
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
+        check_prefix("rates", _entry(self.rates, jnp.array(0)), w)
         return ()
 
     def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._checks import is_numeric
 from .._clipping import AbstractGradientClipping
-from .._learning_rate import Constant
+from .._learning_rate import Unscaled
 from .._objective import Objective
 from .._range import as_float_array, is_range
 from .._tree import all_finite, sum_of
@@ -68,9 +68,9 @@ class Optax(AbstractMethod):
         if not is_transformation(made):
             raise TypeError(f"`factory` must give an Optax transformation, got {made!r}.")
 
-    def default_learning_rate(self) -> Constant:
-        """`Constant(1.)`: the updates as they are."""
-        return Constant(1.0)
+    def default_learning_rate(self) -> Unscaled:
+        """The updates as they are."""
+        return Unscaled()
 
     def init(self, w: PyTree) -> PyTree:
         """The transformation's own state."""
