@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
+from hype_ad.testing import assert_derivatives_match
 from hype_optim import CrossEntropyOnLinear, Minibatch, Params, RMSProp, StepSchedule, minimize, train
 from matplotlib import pyplot
 
@@ -63,6 +64,12 @@ def test_the_rate_of_adaptive_steps_is_a_mean_of_rates():
     gradient = jax.grad(valley)(START)
     step = 0.02 * gradient / np.sqrt(0.1 * gradient**2 + 1e-6)
     np.testing.assert_allclose(result.learning_rate_history[0], np.linalg.norm(step) / np.linalg.norm(gradient))
+
+
+def test_derivatives_of_rates():
+    rates = lambda inputs: minimize(valley, *inputs).learning_rate_history
+    params = Params(2, learning_rate=RMSProp(0.02, 0.9), silent=True)
+    assert_derivatives_match(rates, (START, params), num_directions=1)
 
 
 def test_the_error_without_matplotlib_says_what_to_install(monkeypatch):

@@ -23,6 +23,7 @@ from ._data import Scaling as Scaling
 from ._data import load_csv as load_csv
 from ._data import load_delimited as load_delimited
 from ._data import load_idx as load_idx
+from ._data import load_image as load_image
 from ._data import load_mnist as load_mnist
 from ._data import load_npz as load_npz
 from ._forecast import Forecast as Forecast

@@ -1,0 +1,38 @@
+"""Pictures in files."""
+
+import os
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._file import existing_file
+
+
+def load_image(path: str | os.PathLike[str]) -> Float[Array, "rows columns"]:
+    """Read the brightness of a picture in a PNG, JPEG or other file that Pillow knows.
+
+    Args:
+        path: the file. Needs Pillow, which comes with the extra `hype-optim[plot]`.
+
+    Returns:
+        For each pixel its luma (ITU-R BT.601) from 0, black, to 1, white, row by row from the top, in JAX's default
+        float dtype. Transparency is left out.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ImportError: if Pillow is not installed.
+        ValueError: if it is no picture, is damaged, or claims a size that only an attack would have.
+    """
+    path = existing_file(path)
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("`load_image` needs Pillow, which comes with `pip install 'hype-optim[plot]'`.") from error
+    try:
+        with Image.open(path) as picture:
+            deep = picture.mode.startswith("I")  # 16 bits, which Pillow would cut off at 255
+            pixels = np.asarray(picture if deep else picture.convert("L"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path}: expected a picture, found {error}.") from error
+    return jnp.asarray(pixels, jnp.result_type(float)) / (65535 if deep else 255)
