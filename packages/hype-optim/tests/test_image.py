@@ -10,6 +10,10 @@ from PIL import Image
 COLORS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]], [[0, 0, 0], [51, 51, 51]]], np.uint8)
 
 
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 def test_rows_are_rows_and_brightness_is_luma(tmp_path):
     path = tmp_path / "picture.png"
     Image.fromarray(COLORS).save(path)
