@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hype_ad.testing import assert_derivatives_match
 from hype_optim import (
     GD,
     AdaGrad,
@@ -17,6 +18,7 @@ from hype_optim import (
     Decay,
     ExpDecay,
     HypergradientDescent,
+    InterpolatedSchedule,
     Minibatch,
     Momentum,
     NoReg,
@@ -25,7 +27,9 @@ from hype_optim import (
     Quadratic,
     RMSProp,
     Status,
+    StepSchedule,
     StrongWolfe,
+    WindowSchedule,
     minimize,
     positive,
     train,
@@ -88,6 +92,33 @@ def test_adam_makes_the_steps_of_optax():
         w = w + update
     result = minimize(valley, START, quiet(6, learning_rate=Adam(0.1, 0.8, 0.95)))
     np.testing.assert_allclose(result.w_history, np.stack(points), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("knots", "steps"), [(3, 7), (4, 4), (2, 9)])
+def test_few_numbers_steer_many_steps(knots, steps):
+    rates = jnp.linspace(0.05, 0.01, knots) ** 2 * 10
+    by_hand = {
+        WindowSchedule: [
+            float(rates[int(np.searchsorted(window_ends(knots, steps), t, "right"))]) for t in range(steps)
+        ],
+        InterpolatedSchedule: np.interp(np.arange(steps), np.linspace(0, steps - 1, knots), rates),
+    }
+    for kind, each in by_hand.items():
+        result = minimize(valley, START, quiet(learning_rate=kind(positive(rates), steps)))
+        expected = minimize(valley, START, quiet(learning_rate=StepSchedule(jnp.asarray(each))))
+        assert result.steps == steps
+        np.testing.assert_allclose(result.w_history, expected.w_history, rtol=1e-12)
+
+
+def window_ends(windows, steps):
+    """Where windows end whose lengths differ by one at most, the longer ones first."""
+    return np.cumsum([len(part) for part in np.array_split(np.arange(steps), windows)])
+
+
+def test_derivatives_of_few_numbers_for_many_steps():
+    for kind in (WindowSchedule, InterpolatedSchedule):
+        run = lambda rates, kind=kind: minimize(valley, START, quiet(learning_rate=kind(rates, 7))).w
+        assert_derivatives_match(run, jnp.array([0.05, 0.03, 0.02]), num_directions=1)
 
 
 def test_decays_count_epochs():
@@ -232,6 +263,9 @@ def test_a_sweep_of_searches_is_each_search():
         (lambda: Adam(0.1, 0.9, [0.1, 0.2]), "`beta2` must be one number"),
         (lambda: RMSProp(0.1, [0.1, 0.2]), "`decay` must be one number"),
         (lambda: AdaGrad(-0.1), "`rate` must be at least 0"),
+        (lambda: WindowSchedule(jnp.ones(3), 2), "`num_steps` must be at least 3"),
+        (lambda: InterpolatedSchedule(jnp.ones(1), 5), "at least two rates"),
+        (lambda: WindowSchedule(0.1, 5), "must have a leading axis"),
         (lambda: HypergradientDescent(0.1, -1.0), "`hyper_rate` must be at least 0"),
     ],
 )

@@ -37,10 +37,12 @@ from ._learning_rate import Constant as Constant
 from ._learning_rate import Decay as Decay
 from ._learning_rate import ExpDecay as ExpDecay
 from ._learning_rate import HypergradientDescent as HypergradientDescent
+from ._learning_rate import InterpolatedSchedule as InterpolatedSchedule
 from ._learning_rate import RMSProp as RMSProp
 from ._learning_rate import Schedule as Schedule
 from ._learning_rate import StepSchedule as StepSchedule
 from ._learning_rate import StrongWolfe as StrongWolfe
+from ._learning_rate import WindowSchedule as WindowSchedule
 from ._loss import AbstractLoss as AbstractLoss
 from ._loss import CrossEntropyOnLinear as CrossEntropyOnLinear
 from ._loss import CrossEntropyOnSoftmax as CrossEntropyOnSoftmax

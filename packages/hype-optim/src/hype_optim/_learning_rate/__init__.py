@@ -10,4 +10,6 @@ from .hypergradient_descent import HypergradientDescent as HypergradientDescent
 from .rms_prop import RMSProp as RMSProp
 from .schedule import Schedule as Schedule
 from .schedule import StepSchedule as StepSchedule
+from .shared_schedule import InterpolatedSchedule as InterpolatedSchedule
+from .shared_schedule import WindowSchedule as WindowSchedule
 from .strong_wolfe import StrongWolfe as StrongWolfe

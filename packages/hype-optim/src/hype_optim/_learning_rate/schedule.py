@@ -26,21 +26,21 @@ class Schedule(AbstractLearningRate):
     rates: Hyperparameter
 
     def __init__(self, rates: HyperparameterLike):
-        self.rates = _rates(rates)
+        self.rates = rates_along_an_axis(rates)
 
     @property
     def epochs(self) -> int:
         """How many rates there are."""
-        return _length(self.rates)
+        return length(self.rates)
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
-        check_prefix("rates", _entry(self.rates, jnp.array(0)), w)
+        check_prefix("rates", entry(self.rates, jnp.array(0)), w)
         return ()
 
     def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
         """The epoch's rate times the direction."""
-        return scale(_entry(self.rates, iterate.epoch), direction), memory
+        return scale(entry(self.rates, iterate.epoch), direction), memory
 
 
 class StepSchedule(AbstractLearningRate):
@@ -57,24 +57,29 @@ class StepSchedule(AbstractLearningRate):
     rates: Hyperparameter
 
     def __init__(self, rates: HyperparameterLike):
-        self.rates = _rates(rates)
+        self.rates = rates_along_an_axis(rates)
 
     @property
     def steps(self) -> int:
         """How many rates there are."""
-        return _length(self.rates)
+        return length(self.rates)
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
-        check_prefix("rates", _entry(self.rates, jnp.array(0)), w)
+        check_prefix("rates", entry(self.rates, jnp.array(0)), w)
         return ()
 
     def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
         """The step's rate times the direction."""
-        return scale(_entry(self.rates, iterate.step), direction), memory
+        return scale(entry(self.rates, iterate.step), direction), memory
 
 
-def _rates(rates: Any) -> Hyperparameter:
+def rates_along_an_axis(rates: Any) -> Hyperparameter:
+    """Check for rates, or a pytree of them, with a leading axis that is equally long everywhere.
+
+    Raises:
+        ValueError: if they have none, or an empty one, or differ in it, or if a rate is a number below 0.
+    """
     rates = non_negative_number("rates", rates)
     if any(leaf.ndim == 0 for leaf in jax.tree.leaves(rates)):
         raise ValueError(
@@ -84,15 +89,16 @@ def _rates(rates: Any) -> Hyperparameter:
         raise ValueError(
             f"The arrays of `rates` must have equal lengths, got {[leaf.shape[0] for leaf in jax.tree.leaves(rates)]}."
         )
-    if _length(rates) == 0:
+    if length(rates) == 0:
         raise ValueError("`rates` must hold at least one rate, got an empty array.")
     return rates
 
 
-def _length(rates: Hyperparameter) -> int:
+def length(rates: Hyperparameter) -> int:
+    """How many rates there are."""
     return jax.tree.leaves(rates)[0].shape[0]
 
 
-def _entry(rates: Hyperparameter, index: Int[Array, ""]) -> PyTree:
+def entry(rates: Hyperparameter, index: Int[Array, ""]) -> PyTree:
     """The rates at `index`, the last ones beyond the end."""
     return jax.tree.map(lambda leaf: jnp.take(leaf, index, axis=0, mode="clip"), rates)
