@@ -139,13 +139,24 @@ def test_dropout_follows_its_key_and_its_mode(key):
         model(x)
 
 
-def test_dropout_is_refused_in_training_and_not_trained(key):
+def test_training_with_dropout(key):
     model = FeedForward([eqx.nn.Dropout(0.5), Linear(3, 3, key=key)])
-    params = Params(epochs=2, learning_rate=0.01, silent=True)
-    with pytest.raises(ValueError, match=r"Dropout draws at random.*`train`"):
-        model.train(Dataset(X, X), params)
-    result = eqx.nn.inference_mode(model).train(Dataset(X, X), params)
+    data, params = Dataset(X, X), Params(epochs=3, learning_rate=0.01, silent=True)
+    with pytest.raises(ValueError, match=r"Dropout draws at random.*`train` with `keyed=True`"):
+        model.train(data, params)
+    with pytest.raises(ValueError, match="`key` must be given"):
+        model.train(data, params, keyed=True)
+    run = lambda seed: model.train(data, params, key=jax.random.key(seed), keyed=True)
+    result = run(0)
+    assert not tree_allclose(result.w[1], run(1).w[1])
     assert result.w[0].module.p == 0.5
+    assert result.w[0].module.inference is False
+    without = eqx.nn.inference_mode(result.w)
+    mean = np.mean(np.linalg.norm(jax.vmap(without)(X) - X, axis=1))
+    penalty = params.regularization(eqx.filter(result.w, eqx.is_inexact_array))
+    np.testing.assert_allclose(result.loss, mean + penalty)  # nothing is dropped in what is reported
+    fitted = without.train(data, params)  # and a model in inference mode is trained as any other
+    assert fitted.loss < result.loss
 
 
 def test_state_is_refused():

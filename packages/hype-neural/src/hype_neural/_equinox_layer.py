@@ -61,8 +61,9 @@ class EquinoxLayer(Layer):
         module = self.module
         if key is None and any(map(_drops, jax.tree.leaves(module, is_leaf=_is_dropout))):
             raise ValueError(
-                f"{self.name} draws at random and needs `key=`, which `train` and `vmap` over examples do not pass. "
-                "Switch it off by `equinox.nn.inference_mode(model)`, or call the model with a key for each example."
+                f"{self.name} draws at random and needs `key=`. To train with it, call `train` with `keyed=True` and a "
+                "key; elsewhere switch it off by `equinox.nn.inference_mode(model)`, or call the model with a key for "
+                "each example."
             )
         if key is not None and "key" in inspect.signature(module).parameters:
             return module(x, key=key)

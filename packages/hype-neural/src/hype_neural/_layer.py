@@ -106,6 +106,7 @@ class Layer(eqx.Module):
         *,
         valid: Dataset | None = None,
         key: PRNGKeyArray | None = None,
+        keyed: bool = False,
         state: PyTree = None,
     ) -> Result:
         """Fit the weights to data: `hype_optim.train`, which says more.
@@ -115,13 +116,14 @@ class Layer(eqx.Module):
             params: how to optimize.
             valid: other examples, by which the best weights and early stopping are judged.
             key: if given, every epoch goes through the examples in a new random order.
+            keyed: whether the layer draws at random in training, as `equinox.nn.Dropout` does; it needs `key` then.
             state: the `state` of an earlier result, to go on where that run stopped.
 
         Returns:
             A `hype_optim.Result` whose `w` is the layer trained, differentiable with respect to this layer's weights,
             `params` and the data.
         """
-        return train(self, data, params, valid=valid, key=key, state=state)
+        return train(self, data, params, valid=valid, key=key, keyed=keyed, state=state)
 
 
 def _weights(layer: PyTree) -> list[Float[Array, "..."]]:

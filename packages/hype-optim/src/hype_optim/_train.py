@@ -1,10 +1,11 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from ._batches import Batches, mean_in_pieces, number_of_batches, shuffled
 from ._data import Dataset
@@ -17,6 +18,8 @@ from ._result import Result
 from ._run import check_state, run, steps_to_make
 from ._tree import float_dtype
 
+_DRAWS = 2**32 - 1  # the number of no epoch
+
 
 def train(
     model: Callable[[Array], PyTree],
@@ -26,6 +29,7 @@ def train(
     valid: Dataset | None = None,
     key: PRNGKeyArray | None = None,
     batched: bool = False,
+    keyed: bool = False,
     state: RunState | None = None,
 ) -> Result:
     r"""Fit a model to data: find weights where the mean loss over the examples, plus the penalty, is small.
@@ -44,6 +48,9 @@ def train(
             the penalty.
         key: if given, every epoch goes through the examples in a new random order; else in their own.
         batched: whether `model` takes a whole batch, with the examples along the leading axis.
+        keyed: whether `model` draws at random in training, as one with an `equinox.nn.Dropout` does. It is called as
+            `model(x, key=k)` then, with a new key for each example of each step. For the validation loss and the
+            final loss it is put into inference mode (`equinox.nn.inference_mode`) and called with `key=None`.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
             the end of its schedule; of `model` only the structure is used then, and the key is the state's.
 
@@ -51,25 +58,35 @@ def train(
         A `Result` whose `w` is the model trained.
 
     Raises:
-        TypeError: if `model` is not callable or has no float leaf, if the data are not a `Dataset`, or if the loss is
-            not a real scalar.
+        TypeError: if `model` is not callable, has no float leaf or keeps state (`equinox.nn.BatchNorm`), if the data
+            are not a `Dataset`, or if the loss is not a real scalar.
         ValueError: if a batch is larger than the data, if there are no examples, if predictions and targets have
-            different shapes, if the floats of `model` are known not to be finite, if a schedule has no step left, or if
-            `state` is that of another kind of run.
+            different shapes, if the floats of `model` are known not to be finite, if a schedule has no step left, if
+            `state` is that of another kind of run, or if `keyed` is true and there is no key.
     """
     if not callable(model):
         raise TypeError(
             f"`model` must be a callable pytree, `model(x)` being the prediction of one example, got {model!r}."
         )
-    return fit(_call, model, data, params, valid, key, batched, state)
+    is_state = lambda node: isinstance(node, eqx.nn.StateIndex)
+    if any(map(is_state, jax.tree.leaves(model, is_leaf=is_state))):
+        raise TypeError(
+            "`model` must not keep state from one call to the next, as equinox.nn.BatchNorm does: a prediction must be a "
+            "function of one example. Take equinox.nn.LayerNorm or GroupNorm."
+        )
+    return fit(_call_keyed if keyed else _call, model, data, params, valid, key, batched, state, keyed)
 
 
 def _call(model: Callable, x: Array) -> Any:
     return model(x)
 
 
+def _call_keyed(model: Callable, x: Array, key: PRNGKeyArray | None) -> Any:
+    return model(x, key=key)
+
+
 def fit(
-    apply: Callable[[PyTree, Array], PyTree],
+    apply: Callable[..., PyTree],
     w0: PyTree,
     data: Dataset,
     params: Params | None,
@@ -77,8 +94,9 @@ def fit(
     key: PRNGKeyArray | None,
     batched: bool,
     state: RunState | None,
+    keyed: bool = False,
 ) -> Result:
-    """`train` for a model given as a function of weights and one example."""
+    """`train` for a model given as a function of weights, one example and, if it is keyed, a key or `None`."""
     params = as_params(params)
     for name, examples in (("data", data), ("valid", valid)):
         if examples is not None or name == "data":
@@ -87,9 +105,11 @@ def fit(
     if state is not None:
         key = state.key
         check_state(state, w0, params, key)
+    if keyed and key is None:
+        raise ValueError("`key` must be given for a model that is `keyed`.")
     per_epoch = number_of_batches(len(data), params.batch.size(len(data)))
     steps = steps_to_make(params, per_epoch, state)
-    return _fit(apply, w0, data, params, valid, key, batched, state, steps)
+    return _fit(apply, w0, data, params, valid, key, batched, state, keyed, steps)
 
 
 def _check_dataset(name: str, examples: Any) -> None:
@@ -109,6 +129,7 @@ def _fit(
     key: PRNGKeyArray | None,
     batched: bool,
     state: RunState | None,
+    keyed: bool,
     steps: int,
 ) -> Result:
     w, rest = eqx.partition(w0, eqx.is_inexact_array)
@@ -116,30 +137,42 @@ def _fit(
     rows, size = len(data), params.batch.size(len(data))
     per_epoch = number_of_batches(rows, size)
 
-    def losses(w: PyTree, examples: Dataset) -> Float[Array, " rows"]:
-        predict = apply if batched else jax.vmap(apply, in_axes=(None, 0))
-        predictions = predict(eqx.combine(w, rest), examples.x)
+    def losses(w: PyTree, examples: Dataset, key: PRNGKeyArray | None = None) -> Float[Array, " rows"]:
+        model = eqx.combine(w, rest)
+        if not keyed:
+            draws = ()
+        elif key is None:
+            model, draws = eqx.nn.inference_mode(model), (None,)
+        else:
+            draws = (key if batched else jax.random.split(key, len(examples)),)
+        predict = apply if batched else jax.vmap(apply, in_axes=(None, 0) + (0,) * len(draws))
+        predictions = predict(model, examples.x, *draws)
         return jax.vmap(lambda prediction, y: as_scalar("loss", params.loss(prediction, y)))(predictions, examples.y)
 
     def penalized(w: PyTree, loss: Float[Array, ""]) -> Float[Array, ""]:
         return loss + jnp.asarray(params.regularization(w), loss.dtype)
 
-    def on_batch(w: PyTree, batch: tuple[Dataset, Float[Array, " rows"] | None]) -> Float[Array, ""]:
-        examples, weights = batch
-        each = losses(w, examples)
+    def on_batch(w: PyTree, batch: tuple[tuple[Dataset, Any], PyTree]) -> Float[Array, ""]:
+        (examples, weights), key = batch
+        each = losses(w, examples, key)
         return penalized(w, jnp.mean(each) if weights is None else jnp.sum(weights.astype(each.dtype) * each))
 
     def mean_loss(w: PyTree, examples: Dataset) -> Float[Array, ""]:
         return mean_in_pieces(lambda piece: losses(w, piece), examples, size)
 
+    def draws(steps: Int[Array, " n"]) -> PyTree:
+        # Folded twice: the orders of the epochs come from the key folded once.
+        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _DRAWS)))(steps) if keyed else None
+
     if per_epoch == 1:  # the data themselves, not a copy of them for each step
-        objective, load = lambda w, batch: on_batch(w, (data, None)), lambda steps: ()
+        objective, load = lambda w, key: on_batch(w, ((data, None), key)), draws
     else:
         first_epoch = 0 if state is None else state.step // per_epoch
         # A run that goes on in the middle of an epoch touches one more.
         epochs = number_of_batches(steps, per_epoch) + (state is not None)
         order = None if key is None else shuffled(key, rows, first_epoch, epochs)
-        objective, load = on_batch, Batches(data, rows, size, order, first_epoch).load
+        batches = Batches(data, rows, size, order, first_epoch)
+        objective, load = on_batch, lambda steps: (batches.load(steps), draws(steps))
 
     validate = None if valid is None else lambda w: mean_loss(w, valid)
     examples = None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size)
