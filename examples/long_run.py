@@ -9,7 +9,7 @@ the network that comes out is the same, bit for bit, as that of a run that nobod
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -56,7 +56,7 @@ def load_digits() -> tuple[Dataset, Dataset]:
     return train_data, valid_data
 
 
-def matrices(network: FeedForward) -> list[Array]:
+def matrices(network: Any) -> list[Array]:
     """What is penalized: everything but the biases."""
     return [network.layers[0].weight, network.layers[2].weight]
 
@@ -79,14 +79,15 @@ def long_run(file: Path, epochs: int, chunk: int) -> Progress:
     def next_chunk(progress: Progress | None) -> Progress:
         state = None if progress is None else progress.result.state
         result = train(network, train_data, params, valid=valid_data, key=keys[2], state=state)
-        steps = len(result.loss_history)
+        steps, checks = len(result.loss_history), result.valid_history
+        assert checks is not None  # there are validation data
         if progress is None:
             progress = Progress(result, jnp.full(epochs // chunk * steps, jnp.nan), jnp.full(epochs, jnp.nan))
         first = result.steps - steps
         return Progress(
             result,
             lax.dynamic_update_slice(progress.losses, result.loss_history, (first,)),
-            lax.dynamic_update_slice(progress.valid_losses, result.valid_history, (first // steps * chunk,)),
+            lax.dynamic_update_slice(progress.valid_losses, checks, (first // steps * chunk,)),
         )
 
     progress = None

@@ -14,7 +14,7 @@ and each sweep is one call. Other rates and penalties of the same number do not 
 import argparse
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,12 +47,12 @@ def load_tumors() -> tuple[Dataset, Dataset]:
     from sklearn.datasets import load_breast_cancer
 
     x, y = load_breast_cancer(return_X_y=True)
-    train_data, valid_data = Dataset(x, y).split(0.7, key=jax.random.key(0), stratify=True)
+    train_data, valid_data = Dataset(np.asarray(x), np.asarray(y)).split(0.7, key=jax.random.key(0), stratify=True)
     train_data, scaling = train_data.standardize()
     return train_data, valid_data.map_x(scaling)
 
 
-def matrices(network: FeedForward) -> list[Array]:
+def matrices(network: Any) -> list[Array]:
     """What is penalized: everything but the biases."""
     return [network.layers[0].weight, network.layers[2].weight]
 
@@ -82,11 +82,12 @@ def sweep(side: int, num_seeds: int, epochs: int) -> Sweeps:
     over_seeds = jax.jit(jax.vmap(run, in_axes=(0, None, None, None, None, None)), static_argnums=5)
 
     print(f"{len(data)} training and {len(valid)} validation examples; {epochs} epochs a run.")
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        grid = jax.block_until_ready(over_grid(jax.random.key(1), rates, penalties, data, valid, epochs))
-        seconds.append(time.perf_counter() - start)
+    run_grid = lambda: jax.block_until_ready(over_grid(jax.random.key(1), rates, penalties, data, valid, epochs))
+    start = time.perf_counter()
+    run_grid()
+    compiled = time.perf_counter()
+    grid = run_grid()
+    seconds = compiled - start, time.perf_counter() - compiled
     losses = np.asarray(grid.valid_loss)
     row, column = np.unravel_index(np.nanargmin(losses), losses.shape)
     rate, penalty = rates[row], penalties[column]
@@ -101,7 +102,7 @@ def sweep(side: int, num_seeds: int, epochs: int) -> Sweeps:
     seeds = over_seeds(keys, jnp.asarray(rate), jnp.asarray(penalty), data, valid, epochs)
     spread = np.asarray(seeds.valid_loss)
     print(f"Over {num_seeds} seeds the validation loss there is {spread.mean():.4f}, give or take {spread.std():.4f}.")
-    return Sweeps(rates, penalties, grid, seeds, (seconds[0], seconds[1]))
+    return Sweeps(rates, penalties, grid, seeds, seconds)
 
 
 def draw(result: Sweeps, out: Path) -> None:
@@ -121,12 +122,13 @@ def draw(result: Sweeps, out: Path) -> None:
     grid.legend()
     figure.colorbar(mesh, ax=grid)
     colors = plt.get_cmap("plasma")(np.linspace(0, 0.9, len(result.rates)))
-    epochs = np.arange(1, result.grid.valid_history.shape[-1] + 1)
-    for rate, history, color in zip(result.rates, result.grid.valid_history[:, column], colors, strict=True):
+    grid_history, seeds_history = np.asarray(result.grid.valid_history), np.asarray(result.seeds.valid_history)
+    epochs = np.arange(1, grid_history.shape[-1] + 1)
+    for rate, history, color in zip(result.rates, grid_history[:, column], colors, strict=True):
         curves.plot(epochs, history, color=color, label=f"{rate:.2g}")
     curves.set(title=f"at penalty {result.penalties[column]:.2g}, for each rate", xlabel="epoch", yscale="log")
     curves.legend(title="learning rate", fontsize="small", ncols=2)
-    seeds.plot(epochs, result.seeds.valid_history.T, color="tab:blue", alpha=0.4)
+    seeds.plot(epochs, seeds_history.T, color="tab:blue", alpha=0.4)
     seeds.set(title="the best pair with other seeds", xlabel="epoch", yscale="log", ylim=curves.get_ylim())
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

@@ -25,6 +25,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, capfd):
     command = [sys.executable, str(EXAMPLES / "long_run.py"), *arguments("killed")]
     environment = os.environ | {"JAX_ENABLE_X64": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        line = ""
         for line in process.stdout:
             if line.startswith("epoch") and epoch(line) >= 3 * CHUNK:
                 os.kill(process.pid, signal.SIGKILL)

@@ -39,7 +39,7 @@ def test_the_curves_are_the_histories(tmp_path):
     losses, rates = map(lines, figure.axes)
     np.testing.assert_allclose(losses["training"], np.stack([np.arange(9), result.loss_history], axis=1))
     np.testing.assert_allclose(losses["validation"], np.stack([[3, 9], result.valid_history], axis=1))
-    np.testing.assert_allclose(rates["learning rate"][:, 1], 0.1)
+    np.testing.assert_allclose(np.asarray(rates["learning rate"])[:, 1], 0.1)
     figure.savefig(tmp_path / "run.png")
     assert matplotlib.image.imread(tmp_path / "run.png").std() > 0.05  # something is drawn
 
@@ -49,7 +49,7 @@ def test_a_sweep_has_a_curve_for_each_run():
     figure = jax.vmap(run)(RATES).plot()
     assert figure.get_suptitle() == "4 runs"
     assert [len(axes.get_lines()) for axes in figure.axes] == [4, 4]
-    np.testing.assert_allclose([line.get_ydata()[7] for line in figure.axes[1].get_lines()], RATES)
+    np.testing.assert_allclose([np.asarray(line.get_ydata())[7] for line in figure.axes[1].get_lines()], RATES)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.0], ids=["moving", "at rest"])

@@ -178,7 +178,8 @@ def _judge(task: Task, params: Params, steps: int) -> Callable[..., tuple[Judgem
     window = min(period, steps)
     by_value = _judged_by_value(task)
     never = jnp.array(False)
-    examples = lambda numbers: jnp.take(task.examples, numbers % period)
+    counts = jnp.ones(1) if task.examples is None else task.examples
+    examples = lambda numbers: jnp.take(counts, numbers % period)
 
     def judge(
         state: RunState, place: Place, value: Float[Array, ""], w: PyTree, running: Bool[Array, ""]

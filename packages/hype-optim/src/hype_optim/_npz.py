@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Shaped
@@ -60,7 +61,7 @@ class Archive:
         Raises:
             ValueError: if the file is damaged there.
         """
-        with _damage(self.path, name), self._file.open(self._entries[name]) as stream:
+        with _damage(self.path, name), self._open(name) as stream:
             shape, _, dtype = self._header(name, stream)
         return shape, dtype
 
@@ -70,7 +71,7 @@ class Archive:
         Raises:
             ValueError: if the file is damaged there.
         """
-        with _damage(self.path, name), self._file.open(self._entries[name]) as stream:
+        with _damage(self.path, name), self._open(name) as stream:
             shape, is_fortran, dtype = self._header(name, stream)
             size = math.prod(shape) * dtype.itemsize
             content = read_bytes(stream, size)
@@ -80,6 +81,9 @@ class Archive:
         array = content.view(dtype) if dtype.itemsize else np.empty(math.prod(shape), dtype)
         array = array.reshape(shape[::-1]).T if is_fortran else array.reshape(shape)
         return array.astype(dtype.newbyteorder("="), copy=False)
+
+    def _open(self, name: str) -> BufferedIOBase:
+        return cast(BufferedIOBase, self._file.open(self._entries[name]))
 
     def _header(self, name: str, stream: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
         version = np.lib.format.read_magic(stream)

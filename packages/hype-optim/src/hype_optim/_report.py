@@ -180,7 +180,7 @@ def _begin(console: _Console, params: Params) -> Int[Array, ""]:
         return call(values)
 
     @begin.defjvp
-    def begin_not(primals: tuple, tangents: tuple) -> tuple[Array, np.ndarray]:
+    def begin_not(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         return jnp.array(-1, jnp.int32), np.zeros((), jax.dtypes.float0)
 
     return begin(reach(choices))

@@ -120,7 +120,7 @@ def _read(archive: Archive, name: str, like: Any, types: dict[str, str]) -> Any:
         raise ValueError(f"{archive.path}: expected {expected} for {name}, found {found}.")
     array = archive.read(name)
     if _is_key(like):
-        return jax.random.wrap_key_data(array, impl=_implementation(like))
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=_implementation(like))
     array = array.view(_dtype(like))
     if isinstance(like, np.ndarray):
         return array
