@@ -117,3 +117,42 @@ def test_chaos(tmp_path, capsys):
     assert np.median(size[~below]) > 1e12
     assert result.losses[~below].max() < 1e3
     assert matplotlib.image.imread(picture).std() > 0.05
+
+
+def test_aeneid(tmp_path, capsys):
+    picture = tmp_path / "picture.png"
+    learned = example("aeneid").main(["--epochs", "20", "--parts", "2", "--cells", "12", "--out", str(picture)])
+    printed = capsys.readouterr().out
+    vocabulary = len(learned.language)
+    assert vocabulary == 111
+    np.testing.assert_allclose(learned.losses[0], np.log(vocabulary), rtol=0.02)
+    assert learned.parts[-1].loss < learned.parts[0].loss < learned.losses[0]
+    assert len(learned.losses) == 20
+    assert all(sample in printed and sample.startswith("Arms") for sample in learned.samples)
+    assert f"After 20 epochs the cross entropy is {learned.parts[-1].loss:.3f}" in printed
+    assert matplotlib.image.imread(picture).std() > 0.05
+
+
+def test_digits(tmp_path, capsys):
+    picture = tmp_path / "picture.png"
+    arguments = ["--hidden", "16", "--steps", "60", "--epochs", "3", "--out", str(picture)]
+    result = example("digits").main(arguments)
+    printed = capsys.readouterr().out
+    assert result.pair_error < 0.02
+    assert result.network_error < 0.5
+    counts = np.asarray(result.confusion)
+    np.testing.assert_allclose(1 - np.trace(counts) / counts.sum(), result.network_error)
+    assert f"test error {result.pair_error:.2%}" in printed
+    assert f"test error {result.network_error:.2%}" in printed
+    assert matplotlib.image.imread(picture).std() > 0.05
+
+
+def test_lenet(tmp_path, capsys):
+    write_mnist(tmp_path, 100)
+    picture = tmp_path / "picture.png"
+    trained = example("lenet").main(["--data", str(tmp_path), "--epochs", "10", "--out", str(picture)])
+    printed = capsys.readouterr().out
+    assert "85 images to learn from, 15 to choose by, 100 to test" in printed
+    assert trained.error < 0.3  # a tenth of the labels are wrong
+    assert f"test error {trained.error:.2%}" in printed
+    assert matplotlib.image.imread(picture).std() > 0.05

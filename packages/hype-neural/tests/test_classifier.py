@@ -55,8 +55,19 @@ def test_confusion_matrix():
     assert int(wider.sum()) == 4
     compiled = jax.jit(lambda data: classifier.confusion_matrix(data, 3))(DATA)
     np.testing.assert_array_equal(compiled, expected)
+    with pytest.raises(ValueError, match="Classes must be from 0 to 1 for 2 of them, got 0 to 2"):
+        classifier.confusion_matrix(DATA, 2)
+    with pytest.raises(ValueError, match="got -1 to 2"):
+        classifier.confusion_matrix(Dataset(SCORES, [-1, 1, 2, 2]), 3)
     with pytest.raises(TypeError, match="`num_classes` must be given under `jit`"):
         jax.jit(classifier.confusion_matrix)(DATA)
+
+
+def test_short_labels():
+    data = Dataset(SCORES, LABELS.astype(np.int32))  # as in files of images, where class numbers here have 64 bits
+    classifier = SoftmaxClassifier(identity)
+    assert classifier.error(data) == 0.5
+    assert classifier.confusion_matrix(data).shape == (3, 3)
 
 
 def test_sequences_have_a_class_a_time():

@@ -48,7 +48,8 @@ class AbstractClassifier(eqx.Module):
         Raises:
             ValueError: if there are no examples, or an example has more labels than classes are given for it.
         """
-        return jnp.mean((self._predicted(data) != data.labels).astype(float))
+        predicted = self._predicted(data)
+        return jnp.mean((predicted != data.labels.astype(predicted.dtype)).astype(float))
 
     def confusion_matrix(self, data: Dataset, num_classes: int | None = None) -> Int[Array, "true predicted"]:
         """How many examples of each class (row) were put into each class (column).
@@ -60,14 +61,19 @@ class AbstractClassifier(eqx.Module):
 
         Raises:
             TypeError: if `num_classes` is not an integer, or is not given under `jit`.
-            ValueError: if there are no examples, or an example has more labels than classes are given for it.
+            ValueError: if there are no examples, an example has more labels than classes are given for it, or a class
+                is known to be below 0 or not below `num_classes`.
         """
         predicted, labels = self._predicted(data), data.labels.astype(int)
+        known = [np.asarray(x) for x in (predicted, labels) if not isinstance(x, Tracer)]
         if num_classes is None:
-            if isinstance(predicted, Tracer) or isinstance(labels, Tracer):
+            if len(known) < 2:
                 raise TypeError("`num_classes` must be given under `jit`.")
-            num_classes = int(max(predicted.max(), labels.max())) + 1
+            num_classes = int(max(x.max() for x in known)) + 1
         n = positive_size("num_classes", num_classes)
+        for x in known:
+            if not 0 <= x.min() <= x.max() < n:
+                raise ValueError(f"Classes must be from 0 to {n - 1} for {n} of them, got {x.min()} to {x.max()}.")
         return jnp.zeros((n, n), int).at[labels, predicted].add(1)
 
     def _predicted(self, data: Dataset) -> Int[Array, "rows *times"]:

@@ -71,8 +71,8 @@ def train(
     is_state = lambda node: isinstance(node, eqx.nn.StateIndex)
     if any(map(is_state, jax.tree.leaves(model, is_leaf=is_state))):
         raise TypeError(
-            "`model` must not keep state from one call to the next, as equinox.nn.BatchNorm does: a prediction must be a "
-            "function of one example. Take equinox.nn.LayerNorm or GroupNorm."
+            "`model` must not keep state from one call to the next, as equinox.nn.BatchNorm does: a prediction must be "
+            "a function of one example. Take equinox.nn.LayerNorm or GroupNorm."
         )
     return fit(_call_keyed if keyed else _call, model, data, params, valid, key, batched, state, keyed)
 
