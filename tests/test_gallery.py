@@ -36,3 +36,27 @@ def test_pixel_penalties(run):
     assert result.errors[1] < result.errors[0]  # on images that neither training nor penalties have seen
     assert f"{result.learned.valid_loss:.4f}" in printed
     assert f"{result.errors[1]:.2%}" in printed
+
+
+def test_hyper_cleaning(run):
+    arguments = ("--rows", "300", "--trusted", "200", "--steps", "30", "--outer-steps", "25")
+    result, printed = run("hyper_cleaning", *arguments)
+    assert result.images.wrong.sum() == 150
+    found, wrong = result.found, result.images.wrong
+    assert result.f1 == pytest.approx(2 * (found & wrong).sum() / (found.sum() + wrong.sum()))
+    assert result.f1 > 0.8  # finding all would give 0.67, and half of them at random 0.5
+    oracle, cleaned, baseline, _ = result.accuracies.values()
+    assert oracle > baseline
+    assert cleaned > baseline
+    assert f"F1 {result.f1:.3f}" in printed
+    assert f"{cleaned:.2%}" in printed
+
+
+def test_learned_examples(run):
+    result, printed = run("learned_examples", "--steps", "15", "--outer-steps", "60", "--draws", "20")
+    assert result.images.shape == (10, 64)
+    assert result.history[0] == pytest.approx(np.log(10), abs=0.05)  # blank images teach nothing
+    assert result.history[-1] < 0.7 * result.history[0]
+    assert result.learned < 0.5 * result.random.mean()
+    assert result.learned < result.random.min()
+    assert f"ten learned images          {result.learned:7.2%}" in printed
