@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from hype_neural import FeedForward, Linear
 from hype_optim import (
     Adam,
@@ -38,16 +39,16 @@ class Tuned(NamedTuple):
 
     default: Adam
     tuned: Adam
-    valid_losses: tuple[float, float]
-    test_losses: tuple[float, float]
+    valid_losses: tuple[float, ...]
+    test_losses: tuple[float, ...]
     outer: Result
-    curves: tuple[Float[Array, " steps"], Float[Array, " steps"]]
+    curves: tuple[Float[Array, " steps"], ...]
 
 
 def solve(rows: int, hidden: int, epochs: int, outer_steps: int) -> Tuned:
     """Tune, and compare on data that neither the training nor the tuning has seen."""
     pixels, digits = load_digits(return_X_y=True)
-    data = Dataset(pixels / 16, digits).shuffle(key=jax.random.key(0))
+    data = Dataset(np.asarray(pixels) / 16, np.asarray(digits)).shuffle(key=jax.random.key(0))
     parts = data[:rows], data[rows : 2 * rows], data[2 * rows : 3 * rows]
     train_data, valid_data, test_data = parts
     keys = jax.random.split(jax.random.key(1), 3)

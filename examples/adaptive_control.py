@@ -51,8 +51,8 @@ class Adapted(NamedTuple):
 
     before: Pendulum
     after: Pendulum
-    angles: tuple[Float[Array, " steps"], Float[Array, " steps"], Float[Array, " steps"]]
-    costs: tuple[float, float, float]
+    angles: tuple[Float[Array, " steps"], ...]
+    costs: tuple[float, ...]
     outer: Result
 
 

@@ -12,7 +12,7 @@ kink there is a saddle instead, which Newton's method leaves, and at the minimum
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -47,8 +47,7 @@ class Tuned(NamedTuple):
 
 def folds(rows: int, number: int) -> tuple[np.ndarray, np.ndarray, list, Fold]:
     """The diabetes data, and for each fold which rows are for training (1) and which are held out (0)."""
-    x, y = load_diabetes(return_X_y=True)
-    x, y = x[:rows], y[:rows]
+    x, y = (np.asarray(part)[:rows] for part in load_diabetes(return_X_y=True))
     x, y = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
     splits = list(KFold(number).split(x))
     inside = np.ones((number, len(x)))
@@ -110,13 +109,10 @@ def solve(rows: int, number: int, outer_steps: int, inner_steps: int) -> Tuned:
     penalties = np.geomspace(1e-4, 10, 200)
     each = jax.jit(jax.vmap(lambda penalty: ridge_error(positive(penalty), data)))(penalties)
     # Their penalty is of the sum of squares, so it is ours times the rows of a training part.
-    theirs = RidgeCV(
-        alphas=penalties * len(x) * (number - 1) / number,
-        fit_intercept=False,
-        cv=splits,
-        scoring="neg_mean_squared_error",
-    ).fit(x, y)
-    ridge_theirs = float(theirs.alpha_ * number / (len(x) * (number - 1))), -float(theirs.best_score_)
+    same: dict[str, Any] = {"fit_intercept": False, "cv": splits}
+    scale = len(x) * (number - 1) / number
+    theirs: Any = RidgeCV(alphas=penalties * scale, scoring="neg_mean_squared_error", **same).fit(x, y)
+    ridge_theirs = float(theirs.alpha_ / scale), -float(theirs.best_score_)
     print(f"Ridge, {number} folds of {len(x)} patients:")
     print(
         f"  implicit:     penalty {float(ridge.w.value):.5f}, error {float(ridge.loss):.6f}, {int(ridge.steps)} steps"
@@ -126,9 +122,8 @@ def solve(rows: int, number: int, outer_steps: int, inner_steps: int) -> Tuned:
     objective = jax.tree_util.Partial(lambda data, net: net_error(net, data, inner_steps), data)
     net = minimize(objective, ElasticNet(positive(0.01), positive(0.01)), params)
     ratios = np.linspace(0.05, 1, 20)
-    theirs = ElasticNetCV(l1_ratio=ratios, alphas=100, fit_intercept=False, cv=splits, tol=1e-8, max_iter=10**5).fit(
-        x, y
-    )
+    same |= {"l1_ratio": ratios, "alphas": np.geomspace(1e-3, 1, 100), "tol": 1e-8, "max_iter": 10**5}
+    theirs = ElasticNetCV(**same).fit(x, y)
     error = float(theirs.mse_path_.mean(axis=-1).min())
     net_theirs = float(theirs.alpha_ * theirs.l1_ratio_), float(theirs.alpha_ * (1 - theirs.l1_ratio_)), error
     print("Elastic net:")

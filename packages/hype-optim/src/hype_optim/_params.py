@@ -20,7 +20,7 @@ from ._checks import (
 from ._clipping import AbstractGradientClipping, NoClip
 from ._learning_rate import AbstractLearningRate, Constant, Unscaled
 from ._loss import AbstractLoss, FunctionLoss, L2Loss
-from ._method import GD, AbstractMethod, Optax, is_transformation
+from ._method import GD, AbstractMethod, Optax
 from ._momentum import AbstractMomentum, NoMomentum
 from ._range import is_range
 from ._regularization import AbstractRegularization, L2Reg
@@ -112,7 +112,7 @@ class Params(eqx.Module):
             return instance(name, default if value is None else value, kind, examples)
 
         self.epochs = integer("epochs", epochs, 1)
-        if is_transformation(method):
+        if isinstance(method, optax.GradientTransformation):
             method = Optax(partial(_given, method))
         self.method = choice(
             "method", method, GD(), AbstractMethod, "a method such as GD() or Newton(), or an Optax transformation"

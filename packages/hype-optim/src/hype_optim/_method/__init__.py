@@ -9,4 +9,3 @@ from .lbfgs import LBFGS as LBFGS
 from .newton import Newton as Newton
 from .newton_cg import NewtonCG as NewtonCG
 from .optax import Optax as Optax
-from .optax import is_transformation as is_transformation

@@ -65,7 +65,7 @@ class Optax(AbstractMethod):
             if not isinstance(x, Hashable):
                 raise TypeError(f"`hyperparameters[{name!r}]` must be a float, a range or hashable, got {x!r}.")
         made = self._made()
-        if not is_transformation(made):
+        if not isinstance(made, optax.GradientTransformation):
             raise TypeError(f"`factory` must give an Optax transformation, got {made!r}.")
 
     def default_learning_rate(self) -> Unscaled:
@@ -131,11 +131,6 @@ class Optax(AbstractMethod):
     def _made(self) -> Any:
         values = {name: x.value if is_range(x) else x for name, x in self.hyperparameters.items()}
         return self.factory(**values, **dict(self.settings))
-
-
-def is_transformation(x: Any) -> bool:
-    """Whether `x` is an Optax transformation."""
-    return isinstance(x, optax.GradientTransformation | optax.GradientTransformationExtraArgs)
 
 
 def _is_leaf(x: Any) -> bool:
