@@ -71,6 +71,7 @@ def sweep(rates: int, steps: int, seed: int) -> Sweep:
             silent=True,
         )
         result = train(model, data, params)
+        assert result.sensitivity is not None  # it was asked for
         return result.loss, result.sensitivity.growth
 
     grid = np.geomspace(0.03, 8.0, rates)

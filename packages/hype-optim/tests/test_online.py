@@ -1,5 +1,7 @@
 """Rates that follow their gradients do what their papers' formulas say, around any inner optimizer."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ gradient = jax.grad(loss)
 adam = lambda rate: optax.adam(rate, eps_root=1e-12)
 
 
-def run(optimizer, **extra):
+def run(optimizer, **extra) -> tuple[Any, Any]:
     """The weights and the states after each step."""
 
     def step(carry, _):

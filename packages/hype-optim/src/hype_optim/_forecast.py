@@ -88,6 +88,7 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
     Raises:
         TypeError: if `params` has no float leaf, or if `f` does not give a real scalar.
         ValueError: if the outcome depends on none of the floats of `params`.
+        RuntimeError: if XLA does not analyze memory on this machine.
     """
     floats, rest = eqx.partition(params, eqx.is_inexact_array_like)
     floats = jax.tree.map(jnp.asarray, floats)
@@ -108,6 +109,8 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
         traced = jax.jit(program).trace(*args)
         count, exact = operations(traced.jaxpr)
         analysis = traced.lower().compile().memory_analysis()
+        if analysis is None:
+            raise RuntimeError(f"XLA does not say how much memory a program needs on {jax.default_backend()}.")
         return ForecastRow(name, analysis.temp_size_in_bytes, count / unit, exact)
 
     has_one = any(map(_is_adjoint, jax.tree.leaves(params, is_leaf=_is_adjoint)))
@@ -137,7 +140,7 @@ def _name(adjoint: AbstractAdjoint) -> str:
     return repr(adjoint)
 
 
-def _readable(size: int) -> str:
+def _readable(size: int | float) -> str:
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

@@ -57,13 +57,11 @@ def hypergradient_descent(
         nothing = jax.tree.map(jnp.zeros_like, params)
         return HypergradientDescentState(first, nothing, factory(first).init(params))
 
-    def update(
-        gradient: PyTree, state: HypergradientDescentState, params: PyTree = None
-    ) -> tuple[PyTree, HypergradientDescentState]:
-        rate = state.rate - beta * _dot(gradient, state.slope).astype(first.dtype)
-        at = lambda rate: factory(rate).update(gradient, state.inner, params)
-        updates, slope, inner = jax.jvp(at, (rate,), (jnp.ones_like(rate),), has_aux=True)
-        return updates, HypergradientDescentState(rate, _as(slope, updates), inner)
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, HypergradientDescentState]:
+        rate = state.rate - beta * _dot(updates, state.slope).astype(first.dtype)
+        at = lambda rate: factory(rate).update(updates, state.inner, params)
+        step, slope, inner = jax.jvp(at, (rate,), (jnp.ones_like(rate),), has_aux=True)
+        return step, HypergradientDescentState(rate, _as(slope, step), inner)
 
     return optax.GradientTransformation(init, update)
 
@@ -114,14 +112,15 @@ def real_time_hypergradient(
         return RealTimeState(first, nothing(params), inner, nothing(inner))
 
     def update(
-        gradient: PyTree,
-        state: RealTimeState,
-        params: PyTree = None,
+        updates: PyTree,
+        state: Any,
+        params: PyTree | None = None,
         *,
         grad_fn: Callable[[PyTree], PyTree] | None = None,
-        outer_gradient: PyTree = None,
-        **extra: Any,
+        outer_gradient: PyTree | None = None,
+        **extra_args: Any,
     ) -> tuple[PyTree, RealTimeState]:
+        gradient = updates
         if params is None or grad_fn is None:
             raise ValueError(
                 "real_time_hypergradient: `update` needs `params` and `grad_fn`, a function from the weights to the "

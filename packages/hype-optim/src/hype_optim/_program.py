@@ -4,6 +4,7 @@ from math import prod
 from typing import Any
 
 import jax
+from jax.extend import core
 from jax.interpreters import partial_eval
 
 
@@ -63,9 +64,9 @@ def _inner(equation: Any) -> list[Any]:
     found = []
     for value in jax.tree.leaves(equation.params, is_leaf=_is_program):
         if _is_program(value):
-            found.append(value.jaxpr if isinstance(value, jax.extend.core.ClosedJaxpr) else value)
+            found.append(value.jaxpr if isinstance(value, core.ClosedJaxpr) else value)
     return found
 
 
 def _is_program(x: Any) -> bool:
-    return isinstance(x, jax.extend.core.ClosedJaxpr | jax.extend.core.Jaxpr)
+    return isinstance(x, core.ClosedJaxpr | core.Jaxpr)
