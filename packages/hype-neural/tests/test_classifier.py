@@ -93,6 +93,16 @@ def test_trained_classifier(key):
     assert SoftmaxClassifier(trained, logits=True).error(data) < 0.05
 
 
+@pytest.mark.parametrize("kind", [SoftmaxClassifier, LogisticClassifier])
+def test_nan_is_no_class(kind):
+    data = Dataset(SCORES, [0, 0, 0, 1])
+    classifier = kind(lambda x: x * jnp.where(x[0] > 0.2, jnp.nan, -1.0), logits=True)
+    assert classifier.classify_all(SCORES)[1::2].tolist() == [-1, -1]
+    assert classifier.error(data) >= 0.5
+    with pytest.raises(ValueError, match="Classes must be from 0 to 1 for 2 of them, got -1"):
+        classifier.confusion_matrix(data, 2)
+
+
 def test_what_is_refused():
     with pytest.raises(TypeError, match="`model` must be a function of one example"):
         SoftmaxClassifier(dict)

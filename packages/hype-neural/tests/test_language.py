@@ -65,6 +65,8 @@ def test_what_is_no_encoding():
         language.decode(np.array([0.0]))
     with pytest.raises(ValueError, match=r"`rows` must have the shape \(time, 2\), got \(1, 3\)"):
         language.decode_one_hot(jnp.zeros((1, 3)))
+    with pytest.raises(ValueError, match="`rows` must be numbers, got NaN"):
+        language.decode_one_hot(jnp.full((1, 2), jnp.nan))
 
 
 def test_examples():
@@ -111,6 +113,8 @@ def test_what_is_not_sampled(key):
         sample(max_length=0)
     with pytest.raises(ValueError, match="`temperature` must be a number of at least 0"):
         sample(max_length=1, temperature=-1.0)
+    with pytest.raises(ValueError, match="`model` must give numbers, got NaN"):
+        sample(model=Activation(lambda rows: rows * jnp.nan), max_length=2)
     with pytest.raises(ValueError, match=r"`model` must map rows of shape \(1, 4\) to .*, got \(1, 2\)"):
         sample(model=Activation(lambda rows: rows[:, :2]), max_length=1)
 

@@ -31,12 +31,12 @@ class AbstractClassifier(eqx.Module):
         return self.model(x)
 
     def classify(self, x: Array) -> Int[Array, "*times"]:
-        """The most probable class of one example, of equals the first.
+        """The most probable class of one example, of equals the first; -1, which is none, where an output is NaN.
 
         Args:
             x: the example. For many, use `classify_all`, or `jax.vmap`.
         """
-        return jnp.argmax(self.probabilities(x), axis=-1)
+        return _largest(self.probabilities(x))
 
     def classify_all(self, xs: Array) -> Int[Array, "rows *times"]:
         """The most probable class of each row of `xs`, computed a thousand rows at a time."""
@@ -116,12 +116,12 @@ class SoftmaxClassifier(AbstractClassifier):
         return jax.nn.softmax(outputs) if self.logits else _checked(outputs, sums_to_one=True)
 
     def classify(self, x: Array) -> Int[Array, "*times"]:
-        """The class of the largest output for one example, of equals the first; whatever `logits` says.
+        """The class of the largest output for one example, of equals the first; -1 where an output is NaN.
 
         Args:
             x: the example. For many, use `classify_all`, or `jax.vmap`.
         """
-        return jnp.argmax(self.model(x), axis=-1)
+        return _largest(self.model(x))
 
 
 class LogisticClassifier(AbstractClassifier):
@@ -153,7 +153,7 @@ class LogisticClassifier(AbstractClassifier):
         return jnp.stack([1 - p, p], axis=-1)
 
     def classify(self, x: Array) -> Int[Array, "*times"]:
-        """1 if the probability of class 1 is above a half, else 0.
+        """1 if the probability of class 1 is above a half, else 0; -1 where the output is NaN.
 
         Args:
             x: the example. For many, use `classify_all`, or `jax.vmap`.
@@ -162,7 +162,8 @@ class LogisticClassifier(AbstractClassifier):
             ValueError: if `logits` is false, and the output is known to be no probability.
         """
         output = self._first(x)
-        return (output > 0 if self.logits else _checked(output, sums_to_one=False) > 0.5).astype(int)
+        above = output > 0 if self.logits else _checked(output, sums_to_one=False) > 0.5
+        return jnp.where(jnp.isnan(output), -1, above.astype(int))
 
     def _first(self, x: Array) -> Float[Array, "*times"]:
         output = self.model(x)
@@ -172,6 +173,11 @@ class LogisticClassifier(AbstractClassifier):
 @eqx.filter_jit
 def _classify_all(classifier: AbstractClassifier, xs: Array) -> Int[Array, "rows *times"]:
     return jax.lax.map(classifier.classify, xs, batch_size=_ROWS_AT_A_TIME)
+
+
+def _largest(outputs: Float[Array, "*times classes"]) -> Int[Array, "*times"]:
+    # A model that has diverged must not be right about class 0.
+    return jnp.where(jnp.any(jnp.isnan(outputs), axis=-1), -1, jnp.argmax(outputs, axis=-1))
 
 
 def _callable(model: Any) -> Any:

@@ -95,11 +95,14 @@ class Language(eqx.Module):
         """The text of the largest entry in each row, of equals the first.
 
         Raises:
-            ValueError: if a row does not have an entry for each token.
+            ValueError: if a row does not have an entry for each token, or has one that is NaN.
         """
         if rows.ndim != 2 or rows.shape[1] != len(self):
             raise ValueError(f"`rows` must have the shape (time, {len(self)}), got {rows.shape}.")
-        return self.decode(np.asarray(jnp.argmax(rows, axis=1)))
+        known = np.asarray(rows)
+        if np.any(np.isnan(known)):
+            raise ValueError("`rows` must be numbers, got NaN.")
+        return self.decode(np.argmax(known, axis=1))
 
     def examples(self, text: str | Iterable[str], length: int | None = None) -> Dataset:
         """Sequences to learn from: each token, one-hot, is to be followed by the next one.
@@ -152,8 +155,8 @@ class Language(eqx.Module):
 
         Raises:
             TypeError: if `max_length` is not an integer.
-            ValueError: if `start` is empty, if `temperature` is below 0, if the model's output has another shape, or as
-                `encode` raises.
+            ValueError: if `start` is empty, if `temperature` is below 0, if the model's output has another shape or
+                is NaN, or as `encode` raises.
         """
         first = self.encode(start)
         if len(first) == 0:
@@ -163,7 +166,10 @@ class Language(eqx.Module):
         t = non_negative_scale("temperature", temperature)
         steps = positive_size("max_length", max_length)
         drawn, count = _draw(model, first, jnp.asarray(stops), key, t, steps)
-        return self.decode(np.concatenate([first, drawn[: int(count)]]))
+        places = np.concatenate([first, drawn[: int(count)]])
+        if np.any(places < 0):
+            raise ValueError("`model` must give numbers, got NaN: has its training diverged?")
+        return self.decode(places)
 
 
 @eqx.filter_jit
@@ -187,7 +193,8 @@ def _draw(
     def draw(key: PRNGKeyArray, logits: Float[Array, " tokens"]) -> Int[Array, ""]:
         t = temperature.astype(logits.dtype)
         hot = jax.random.categorical(key, logits / jnp.where(t > 0, t, 1))
-        return jnp.where(t > 0, hot, jnp.argmax(logits)).astype(jnp.int32)
+        token = jnp.where(t > 0, hot, jnp.argmax(logits)).astype(jnp.int32)
+        return jnp.where(jnp.any(jnp.isnan(logits)), -1, token)
 
     def go_on(carry: Any) -> Any:
         return (carry[0] < steps) & ~carry[4]
@@ -196,7 +203,7 @@ def _draw(
         count, drawn, logits, state, _ = carry
         token = draw(jax.random.fold_in(key, count), logits)
         logits, state = run(token[None], state)
-        return count + 1, drawn.at[count].set(token), logits, state, stops[token]
+        return count + 1, drawn.at[count].set(token), logits, state, stops[token] | (token < 0)
 
     logits, state = run(first, None)
     begin = (jnp.array(0), jnp.zeros(steps, jnp.int32), logits, state, jnp.array(False))
