@@ -175,7 +175,7 @@ def draw(result: Cleaning, out: Path) -> None:
         points.annotate(f"{accuracy:.1%}", (accuracy, name), (0, 8), textcoords="offset points", ha="center")
     points.set(title="test accuracy", xlim=(min(accuracies) - 0.02, max(accuracies) + 0.02), ylim=(3.5, -0.7))
     points.grid(axis="x", alpha=0.4)
-    points.xaxis.set_major_formatter("{x:.0%}")
+    points.xaxis.set_major_formatter("{x:.1%}")
     data = result.images.train
     side = int(data.x.shape[1] ** 0.5)
     for axes, row in zip(right.subplots(2, 5).flat, np.argsort(result.weights), strict=False):

@@ -69,7 +69,7 @@ def loss(model: Linear, data: Dataset) -> Float[Array, ""]:
 def one_each(key: Key[Array, ""], data: Dataset) -> Int[Array, " classes"]:
     """The rows of a random image of each class."""
     scores = jax.random.uniform(key, (CLASSES, len(data)))
-    return jnp.argmax(jnp.where(data.y == jnp.arange(CLASSES)[:, None], scores, -1.0), axis=1)
+    return jnp.argmax(jnp.where(data.y[None] == jnp.arange(CLASSES)[:, None], scores, -1.0), axis=1)
 
 
 def distill(steps: int, outer_steps: int, draws: int) -> Distilled:
