@@ -45,7 +45,8 @@ def load_digits(seed: int) -> tuple[Dataset, Dataset]:
     from sklearn.datasets import load_digits
 
     pixels, digits = load_digits(return_X_y=True)
-    train_data, test_data = Dataset(pixels / 16, digits).split([1200, 597], key=jax.random.key(seed))
+    data = Dataset(np.asarray(pixels) / 16, np.asarray(digits))
+    train_data, test_data = data.split([1200, 597], key=jax.random.key(seed))
     return train_data, test_data
 
 

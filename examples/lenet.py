@@ -35,8 +35,9 @@ def load_digits(seed: int) -> tuple[Dataset, Dataset]:
     """1,200 images to learn from and 597 to test, of 8 x 8 pixels."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    train_data, test_data = Dataset(digits.images / 16, digits.target).split([1200, 597], key=jax.random.key(seed))
+    pixels, digits = load_digits(return_X_y=True)
+    data = Dataset(np.asarray(pixels).reshape(-1, 8, 8) / 16, np.asarray(digits))
+    train_data, test_data = data.split([1200, 597], key=jax.random.key(seed))
     return train_data, test_data
 
 
@@ -112,7 +113,7 @@ def draw(trained: Trained, test_data: Dataset, out: Path) -> None:
     pictures = {
         "six kernels": (grid(network[1].module.weight[:, 0]), "coolwarm"),
         "an image": (test_data.x[0], "gray_r"),
-        "what the first two layers make of it": (grid(network[:3](test_data.x[0])), "gray_r"),
+        "what the first convolution makes of it": (grid(network[:3](test_data.x[0])), "gray_r"),
     }
     for axes, (title, (picture, colors)) in zip(images, pictures.items(), strict=True):
         axes.imshow(picture, cmap=colors)

@@ -161,8 +161,10 @@ def _fit(
         return mean_in_pieces(lambda piece: losses(w, piece), examples, size)
 
     def draws(steps: Int[Array, " n"]) -> PyTree:
+        if key is None or not keyed:
+            return None
         # Folded twice: the orders of the epochs come from the key folded once.
-        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _DRAWS)))(steps) if keyed else None
+        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _DRAWS)))(steps)
 
     if per_epoch == 1:  # the data themselves, not a copy of them for each step
         objective, load = lambda w, key: on_batch(w, ((data, None), key)), draws
