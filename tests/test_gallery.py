@@ -1,34 +1,28 @@
 """Each example of the first half of the gallery runs, small, and shows what it claims."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
+import jax
 import matplotlib.image
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+from .test_examples import example
 
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    """Runs an example, and gives what it found and what it printed, if it has drawn a picture."""
+    """Runs an example, and gives what it found and what it printed, once it has drawn its picture."""
 
     def run(name, *arguments):
-        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
         picture = tmp_path / "new folder" / "picture.png"
-        result = module.main([*arguments, "--out", str(picture)])
-        assert matplotlib.image.imread(picture).std() > 0.05
+        result = example(name).main([*arguments, "--out", str(picture)])
+        assert matplotlib.image.imread(picture).std() > 0.05  # something is drawn
         return result, capsys.readouterr().out
 
     return run
 
 
 def test_pixel_penalties(run):
-    result, printed = run("pixel_penalties", "--steps", "60", "--outer-steps", "40")
+    result, printed = run("pixel_penalties", "--steps", "40", "--outer-steps", "60")
     assert result.penalties.shape == (10, 64)
     assert np.all(result.penalties > 0)
     assert np.ptp(np.log(result.penalties)) > 1
@@ -60,3 +54,35 @@ def test_learned_examples(run):
     assert result.learned < 0.5 * result.random.mean()
     assert result.learned < result.random.min()
     assert f"ten learned images          {result.learned:7.2%}" in printed
+
+
+def test_initialization_scales(run):
+    arguments = ("--hidden", "16", "--steps", "12", "--outer-steps", "40", "--seeds", "2")
+    result, printed = run("initialization_scales", *arguments)
+    small, large = result.searches["small"], result.searches["large"]
+    for search in (small, large):
+        assert search.losses[-1] < 0.6 * search.losses[0]
+        assert f"{search.losses[-1]:.4f}" in printed
+    # The two searches approach each other, and the rule of thumb.
+    ratio = large.scales / small.scales
+    assert np.all(ratio[-1] < 0.3 * ratio[0])
+    assert np.all(np.abs(np.log(small.scales[-1] / result.rule)) < np.abs(np.log(small.scales[0] / result.rule)))
+
+
+def test_training_sensitivities(run):
+    result, printed = run("training_sensitivities", "--rows", "100", "--steps", "20", "--checked", "9")
+    assert result.predicted.shape == (100,)
+    assert result.correlation > 0.9
+    assert f"{result.correlation:.4f}" in printed
+    # To first order, and so in the mean, what was predicted is what came.
+    np.testing.assert_allclose(result.predicted[result.checked], result.actual, atol=0.3 * np.abs(result.actual).max())
+
+
+def test_layer_schedules(run):
+    result, printed = run("layer_schedules", "--hidden", "6", "--steps", "9", "--outer-steps", "15", "--seeds", "2")
+    rates = jax.tree.leaves(result.rates)
+    assert [rate.shape for rate in rates] == [(9,)] * 8
+    assert np.all(np.concatenate(rates) > 0)
+    assert len({np.asarray(rate).tobytes() for rate in rates}) == 8  # each array has its own
+    assert result.history[-1] < result.history[0] - 0.1
+    assert f"end {result.factor:.2f} times lower" in printed
