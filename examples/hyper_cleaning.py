@@ -129,10 +129,12 @@ def clean(images: Images, steps: int, outer_steps: int) -> Cleaning:
     outer = minimize(objective, unit_interval(jnp.full(rows, 0.5)), Params(outer_steps, learning_rate=Adam(0.1)))
     weights = np.asarray(outer.w.value)
 
+    noisy, trusted = images.train, images.valid
+    both = Dataset(jnp.concatenate([noisy.x, trusted.x]), jnp.concatenate([noisy.y, trusted.y]))
+
     def accuracy(kept: Bool[np.ndarray, " rows"]) -> float:
-        noisy, trusted = images.train[kept], images.valid
-        data = Dataset(jnp.concatenate([noisy.x, trusted.x]), jnp.concatenate([noisy.y, trusted.y]))
-        model = fit(data, trusted, steps).w
+        used = np.concatenate([kept, np.ones(len(trusted), bool)])  # weights of 0 and 1: one program for all subsets
+        model = fit(weighted(both, jnp.asarray(used / used.mean())), trusted, steps).w
         return float(jnp.mean(jnp.argmax(model(images.test.x), axis=1) == images.test.y))
 
     kept = {

