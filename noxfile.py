@@ -15,6 +15,13 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 PYTHONS = nox.project.python_versions(nox.project.load_toml(ROOT / "packages/hype-ad/pyproject.toml"))
 
+# Compiling takes most of the tests' time, and the sessions compile the same programs.
+CACHE = {
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "compiled"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
 
 def group(name: str) -> list[str]:
     """The requirements of a dependency group of the workspace."""
@@ -36,9 +43,9 @@ def install(session: nox.Session, *requirements: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests of all packages together."""
+    """All tests of all packages together; those of the examples have a session of their own."""
     install(session, *group("tests"), *group("examples"))
-    session.run("pytest", "-n", "2", *session.posargs)
+    session.run("pytest", "-n", "2", "--ignore=tests/examples", *session.posargs, env=CACHE)
 
 
 @nox.session
@@ -50,7 +57,7 @@ def alone(session: nox.Session, package: str) -> None:
         session.run("uv", "build", "--wheel", "-q", "--out-dir", str(dist), f"packages/{name}", external=True)
     wheels = [str(max(dist.glob(f"{name.replace('-', '_')}-*.whl"))) for name in below(package)]
     session.install(*wheels, *group("tests"))
-    session.run("pytest", "-n", "2", f"packages/{package}/tests", *session.posargs)
+    session.run("pytest", "-n", "2", f"packages/{package}/tests", *session.posargs, env=CACHE)
 
 
 @nox.session(python=PYTHONS[0])
@@ -79,7 +86,7 @@ def types(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Every example, small."""
     install(session, *group("tests"), *group("examples"))
-    session.run("pytest", "tests/test_examples.py", *session.posargs)
+    session.run("pytest", "-n", "2", "tests/examples", *session.posargs, env=CACHE)
 
 
 @nox.session

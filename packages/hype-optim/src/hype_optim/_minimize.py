@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PyTree
 from ._loop import RunState, Task
 from ._objective import Scalar, as_scalar
 from ._params import Params, as_params
-from ._point import as_point
+from ._point import as_arrays, check_point
 from ._result import Result
 from ._run import check_state, run, steps_to_make
 
@@ -43,7 +43,8 @@ def minimize(
     if not callable(f):
         raise TypeError(f"`f` must be a function of a point, got {f!r}.")
     params = as_params(params)
-    w0 = as_point("w0", w0)
+    w0 = as_arrays(w0)
+    check_point("w0", w0)
     check_state(state, w0, params, None)
     steps = steps_to_make(params, 1, state)
     return _minimize(f, w0, params, state, steps)

@@ -8,6 +8,7 @@ from ._loop import RunState
 from ._minimize import minimize
 from ._objective import Scalar
 from ._params import Params
+from ._point import as_arrays
 from ._result import Result
 from ._train import fit
 
@@ -39,4 +40,4 @@ class Optimize:
         state: RunState | None = None,
     ) -> Result:
         """`train`, which see, for a model given as a function `f(w, x)` of weights and one example."""
-        return fit(f, w0, data, params, valid, key, batched, state)
+        return fit(f, as_arrays(w0), data, params, valid, key, batched, state)

@@ -11,14 +11,18 @@ from ._checks import is_numeric
 from ._range import as_float_array
 
 
-def as_point(name: str, w: PyTree) -> PyTree:
-    """A pytree whose Python floats are arrays, checked to be something that can be optimized.
+def as_arrays(w: PyTree) -> PyTree:
+    """A pytree whose Python floats are arrays, so that they are optimized too."""
+    return jax.tree.map(lambda x: as_float_array(x) if is_float(x) else x, w)
+
+
+def check_point(name: str, w: PyTree) -> None:
+    """Check for something that can be optimized.
 
     Raises:
         TypeError: if it has no float leaf, or a complex one.
         ValueError: if a float leaf is known and has an entry that is not finite.
     """
-    w = jax.tree.map(lambda x: as_float_array(x) if is_float(x) else x, w)
     leaves = jax.tree_util.tree_leaves_with_path(w)
     floats = [(path, leaf) for path, leaf in leaves if eqx.is_inexact_array(leaf)]
     if not floats:
@@ -30,7 +34,6 @@ def as_point(name: str, w: PyTree) -> PyTree:
             raise TypeError(f"{place} is complex; optimize its real and imaginary part as two arrays of floats.")
         if not isinstance(leaf, Tracer) and not np.all(np.isfinite(leaf)):
             raise ValueError(f"{place} must be finite, but has an entry that is NaN or infinite.")
-    return w
 
 
 def is_float(x: Any) -> bool:

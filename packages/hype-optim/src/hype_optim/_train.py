@@ -12,7 +12,7 @@ from ._data import Dataset
 from ._loop import RunState, Task
 from ._objective import as_scalar
 from ._params import Params, as_params
-from ._point import as_point
+from ._point import check_point
 from ._range import resolve
 from ._result import Result
 from ._run import check_state, run, steps_to_make
@@ -101,7 +101,7 @@ def fit(
     for name, examples in (("data", data), ("valid", valid)):
         if examples is not None or name == "data":
             _check_dataset(name, examples)
-    w0 = as_point("model", w0)
+    check_point("model", w0)
     if state is not None:
         key = state.key
         check_state(state, w0, params, key)

@@ -5,7 +5,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from .test_examples import example
+from .running import example
 
 
 @pytest.fixture

@@ -1,20 +1,9 @@
-"""The second half of the gallery of examples: each runs, small, and shows what it claims."""
+"""Examples whose parts optimize: each runs, small, and shows what it claims."""
 
-import jax
 import jax.numpy as jnp
-import matplotlib.image
 import numpy as np
 
-from .test_examples import example
-
-
-def run(name, tmp_path, *arguments):
-    """An example's result, once it has drawn its picture."""
-    picture = tmp_path / "picture.png"
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as a user has it
-        result = example(name).main([*map(str, arguments), "--out", str(picture)])
-    assert matplotlib.image.imread(picture).std() > 0.05  # something is drawn
-    return result
+from .running import run
 
 
 def test_a_minimum_inside_of_a_minimum(tmp_path):

@@ -1,22 +1,11 @@
 """Each example runs, small, and shows what it claims."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from .running import example
 
 
 def write_idx(path, array):

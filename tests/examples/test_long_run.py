@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from hype_ad.testing import tree_allclose
 
-from .test_examples import EXAMPLES, example
+from .running import EXAMPLES, example
 
 EPOCHS, CHUNK = 100, 2
 
