@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from hype_neural import Linear
 from hype_optim import (
+    AbstractRange,
     Adam,
     CrossEntropyOnLinear,
     Dataset,
@@ -122,7 +123,7 @@ def clean(images: Images, steps: int, outer_steps: int) -> Cleaning:
     print(f"{rows:,} training images, {images.wrong.sum():,} of them with wrong labels.")
     print(f"{len(images.valid):,} validation images and {len(images.test):,} test images with right ones.")
 
-    def validation_loss(images: Images, weights: Array) -> Float[Array, ""]:
+    def validation_loss(images: Images, weights: AbstractRange) -> Float[Array, ""] | None:
         return fit(weighted(images.train, weights.value), images.valid, steps).valid_loss
 
     objective = jax.tree_util.Partial(validation_loss, images)
@@ -164,7 +165,7 @@ def draw(result: Cleaning, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(13, 3.4), layout="constrained")
-    left, middle, right = figure.subfigures(1, 3, width_ratios=(4, 4, 5))
+    left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=(4, 4, 5)))
     weights, points = left.subplots(), middle.subplots()
     for rows, color, label in ((~result.images.wrong, "tab:blue", "right"), (result.images.wrong, "tab:red", "wrong")):
         weights.hist(result.weights[rows], np.linspace(0, 1, 31), color=color, alpha=0.6, label=f"{label} label")

@@ -78,7 +78,7 @@ def loss_after_training(
         return_best=False,
         silent=True,
     )
-    return train(network, data[0], params, valid=data[1]).valid_loss
+    return jnp.asarray(train(network, data[0], params, valid=data[1]).valid_loss)
 
 
 def search(hidden: int, steps: int, outer_steps: int, num_seeds: int) -> Scales:

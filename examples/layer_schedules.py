@@ -186,7 +186,9 @@ def draw(result: Schedules, out: Path) -> None:
         curves = np.sort(np.asarray(run.loss_history), axis=0)
         axes[2].plot(np.exp(np.log(curves).mean(axis=0)), color=color, label=label)
         axes[2].fill_between(np.arange(curves.shape[1]), curves[0], curves[-1], color=color, alpha=0.2, linewidth=0)
-    axes[2].set(title=f"loss of the step's minibatch, {len(curves)} other seeds", xlabel="step", yscale="log")
+    axes[2].set(
+        title=f"loss of the step's minibatch, {len(result.after.loss_history)} other seeds", xlabel="step", yscale="log"
+    )
     axes[2].legend(title="mean and range")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=100)

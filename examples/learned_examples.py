@@ -104,14 +104,17 @@ def draw(result: Distilled, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(12, 3.7), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(3, 2)))
     side = int(result.images.shape[1] ** 0.5)
     limit = np.abs(result.images).max()
     grid = left.subplots(2, CLASSES // 2)
+    look = {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
+    shown = [
+        axes.imshow(image.reshape(side, side), **look) for axes, image in zip(grid.flat, result.images, strict=True)
+    ]
     for k, axes in enumerate(grid.flat):
-        shown = axes.imshow(result.images[k].reshape(side, side), cmap="RdBu", vmin=-limit, vmax=limit)
         axes.set(title=k, xticks=[], yticks=[])
-    left.colorbar(shown, ax=grid, label="pixel (0 is blank, 1 is ink)", shrink=0.8)
+    left.colorbar(shown[0], ax=grid, label="pixel (0 is blank, 1 is ink)", shrink=0.8)
     left.suptitle("the learned training images")
     axes = right.subplots()
     axes.hist(100 * result.random, 20, color="tab:gray", alpha=0.7, label="ten random real images")

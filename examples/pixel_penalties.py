@@ -52,7 +52,7 @@ class Comparison(NamedTuple):
     penalties: Float[np.ndarray, "classes pixels"]
     shared: Result
     learned: Result
-    errors: tuple[float, float]
+    errors: tuple[float, ...]
     mean_images: Float[np.ndarray, "classes pixels"]
 
 
@@ -132,15 +132,17 @@ def draw(result: Comparison, out: Path) -> None:
     side = int(result.penalties.shape[1] ** 0.5)
     figure, axes = plt.subplots(2, CLASSES, figsize=(13, 2.75), layout="constrained")
     low, high = np.quantile(result.penalties, (0.01, 0.99))
+    shown = []
     for k, (above, below) in enumerate(axes.T):
         above.imshow(result.mean_images[k].reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
         above.set_title(k)
-        shown = below.imshow(result.penalties[k].reshape(side, side), cmap="viridis", norm=LogNorm(low, high))
+        penalties = result.penalties[k].reshape(side, side)
+        shown.append(below.imshow(penalties, cmap="viridis", norm=LogNorm(low, high)))
     for each in axes.flat:
         each.set(xticks=[], yticks=[])
     axes[0, 0].set_ylabel("mean image")
     axes[1, 0].set_ylabel("penalties")
-    figure.colorbar(shown, ax=axes[1], label="L2 penalty", extend="both", pad=0.01)
+    figure.colorbar(shown[0], ax=axes[1], label="L2 penalty", extend="both", pad=0.01)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=100)
     plt.close(figure)

@@ -127,7 +127,7 @@ def draw(result: Sensitivities, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(13, 4), layout="constrained")
-    left, middle, right = figure.subfigures(1, 3, width_ratios=(2, 6, 4))
+    left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=(2, 6, 4)))
     side = int(result.image.shape[0] ** 0.5)
 
     def show(axes, image: Array, title: str) -> None:
