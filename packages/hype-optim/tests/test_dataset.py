@@ -207,6 +207,11 @@ def test_no_such_split(data, sizes, error, message):
         data.split(sizes)
 
 
+def test_labels_may_be_any_integers():
+    labels = np.array([3, 0, 1], np.uint8)
+    np.testing.assert_array_equal(Dataset(np.zeros((3, 2)), labels).labels, labels)
+
+
 def test_targets_are_not_stratified():
     with pytest.raises(TypeError, match="`labels` takes integers or rows of class scores"):
         Dataset(X, X[:, 0]).split(0.5, stratify=True)

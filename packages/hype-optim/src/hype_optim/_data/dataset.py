@@ -10,7 +10,7 @@ import numpy as np
 from hype_ad import AbstractTensor, image_grid, visualize
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, Integer, Num, PRNGKeyArray
 
 from .._checks import integer
 from .known import known
@@ -76,7 +76,7 @@ class Dataset(eqx.Module):
         return zip(self.x, self.y, strict=True)
 
     @property
-    def labels(self) -> Int[Array, "rows ..."]:
+    def labels(self) -> Integer[Array, "rows ..."]:
         """The class of each example: its `y` if that is an integer, else the place of its first largest entry.
 
         Raises:
