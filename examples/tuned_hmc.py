@@ -2,10 +2,9 @@
 
 The target is a Gaussian whose standard deviations span a factor of 100, and the start is bad: a unit mass and a step
 so small that trajectories go nowhere in most directions. Trajectories are differentiable, so `minimize` climbs the
-expected squared jump, weighted by acceptance, in the step size and all entries of a diagonal mass at once. In rounds,
-the
-chains move, their draws are what trajectories are judged from and what says how large a jump is in which direction,
-then Adam makes some steps. Nothing that is known of the target is used, apart from its log density.
+expected squared jump, weighted by acceptance, in the step size and all entries of a diagonal mass at once. It goes in
+rounds: the chains move, their draws are what trajectories are judged from and what says how large a jump is in which
+direction, then Adam makes some steps. Nothing that is known of the target is used, apart from its log density.
 
 What counts is the effective samples of the worst coordinate, of its mean or of its square, for 1,000 gradients:
 a kernel that throws every draw to the opposite side would be good for means and worthless for variances.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .test_gallery_2 import run
+from .running import run
 
 
 def test_a_kernel_is_tuned_by_climbing(tmp_path):
