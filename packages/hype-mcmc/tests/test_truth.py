@@ -72,3 +72,21 @@ def test_simulation_based_calibration():
         expected = runs / bins
         # 24.3 is the 0.999 quantile of chi-square with 7 degrees of freedom.
         assert np.sum((counts - expected) ** 2 / expected) < 24.3, counts
+
+
+def test_neals_funnel():
+    """Without its centering the funnel is a Gaussian and right; with it, draws are wrong, and the summary says so."""
+    width = 9
+
+    def centered(x):
+        return -(x[0] ** 2) / 18 - 0.5 * jnp.sum(x[1:] ** 2) * jnp.exp(-x[0]) - 0.5 * width * x[0]
+
+    def non_centered(x):
+        return -(x[0] ** 2) / 18 - 0.5 * jnp.sum(x[1:] ** 2)
+
+    x0, key = jnp.zeros(width + 1), jax.random.key(4)
+    good = sample(non_centered, x0, key=key, num_warmup=300, num_samples=500)
+    assert_moments(good.draws[:, :, :1], [0.0], [3.0])
+    assert not good.summary().warnings
+    bad = sample(centered, x0, key=key, num_warmup=300, num_samples=500)
+    assert bad.summary().warnings
