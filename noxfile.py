@@ -43,7 +43,7 @@ def install(session: nox.Session, *requirements: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests of all packages together; those of the examples have a session of their own."""
+    """All tests of all packages together; those of examples and pages have a session of their own."""
     install(session, *group("tests"), *group("examples"))
     session.run("pytest", "-n", "2", "--ignore=tests/examples", *session.posargs, env=CACHE)
 
@@ -84,7 +84,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Every example, small."""
+    """Every example, small, and the Python of every page."""
     install(session, *group("tests"), *group("examples"))
     session.run("pytest", "-n", "2", "tests/examples", *session.posargs, env=CACHE)
 

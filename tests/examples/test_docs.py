@@ -11,7 +11,7 @@ from hype_ad import _diff
 
 matplotlib.use("Agg")  # a page may draw
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.S | re.M)
 PAGES = {page.relative_to(DOCS).as_posix(): page.read_text() for page in sorted(DOCS.rglob("*.md"))}
 OPERATORS = PAGES["hype-ad.md"]
