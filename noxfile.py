@@ -22,6 +22,8 @@ CACHE = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 
+IN_OTHER_SESSIONS = ("--ignore=tests/examples", "--ignore=tests/thorough")
+
 
 def group(name: str) -> list[str]:
     """The requirements of a dependency group of the workspace."""
@@ -45,7 +47,7 @@ def install(session: nox.Session, *requirements: str) -> None:
 def tests(session: nox.Session) -> None:
     """All tests of all packages together; those of examples and pages have a session of their own."""
     install(session, *group("tests"), *group("examples"))
-    session.run("pytest", "-n", "2", "--ignore=tests/examples", *session.posargs, env=CACHE)
+    session.run("pytest", "-n", "2", *IN_OTHER_SESSIONS, *session.posargs, env=CACHE)
 
 
 @nox.session
@@ -87,6 +89,13 @@ def examples(session: nox.Session) -> None:
     """Every example, small, and the Python of every page."""
     install(session, *group("tests"), *group("examples"))
     session.run("pytest", "-n", "2", "tests/examples", *session.posargs, env=CACHE)
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """Every combination of method, momentum and penalty through every adjoint: some minutes, and not in `.ci/run`."""
+    install(session, *group("tests"))
+    session.run("pytest", "-n", "2", "tests/thorough", *session.posargs, env=CACHE)
 
 
 @nox.session

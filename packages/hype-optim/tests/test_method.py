@@ -127,8 +127,9 @@ def test_newton_leaves_a_saddle_whose_stable_direction_it_comes_along(start):
 
 
 def test_newton_ends_on_a_valley_of_singular_hessians():
-    result = minimize(lambda w: (w[0] + w[1] - 3) ** 2, jnp.array([1.0, 5.0]), quiet(3, method=Newton()))
+    result = minimize(lambda w: (w[0] + w[1] / 3 - 3) ** 2, jnp.array([1.0, 5.0]), quiet(3, method=Newton()))
     np.testing.assert_allclose(result.loss, 0, atol=1e-20)
+    np.testing.assert_allclose(result.w[0] - 3 * result.w[1], -14, rtol=1e-7)  # it does not walk along the valley
 
 
 def test_newton_cg_solves_as_far_as_its_rule_says():

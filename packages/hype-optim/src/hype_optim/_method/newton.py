@@ -52,7 +52,10 @@ class Newton(AbstractMethod):
 
 def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
     """The Newton direction from minus the gradient, or what takes its place."""
-    definite = jnp.all(jnp.isfinite(jnp.linalg.cholesky(lax.stop_gradient(hessian))))
+    pivots = jnp.diagonal(jnp.linalg.cholesky(lax.stop_gradient(hessian))) ** 2  # NaN if it has no such factor
+    # Rounding alone gives a singular Hessian small pivots, and a step of any length where nothing is to be gained.
+    rounding = 100 * len(w) * jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(lax.stop_gradient(hessian)))
+    definite = jnp.all(pivots > rounding)
     matrix = lax.cond(definite, lambda hessian: hessian, absolute_value, hessian)
     # Lineax raises from compiled code where the derivative of a solve is not finite; a run has a status for that.
     direction = jax.scipy.linalg.solve(matrix, negative, assume_a="pos")
@@ -68,5 +71,7 @@ def _nudge(
     along = direction @ lowest
     sign = jnp.where(negative @ lowest < 0, -1, 1).astype(w.dtype)
     length = _NUDGE * (1 + square_root(w @ w))
-    short = (lowest @ hessian @ lowest < 0) & (sign * along < length)
+    # Rounding alone gives a singular Hessian eigenvalues of either sign.
+    negligible = jnp.finfo(w.dtype).eps ** 0.5 * jnp.max(jnp.abs(hessian))
+    short = (lowest @ hessian @ lowest < -negligible) & (sign * along < length)
     return jnp.where(short, sign * length - along, 0) * lowest
