@@ -19,7 +19,9 @@ class Newton(AbstractMethod):
 
     Elsewhere $H$ is replaced by its absolute value $|H|$ (Dauphin et al. 2014), so that the direction leads downhill,
     and the direction goes along the eigenvector of the lowest eigenvalue by at least $10^{-3} (1 + \|w\|_2)$: a saddle
-    that the plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance.
+    that the plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance. Where
+    there is no curvature at all along some direction, the gradient must not have a part along it either: redundant
+    weights are fine, redundant weights with an L1 penalty are not.
 
     Its default rate is `Backtrack()`. The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian
     products and $O(n^3)$, several times more where $H$ is not positive definite.
