@@ -112,3 +112,10 @@ def test_what_is_refused():
     stateful = Stateful(jnp.ones((1, 3)), eqx.nn.BatchNorm(3, "batch", mode="batch"))
     with pytest.raises(TypeError, match=r"`model` must not keep state.*BatchNorm.*LayerNorm"):
         train(stateful, DATA, quiet(2))
+
+
+def test_a_model_that_draws_says_what_it_needs():
+    model = eqx.nn.Sequential([eqx.nn.Linear(2, 1, key=jax.random.key(0)), eqx.nn.Dropout(0.5)])
+    with pytest.raises(RuntimeError, match="requires a key") as raised:
+        train(model, Dataset(jnp.ones((3, 2)), jnp.ones((3, 1))), Params(1, silent=True))
+    assert any("keyed=True" in note for note in raised.value.__notes__)

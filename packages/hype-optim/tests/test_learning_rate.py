@@ -110,6 +110,12 @@ def test_few_numbers_steer_many_steps(knots, steps):
         np.testing.assert_allclose(result.w_history, expected.w_history, rtol=1e-12)
 
 
+def test_rates_of_a_schedule_may_be_a_list():
+    listed = minimize(valley, START, quiet(learning_rate=StepSchedule([0.05, 0.03, 0.02])))
+    array = minimize(valley, START, quiet(learning_rate=StepSchedule(jnp.array([0.05, 0.03, 0.02]))))
+    np.testing.assert_array_equal(listed.w, array.w)
+
+
 def window_ends(windows, steps):
     """Where windows end whose lengths differ by one at most, the longer ones first."""
     return np.cumsum([len(part) for part in np.array_split(np.arange(steps), windows)])

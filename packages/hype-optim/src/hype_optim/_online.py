@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from ._checks import HyperparameterLike, non_negative_number
-from ._tree import sum_of
+from ._checks import HyperparameterLike, non_negative_number, single
+from ._tree import dot, zeros_like
 
 Factory = Callable[[Any], optax.GradientTransformation]
 
@@ -50,15 +50,14 @@ def hypergradient_descent(
     Raises:
         ValueError: if a rate is a number below 0.
     """
-    first = non_negative_number("learning_rate", learning_rate)
-    beta = non_negative_number("hyper_rate", hyper_rate)
+    first = single("learning_rate", non_negative_number("learning_rate", learning_rate))
+    beta = single("hyper_rate", non_negative_number("hyper_rate", hyper_rate))
 
     def init(params: PyTree) -> HypergradientDescentState:
-        nothing = jax.tree.map(jnp.zeros_like, params)
-        return HypergradientDescentState(first, nothing, factory(first).init(params))
+        return HypergradientDescentState(first, zeros_like(params), factory(first).init(params))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, HypergradientDescentState]:
-        rate = state.rate - beta * _dot(updates, state.slope).astype(first.dtype)
+        rate = state.rate - beta * dot(updates, state.slope).astype(first.dtype)
         at = lambda rate: factory(rate).update(updates, state.inner, params)
         step, slope, inner = jax.jvp(at, (rate,), (jnp.ones_like(rate),), has_aux=True)
         return step, HypergradientDescentState(rate, _as(slope, step), inner)
@@ -103,12 +102,12 @@ def real_time_hypergradient(
     Raises:
         ValueError: if a rate is a number below 0, or in `update` if `params` or `grad_fn` is missing.
     """
-    first = non_negative_number("learning_rate", learning_rate)
-    beta = non_negative_number("hyper_rate", hyper_rate)
+    first = single("learning_rate", non_negative_number("learning_rate", learning_rate))
+    beta = single("hyper_rate", non_negative_number("hyper_rate", hyper_rate))
 
     def init(params: PyTree) -> RealTimeState:
         inner = factory(first).init(params)
-        nothing = lambda tree: jax.tree.map(jnp.zeros_like, eqx.filter(tree, eqx.is_inexact_array))
+        nothing = lambda tree: zeros_like(eqx.filter(tree, eqx.is_inexact_array))
         return RealTimeState(first, nothing(params), inner, nothing(inner))
 
     def update(
@@ -127,7 +126,7 @@ def real_time_hypergradient(
                 "gradient of this step."
             )
         outer = gradient if outer_gradient is None else outer_gradient
-        rate = state.rate - beta * _dot(outer, state.tangent).astype(first.dtype)
+        rate = state.rate - beta * dot(outer, state.tangent).astype(first.dtype)
         _, gradient_tangent = jax.jvp(grad_fn, (params,), (state.tangent,))
         moving, fixed = eqx.partition(state.inner, eqx.is_inexact_array)
 
@@ -146,10 +145,6 @@ def real_time_hypergradient(
         return updates, RealTimeState(rate, tangent, eqx.combine(moving, rest), moving_tangent)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
-    return sum_of(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
 
 
 def _as(tree: PyTree, like: PyTree) -> PyTree:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ._adjoint import held_constant
-from ._tree import float_dtype, squared_norm, where
+from ._tree import float_dtype, squared_norm, where, zeros_like
 
 
 class Sensitivity(eqx.Module):
@@ -48,7 +48,7 @@ def first_tangent(state: PyTree) -> PyTree:
     drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
     length = jnp.sqrt(squared_norm(drawn))
     in_w = jax.tree.unflatten(structure, [leaf / length.astype(leaf.dtype) for leaf in drawn])
-    return in_w, jax.tree.map(jnp.zeros_like, eqx.filter(state.memory, eqx.is_inexact_array))
+    return in_w, zeros_like(eqx.filter(state.memory, eqx.is_inexact_array))
 
 
 def followed(step: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tuple[PyTree, PyTree]]:

@@ -78,7 +78,12 @@ def train(
 
 
 def _call(model: Callable, x: Array) -> Any:
-    return model(x)
+    try:
+        return model(x)
+    except RuntimeError as error:
+        if "requires a key" in str(error):
+            error.add_note("`train(..., keyed=True, key=key)` gives a key to a model that draws.")
+        raise
 
 
 def _call_keyed(model: Callable, x: Array, key: PRNGKeyArray | None) -> Any:

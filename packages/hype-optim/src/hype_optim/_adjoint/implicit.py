@@ -16,7 +16,7 @@ from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
 from .._checks import instance
-from .._tree import float_dtype, squared_norm
+from .._tree import float_dtype, squared_norm, subtract
 from .base import AbstractAdjoint, Stationarity
 from .held import held_constant
 from .linear import solve_symmetric
@@ -124,5 +124,5 @@ def _stationarity(w: PyTree, gradient: Callable[[PyTree], PyTree], solver: lx.Ab
     value, hessian = jax.linearize(gradient, w)
     solution = solve_symmetric(hessian, value, solver)
     norm = lambda tree: jnp.sqrt(squared_norm(tree))
-    length, error = norm(value), norm(jax.tree.map(jnp.subtract, hessian(solution), value))
+    length, error = norm(value), norm(subtract(hessian(solution), value))
     return Stationarity(length, norm(solution), error / jnp.where(length > 0, length, 1))

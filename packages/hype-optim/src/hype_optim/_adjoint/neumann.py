@@ -7,6 +7,7 @@ import lineax as lx
 from jaxtyping import Array, PyTree
 
 from .._checks import integer
+from .._tree import zeros_like
 
 
 class Neumann(lx.AbstractLinearSolver):
@@ -51,8 +52,7 @@ class Neumann(lx.AbstractLinearSolver):
             correct = lambda x, b, ax: x + jnp.asarray(self.step, x.dtype) * (b - ax)
             return jax.tree.map(correct, x, vector, state.mv(x)), None
 
-        start = jax.tree.map(jnp.zeros_like, vector)
-        x, _ = jax.lax.scan(add_term, start, None, length=self.terms)
+        x, _ = jax.lax.scan(add_term, zeros_like(vector), None, length=self.terms)
         return x, lx.RESULTS.successful, {}
 
     def transpose(

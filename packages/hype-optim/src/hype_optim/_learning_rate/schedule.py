@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, check_prefix, non_negative_number
+from .._checks import Hyperparameter, HyperparameterLike, check_prefix, is_numeric, non_negative_number
 from .._objective import Iterate
 from .._tree import scale
 from .base import AbstractLearningRate
@@ -80,6 +80,8 @@ def rates_along_an_axis(rates: Any) -> Hyperparameter:
     Raises:
         ValueError: if they have none, or an empty one, or differ in it, or if a rate is a number below 0.
     """
+    if isinstance(rates, list | tuple) and all(is_numeric(rate) and jnp.ndim(rate) == 0 for rate in rates):
+        rates = jnp.array(rates, float)
     rates = non_negative_number("rates", rates)
     if any(leaf.ndim == 0 for leaf in jax.tree.leaves(rates)):
         raise ValueError(
