@@ -1,5 +1,7 @@
 """Hamiltonian Monte Carlo that samples well by default, and whose step size and mass matrix have derivatives."""
 
+from ._adjoint import AbstractAdjoint as AbstractAdjoint
+from ._adjoint import Checkpointed as Checkpointed
 from ._annealing import AnnealedHMC as AnnealedHMC
 from ._annealing import elbo as elbo
 from ._dynamic_hmc import DynamicHMC as DynamicHMC
@@ -18,6 +20,7 @@ from ._mass import DiagonalMass as DiagonalMass
 from ._mass import UnitMass as UnitMass
 from ._objective import chees as chees
 from ._objective import expected_squared_jump as expected_squared_jump
+from ._reversible import Reversible as Reversible
 from ._sample import sample as sample
 from ._samples import SamplerState as SamplerState
 from ._samples import Samples as Samples

@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
+from ._adjoint import AbstractAdjoint, check_adjoint
 from ._checks import count, positive, scalar, static_number
 from ._hmc import check_integrator, check_mass
 from ._integrator import Integrator, leapfrog
 from ._kernel import AbstractKernel, HMCInfo, HMCState, transition
 from ._logdensity import LogDensity
 from ._mass import AbstractMass
-from ._trajectory import counted_trajectory
 
 
 class DynamicHMC(AbstractKernel):
@@ -21,7 +21,8 @@ class DynamicHMC(AbstractKernel):
     them, so no target is resonant with them. Since the length is a float, warm-up can adapt it in a compiled program.
 
     Given the number of steps, a trajectory is a smooth function of step size, mass and starting position. The number
-    is found by a `while_loop`, so there is forward mode at any order and no reverse mode; `HMC` has both.
+    is found by a `while_loop`, so there is forward mode at any order, and reverse mode only with
+    `adjoint=Reversible()`, which has no forward mode; `HMC` has both.
 
     Args:
         step_size: $h$, positive. Differentiable.
@@ -30,10 +31,12 @@ class DynamicHMC(AbstractKernel):
         max_steps: bound on the number of steps $n$.
         integrator: its coefficients.
         divergence_threshold: the energy error above which a transition counts as divergent.
+        adjoint: which derivatives there are: forward mode with `Checkpointed()` (if not given), reverse mode with
+            `Reversible()`.
 
     Raises:
         ValueError: if a number is out of its range.
-        TypeError: if `max_steps` is not an integer, or `mass` or `integrator` are not what they are called.
+        TypeError: if `max_steps` is not an integer, or `mass`, `integrator` or `adjoint` are not what they are called.
     """
 
     step_size: Float[Array, ""]
@@ -42,6 +45,7 @@ class DynamicHMC(AbstractKernel):
     max_steps: int = eqx.field(static=True)
     integrator: Integrator
     divergence_threshold: float = eqx.field(static=True)
+    adjoint: AbstractAdjoint
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class DynamicHMC(AbstractKernel):
         max_steps: int = 1000,
         integrator: Integrator = leapfrog,
         divergence_threshold: float = 1000.0,
+        adjoint: AbstractAdjoint | None = None,
     ):
         positive("step_size", step_size)
         self.step_size = scalar("step_size", step_size)
@@ -61,6 +66,7 @@ class DynamicHMC(AbstractKernel):
         self.max_steps = count("max_steps", max_steps, at_least=1)
         self.integrator = check_integrator(integrator)
         self.divergence_threshold = static_number("divergence_threshold", divergence_threshold, at_least=0.0)
+        self.adjoint = check_adjoint(adjoint)
 
     def mean_length(self) -> Float[Array, ""]:
         """The field `trajectory_length`."""
@@ -119,7 +125,7 @@ class DynamicHMC(AbstractKernel):
             key,
             state,
             self.mass,
-            lambda start: counted_trajectory(
+            lambda start: self.adjoint.trajectory(
                 start, logdensity, self.step_size * scale, self.mass, self.integrator, steps
             ),
             steps,

@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from ._adjoint import AbstractAdjoint, check_adjoint
 from ._checks import count, positive, scalar, static_number
 from ._integrator import Integrator, leapfrog
 from ._kernel import AbstractKernel, HMCInfo, HMCState, transition
 from ._logdensity import LogDensity
 from ._mass import AbstractMass, UnitMass
-from ._trajectory import Phase, fixed_trajectory
+from ._trajectory import Phase
 
 
 class HMC(AbstractKernel):
@@ -18,7 +19,7 @@ class HMC(AbstractKernel):
 
     With the same key, the end of a trajectory, its energy error and its acceptance probability are smooth functions
     of the step size, of every entry of the mass and of the position the state was made from, in reverse and forward
-    mode and to any order. Reverse mode keeps about `2 sqrt(num_steps)` states.
+    mode and to any order. Reverse mode keeps about `2 sqrt(num_steps)` states, or with `adjoint=Reversible()` one.
 
     On a nearly Gaussian target a fixed length can come back to where it started at every transition: high acceptance
     and wrong variances. `jitter` prevents that. It scales the step size, not the number of steps, so that a
@@ -31,10 +32,11 @@ class HMC(AbstractKernel):
         jitter: each transition uses a step size drawn from $h (1 \pm$ `jitter`$)$; at least 0, below 1.
         integrator: its coefficients.
         divergence_threshold: the energy error above which a transition counts as divergent.
+        adjoint: what reverse mode keeps of a trajectory, `Checkpointed()` (if not given) or `Reversible()`.
 
     Raises:
         ValueError: if a number is out of its range.
-        TypeError: if `num_steps` is not an integer, or `mass` or `integrator` are not what they are called.
+        TypeError: if `num_steps` is not an integer, or `mass`, `integrator` or `adjoint` are not what they are called.
     """
 
     step_size: Float[Array, ""]
@@ -43,6 +45,7 @@ class HMC(AbstractKernel):
     jitter: float = eqx.field(static=True)
     integrator: Integrator
     divergence_threshold: float = eqx.field(static=True)
+    adjoint: AbstractAdjoint
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class HMC(AbstractKernel):
         jitter: float = 0.0,
         integrator: Integrator = leapfrog,
         divergence_threshold: float = 1000.0,
+        adjoint: AbstractAdjoint | None = None,
     ):
         positive("step_size", step_size)
         self.step_size = scalar("step_size", step_size)
@@ -61,6 +65,7 @@ class HMC(AbstractKernel):
         self.jitter = static_number("jitter", jitter, at_least=0.0, below=1.0)
         self.integrator = check_integrator(integrator)
         self.divergence_threshold = static_number("divergence_threshold", divergence_threshold, at_least=0.0)
+        self.adjoint = check_adjoint(adjoint)
 
     def mean_length(self) -> Float[Array, ""]:
         """Steps times step size."""
@@ -108,7 +113,9 @@ class HMC(AbstractKernel):
             key,
             state,
             self.mass,
-            lambda start: fixed_trajectory(start, logdensity, step_size, self.mass, self.integrator, self.num_steps),
+            lambda start: self.adjoint.trajectory(
+                start, logdensity, step_size, self.mass, self.integrator, self.num_steps
+            ),
             jnp.asarray(self.num_steps, jnp.int32),
             self.divergence_threshold,
         )
@@ -124,7 +131,7 @@ class HMC(AbstractKernel):
             The end of the trajectory, without jitter and without a choice between the ends; differentiable as `step`
             is.
         """
-        return fixed_trajectory(start, logdensity, self.step_size, self.mass, self.integrator, self.num_steps)
+        return self.adjoint.trajectory(start, logdensity, self.step_size, self.mass, self.integrator, self.num_steps)
 
 
 def check_mass(mass: AbstractMass | None) -> AbstractMass:

@@ -1,5 +1,8 @@
 """Following Hamilton's equations for a number of steps."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,8 @@ from ._integrator import Integrator
 from ._logdensity import LogDensity, value_and_gradient
 from ._mass import AbstractMass, kinetic_energy
 from ._tree import Position
+
+Carry = TypeVar("Carry")
 
 _FEW_STEPS = 64  # so few states are kept as they are: to run them again would cost more than it saves
 
@@ -35,49 +40,36 @@ class Phase(eqx.Module):
         return kinetic_energy(mass, self.momentum).astype(self.logdensity.dtype) - self.logdensity
 
 
+def kick(length: Float[Array, ""], gradient: Position, momentum: Position) -> Position:
+    """The momentum that a force pushes for a time `length`."""
+    return _tree.axpy(length, gradient, momentum)
+
+
+def drift(length: Float[Array, ""], mass: AbstractMass, momentum: Position, position: Position) -> Position:
+    """The position that a momentum carries for a time `length`."""
+    return _tree.axpy(length, mass.velocity(momentum), position)
+
+
 def step(
     phase: Phase, logdensity: LogDensity, step_size: Float[Array, ""], mass: AbstractMass, integrator: Integrator
 ) -> Phase:
     """One step of the integrator; the gradient at its start is taken from `phase`."""
     q, value, gradient = phase.position, phase.logdensity, phase.logdensity_grad
-    p = _tree.axpy(integrator.kicks[0] * step_size, gradient, phase.momentum)
-    for drift, kick in zip(integrator.drifts, integrator.kicks[1:], strict=True):
-        q = _tree.axpy(drift * step_size, mass.velocity(p), q)
+    p = kick(integrator.kicks[0] * step_size, gradient, phase.momentum)
+    for a, b in zip(integrator.drifts, integrator.kicks[1:], strict=True):
+        q = drift(a * step_size, mass, p, q)
         value, gradient = value_and_gradient(logdensity, q)
-        p = _tree.axpy(kick * step_size, gradient, p)
+        p = kick(b * step_size, gradient, p)
     return Phase(q, p, value, gradient)
 
 
-def fixed_trajectory(
-    phase: Phase,
-    logdensity: LogDensity,
-    step_size: Float[Array, ""],
-    mass: AbstractMass,
-    integrator: Integrator,
-    num_steps: int,
-) -> Phase:
-    """A known number of steps: differentiable in every mode to any order, with about `2 sqrt(num_steps)` states."""
-    end, _ = checkpointed_scan(
-        lambda phase, _: (step(phase, logdensity, step_size, mass, integrator), None),
-        phase,
-        length=num_steps,
-        levels=1 if num_steps <= _FEW_STEPS else 2,
-    )
-    return end
+def repeat(f: Callable[[Carry], Carry], carry: Carry, times: int | Int[Array, ""]) -> Carry:
+    """`f` of `f` of ... `carry`.
 
-
-def counted_trajectory(
-    phase: Phase,
-    logdensity: LogDensity,
-    step_size: Float[Array, ""],
-    mass: AbstractMass,
-    integrator: Integrator,
-    num_steps: Int[Array, ""],
-) -> Phase:
-    """A number of steps that is only known when the program runs: a `while_loop`, so without reverse mode."""
-    return jax.lax.fori_loop(
-        jnp.zeros((), num_steps.dtype),
-        num_steps,
-        lambda _, phase: step(phase, logdensity, step_size, mass, integrator),
-        phase,
-    )
+    A known number of times: differentiable in every mode to any order, keeping about `2 sqrt(times)` carries. A
+    number that is only known when the program runs: a `while_loop`, so without reverse mode.
+    """
+    if isinstance(times, int):
+        levels = 1 if times <= _FEW_STEPS else 2
+        return checkpointed_scan(lambda carry, _: (f(carry), None), carry, length=times, levels=levels)[0]
+    return jax.lax.fori_loop(jnp.zeros((), times.dtype), times, lambda _, carry: f(carry), carry)

@@ -63,6 +63,11 @@ def total(x: Position) -> Float[Array, ""]:
     return dot(x, jax.tree.map(jnp.ones_like, x))
 
 
+def add(x: PyTree, y: PyTree) -> PyTree:
+    """`x + y`."""
+    return jax.tree.map(jnp.add, x, y)
+
+
 def subtract(x: Position, y: Position) -> Position:
     """`x - y`."""
     return jax.tree.map(jnp.subtract, x, y)
