@@ -1,5 +1,6 @@
 """The entry point: chains side by side, warm-up and draws in one compiled program."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,7 @@ from ._kernel import AbstractKernel, HMCInfo, HMCState
 from ._key import ChainKeys
 from ._logdensity import LogDensity
 from ._mass import DiagonalMass
+from ._progress import Part, reported_scan, with_progress
 from ._samples import SamplerState, Samples
 from ._start import start_around, start_at
 from ._tree import Position
@@ -40,6 +42,7 @@ def sample(
     target_acceptance: ArrayLike = 0.8,
     first_chain: int = 0,
     state: SamplerState | None = None,
+    silent: bool = True,
 ) -> Samples:
     r"""Draw from a density, given the logarithm of it.
 
@@ -75,6 +78,9 @@ def sample(
         first_chain: number of the first chain, to run some of many chains.
         state: `Samples.state` of a run to go on with. It has the positions, the kernel, the key and no need of
             warm-up; `x0` is only looked at for its structure.
+        silent: whether to keep quiet; else a bar shows the progress of all chains, with the mean acceptance
+            probability and the number of divergent transitions of the draws so far. Inside of `jit`, `grad` and
+            `vmap` all is silent.
 
     Returns:
         The draws with their diagnostics, and the state.
@@ -91,12 +97,14 @@ def sample(
     num_samples = count("num_samples", num_samples, at_least=1)
     num_warmup = count("num_warmup", num_warmup, at_least=0)
     thin = count("thin", thin, at_least=1)
+    if not isinstance(silent, bool):
+        raise TypeError(f"`silent` must be True or False, got {silent!r}.")
     logdensity = _tree.numbers_as_arrays(logdensity)
     x0 = _tree.as_position("x0", x0)
 
     if state is not None:
         _check_resumed(state, x0, kernel, key, num_chains, chained)
-        return _draw(logdensity, state, num_samples, thin)
+        return _draw(logdensity, state, num_samples, thin, silent)
 
     if key is None:
         raise ValueError("`key` must be given, such as `jax.random.key(0)`: it is what everything is drawn from.")
@@ -114,9 +122,10 @@ def sample(
     _check_starts(starts, usable, chained)
     state = SamplerState(starts, kernel, keys, jnp.zeros((), jnp.int32))
     if num_warmup == 0:
-        return _draw(logdensity, state, num_samples, thin)
+        return _draw(logdensity, state, num_samples, thin, silent)
     target = scalar("target_acceptance", target_acceptance)
-    return _warm_up_and_draw(logdensity, state, warmup_keys, target, num_warmup, num_samples, thin)
+    arguments = (logdensity, state, warmup_keys, target, num_warmup, num_samples, thin)
+    return with_progress(_warm_up_and_draw, arguments, num_chains, num_warmup + thin * num_samples, silent)
 
 
 @eqx.filter_jit
@@ -150,18 +159,37 @@ def _warm_up_and_draw(
     num_warmup: int,
     num_samples: int,
     thin: int,
+    ticket: Int[Array, ""] | None,
 ) -> Samples:
-    chains, kernel, steps = warm_up(logdensity, state.chains, state.kernel, keys, target_acceptance, num_warmup)
-    return _draws(logdensity, SamplerState(chains, kernel, state.keys, state.iteration), steps, num_samples, thin)
+    scan = jax.lax.scan
+    if ticket is not None:
+        scan = partial(reported_scan, Part(ticket, "warm-up", 0, 1), lambda ys, done: {})
+    chains, kernel, steps = warm_up(logdensity, state.chains, state.kernel, keys, target_acceptance, num_warmup, scan)
+    state = SamplerState(chains, kernel, state.keys, state.iteration)
+    draws = None if ticket is None else Part(ticket, "draws", num_warmup, thin)
+    return _draws(logdensity, state, steps, num_samples, thin, draws)
+
+
+def _draw(logdensity: LogDensity, state: SamplerState, num_samples: int, thin: int, silent: bool) -> Samples:
+    chains = state.chains.logdensity.shape[0]
+    return with_progress(_only_draw, (logdensity, state, num_samples, thin), chains, thin * num_samples, silent)
 
 
 @eqx.filter_jit
-def _draw(logdensity: LogDensity, state: SamplerState, num_samples: int, thin: int) -> Samples:
-    return _draws(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin)
+def _only_draw(
+    logdensity: LogDensity, state: SamplerState, num_samples: int, thin: int, ticket: Int[Array, ""] | None
+) -> Samples:
+    draws = None if ticket is None else Part(ticket, "draws", 0, thin)
+    return _draws(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, draws)
 
 
 def _draws(
-    logdensity: LogDensity, state: SamplerState, warmup_steps: Int[Array, ""], num_samples: int, thin: int
+    logdensity: LogDensity,
+    state: SamplerState,
+    warmup_steps: Int[Array, ""],
+    num_samples: int,
+    thin: int,
+    reported: Part | None,
 ) -> Samples:
     kernel, keys = state.kernel, state.keys
     dtype = kernel.step_size.dtype
@@ -190,7 +218,8 @@ def _draws(
         return chains, (chains.position, *kept)
 
     firsts = state.iteration + thin * jnp.arange(num_samples, dtype=jnp.int32)
-    chains, kept = checkpointed_scan(draw, state.chains, firsts)
+    scan = checkpointed_scan if reported is None else partial(reported_scan, reported, _watch)
+    chains, kept = scan(draw, state.chains, firsts)
     draws, acceptance, energy, divergences, num_steps = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), kept)
     return Samples(
         draws=draws,
@@ -201,6 +230,13 @@ def _draws(
         warmup_steps=warmup_steps,
         state=SamplerState(chains, kernel, keys, state.iteration + thin * num_samples),
     )
+
+
+def _watch(kept: tuple[Position, Array, Array, Array, Array], done: Int[Array, ""]) -> dict[str, Array]:
+    """What the progress bar tells of the draws so far."""
+    _, acceptance, _, divergences, _ = kept
+    seen = jnp.maximum(done, 1).astype(acceptance.dtype) * acceptance.shape[1]
+    return {"acceptance": jnp.sum(acceptance) / seen, "divergences": jnp.sum(divergences, dtype=jnp.int32)}
 
 
 def _number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int:

@@ -5,6 +5,7 @@ mean acceptance, the mass from the draws of windows that double, the trajectory 
 and velocities. With many chains little warm-up is needed; with one it is Stan's.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -41,6 +42,7 @@ def warm_up(
     keys: ChainKeys,
     target_acceptance: Float[Array, ""],
     num_warmup: int,
+    scan: Callable = jax.lax.scan,
 ) -> tuple[HMCState, AbstractKernel, Int[Array, ""]]:
     """Adapt a kernel.
 
@@ -51,6 +53,7 @@ def warm_up(
         keys: one for each chain.
         target_acceptance: the mean acceptance probability that the step size is made for.
         num_warmup: transitions.
+        scan: what repeats them.
 
     Returns:
         Where the chains are, the adapted kernel, and how many steps of the integrator all chains together took.
@@ -100,7 +103,7 @@ def warm_up(
         TrajectoryLength.start(kernel.mean_length().astype(dtype), one_position),
     )
     times = jnp.arange(num_warmup, dtype=jnp.int32)
-    (states, learned, total_steps), _ = jax.lax.scan(
+    (states, learned, total_steps), _ = scan(
         transition, (states, start, jnp.zeros((), jnp.int32)), (times, jax.tree.map(jnp.asarray, windows(num_warmup)))
     )
     step_size = jnp.exp(learned.step_size.log_average)
