@@ -10,24 +10,28 @@ from jaxtyping import PyTree
 
 from .._checks import integer
 from .base import AbstractAdjoint, number_of_steps
-from .unrolled import Unrolled
+from .few import forward_where_few
 
 CACHE = 2**26
 DEEPEST = 8
 
 
 class Auto(AbstractAdjoint):
-    r"""The fastest of `Unrolled()`, `Checkpointed(2)`, `Checkpointed(3)`, ... whose reverse pass should fit a budget.
+    r"""Forward mode for few numbers; else the fastest of `Unrolled()` and `Checkpointed(levels)` that fits a budget.
 
-    Decided when a run is compiled, from what can be known then: its $T$ steps, the bytes $s$ of its state, and the
-    bytes $r$ that the derivative of one step keeps, which are found by tracing (not running) that derivative.
-    `Unrolled` is taken to keep $T r$ bytes, and $L$ levels $T^{1/L} (L s + r)$. `Unrolled` is chosen where it keeps at
-    most 64 MB, since more than fits a cache takes longer to move than to compute again; else the fewest levels that
-    keep at most `memory`; else, where none do, those that keep least. The data, the model and the copies of a `vmap`
-    are not counted.
+    Exact, in any mode and to any order. The budget decides when a run is compiled, by what can be known then: its $T$
+    steps, the bytes $s$ of its state, and the bytes $r$ that the derivative of one step keeps, which are found by
+    tracing (not running) that derivative. `Unrolled` is taken to keep $T r$ bytes, and $L$ levels $T^{1/L} (L s + r)$.
+    `Unrolled` is chosen where it keeps at most 64 MB, since more than fits a cache takes longer to move than to compute
+    again; else the fewest levels that keep at most `memory`; else, where none do, those that keep least. The data, the
+    model and the copies of a `vmap` are not counted.
 
-    Forward mode is not among the choices, as it is the caller's: where there are few hyperparameters, `jax.jvp` or
-    `jax.jacfwd` need next to no memory with any adjoint. `forecast` compares all of them, from compiled programs.
+    Forward mode is taken, also by `jax.grad`, where a derivative is asked for with respect to at most two numbers, or
+    as many as there are levels: on a CPU, $k$ numbers in forward mode take about as long as $k$ levels, `Unrolled` no
+    less than two levels, and forward mode needs $k$ more states and nothing for each step. What counts are the numbers
+    that enter the loop, with all entries of arrays: a rate is one, but a rate that scales a `StepSchedule` or the first
+    weights before the run is as many as these have. A derivative in forward mode by the caller, such as `jax.jvp`
+    along one direction in $k$ such numbers, costs $k$ tangents instead of one.
 
     Args:
         memory: the budget in bytes, at least 1.
@@ -49,11 +53,17 @@ class Auto(AbstractAdjoint):
         xs: PyTree,
         load: Callable[[Any], Any],
     ) -> tuple[PyTree, PyTree]:
-        """That of the adjoint chosen."""
+        """Segments, with a derivative as chosen."""
         levels = self.levels(number_of_steps(xs), _bytes(init), _kept(step, init, xs, load))
-        if levels == 1:
-            return Unrolled().scan(step, init, xs, load)
-        return checkpointed_scan(step, init, xs, levels, load=load)
+
+        def scan(levels: int) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
+            run = lambda init, xs: checkpointed_scan(step, init, xs, levels, load=load)
+            return eqx.filter_closure_convert(run, init, xs)
+
+        # A run that keeps nothing need not load all data at once, as one that is not cut into segments does.
+        few = max(2, levels)
+        segments = scan(few)
+        return forward_where_few(segments, segments if levels == few else scan(levels), few, init, xs)
 
     def levels(self, steps: int, state: int, kept: int) -> int:
         """How deep to nest, if the state has `state` bytes and a step's derivative keeps `kept`; 1 is not at all."""
