@@ -1,5 +1,6 @@
 """The entry point: chains side by side, warm-up and draws in one compiled program."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from . import _tree
 from ._checks import count, is_concrete, positive, scalar, within
+from ._devices import Placement
 from ._dynamic_hmc import DynamicHMC
 from ._jitter import jitter_at
 from ._kernel import AbstractKernel, HMCInfo, HMCState
@@ -43,6 +45,7 @@ def sample(
     first_chain: int = 0,
     state: SamplerState | None = None,
     silent: bool = True,
+    devices: Sequence[Any] | None = None,
 ) -> Samples:
     r"""Draw from a density, given the logarithm of it.
 
@@ -81,6 +84,7 @@ def sample(
         silent: whether to keep quiet; else a bar shows the progress of all chains, with the mean acceptance
             probability and the number of divergent transitions of the draws so far. Inside of `jit`, `grad` and
             `vmap` all is silent.
+        devices: what the chains are spread over, such as `jax.devices()`, evenly. Where the arrays are if not given.
 
     Returns:
         The draws with their diagnostics, and the state.
@@ -104,6 +108,11 @@ def sample(
 
     if state is not None:
         _check_resumed(state, x0, kernel, key, num_chains, chained)
+        place = Placement(devices, state.chains.logdensity.shape[0])
+        logdensity = place.copy(logdensity)
+        state = SamplerState(
+            place.split(state.chains), place.copy(state.kernel), place.split(state.keys), place.copy(state.iteration)
+        )
         return _draw(logdensity, state, num_samples, thin, silent)
 
     if key is None:
@@ -117,7 +126,10 @@ def sample(
         kernel = DynamicHMC(1.0, 1.0, DiagonalMass(jax.tree.map(lambda x: np.ones(x.shape, x.dtype), one_position)))
     kernel.mass.check(one_position)
 
+    place = Placement(devices, num_chains)
     chains = count("first_chain", first_chain, at_least=0) + jnp.arange(num_chains, dtype=jnp.int32)
+    x0, chains = place.split(x0) if chained else place.copy(x0), place.split(chains)
+    logdensity, kernel, key = place.copy(logdensity), place.copy(kernel), place.copy(key)
     starts, usable, warmup_keys, keys = _start(logdensity, x0, key, scalar("spread", spread), chains, chained)
     _check_starts(starts, usable, chained)
     state = SamplerState(starts, kernel, keys, jnp.zeros((), jnp.int32))

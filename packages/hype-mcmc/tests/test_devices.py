@@ -1,0 +1,59 @@
+"""Chains over several devices, which a process must be started with."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from hype_mcmc import sample
+
+from .problems import standard_normal
+
+ON_TWO = """
+import jax, jax.numpy as jnp, numpy as np
+from hype_mcmc import sample
+
+jax.config.update("jax_enable_x64", True)
+data = jax.device_put(jnp.array([1.0, 2.0]), jax.devices()[0])
+target = jax.tree_util.Partial(lambda data, x: -0.5 * jnp.sum((x - data) ** 2), data)
+
+def draws(devices):
+    settings = {"key": jax.random.key(0), "num_warmup": 20, "num_samples": 4, "devices": devices}
+    run = sample(target, jnp.zeros(2), **settings, silent=False)
+    assert len(run.draws.devices()) == len(devices)
+    return run
+
+one, two = draws(jax.devices()[:1]), draws(jax.devices())
+np.testing.assert_allclose(two.draws, one.draws, rtol=1e-8)
+more = sample(target, jnp.zeros(2), state=two.state, num_samples=1, devices=jax.devices())
+print(len(more.draws.devices()))
+"""
+
+
+def test_draws_are_those_of_one_device():
+    """Warm-up included. Rounding differs, and grows with each transition of it."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2\n"
+
+
+DEVICE = jax.devices()[0]
+
+
+@pytest.mark.parametrize(
+    ("devices", "num_chains", "error", "message"),
+    [
+        ([], 4, ValueError, "`devices` must be one or more different devices"),
+        ([DEVICE, DEVICE], 4, ValueError, "`devices` must be one or more different devices"),
+        (2, 4, TypeError, "devices"),
+        (["cpu"], 4, TypeError, "devices"),
+    ],
+)
+def test_devices_that_cannot_be_used_raise(devices, num_chains, error, message):
+    with pytest.raises(error, match=message):
+        sample(standard_normal, np.zeros(2), key=jax.random.key(0), devices=devices, num_chains=num_chains)
