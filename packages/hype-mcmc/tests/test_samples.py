@@ -97,6 +97,12 @@ def test_arviz_gets_what_its_version_reads(run, version, monkeypatch):
     np.testing.assert_array_equal(given["sample_stats"]["acceptance_rate"], run.acceptance)
 
 
+def test_without_arviz_it_is_said_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "arviz", None)
+    with pytest.raises(ImportError, match=r"hype-mcmc\[arviz\]"):
+        run.to_arviz()
+
+
 def test_diagnostics_need_draws_with_values(run):
     short = changed(run, energy=run.energy[:, :3])
     with pytest.raises(ValueError, match="at least 4 draws a chain, got 3"):

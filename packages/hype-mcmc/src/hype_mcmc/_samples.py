@@ -97,10 +97,15 @@ class Samples(eqx.Module):
     def to_arviz(self) -> Any:
         """The draws as ArviZ wants them: an `InferenceData` (before ArviZ 1.0) or a `DataTree`.
 
+        Its plots mark divergent transitions, and its names of statistics are those that `plot_energy` and others read.
+
         Raises:
             ImportError: if ArviZ is not installed.
         """
-        import arviz  # an extra: `pip install hype-mcmc[arviz]`
+        try:
+            import arviz
+        except ImportError as error:
+            raise ImportError("`to_arviz` needs ArviZ: `pip install 'hype-mcmc[arviz]'`.") from error
 
         posterior = _named(self.draws)
         statistics = {
