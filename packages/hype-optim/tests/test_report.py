@@ -8,7 +8,10 @@ import numpy as np
 import optax
 import pytest
 from hype_optim import (
+    Auto,
+    Checkpointed,
     Constant,
+    Implicit,
     Minibatch,
     Nesterov,
     NormClip,
@@ -16,6 +19,7 @@ from hype_optim import (
     Params,
     RMSProp,
     StepSchedule,
+    Truncated,
     minimize,
     train,
 )
@@ -137,3 +141,20 @@ def test_nothing_is_shown_in_derivatives_and_batches(transform, place, capfd):
     along = (lambda x: run(x, 0.1)) if place == 0 else (lambda x: run(START, x[0]))
     jax.block_until_ready(transform(along)(jnp.array([0.1, 0.2])))
     assert shown(capfd) == ""
+
+
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Truncated(4), Implicit(), Auto()], ids=repr)
+def test_nothing_is_told_in_derivatives_whatever_the_adjoint(adjoint, capfd):
+    log = Log()
+
+    def end(c):
+        params = Params(12, learning_rate=0.1, adjoint=adjoint, logging_function=log)
+        return minimize(lambda w: jnp.sum((w - c) ** 2), START, params).loss
+
+    program = jax.jit(lambda c: [jax.grad(end)(c), jax.jvp(end, (c,), (1.0,)), jax.grad(jax.grad(end))(c)])
+    jax.block_until_ready(program(0.5))
+    assert shown(capfd) == ""
+    assert log.calls == []
+    end(0.5)
+    assert "12 steps in " in shown(capfd)
+    assert len(log.calls) == 12

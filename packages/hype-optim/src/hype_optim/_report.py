@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 from tqdm import tqdm
 
 from ._clipping import NoClip
@@ -42,8 +43,33 @@ class Reporter(NamedTuple):
     end: Callable[..., None]
 
 
-def reporter(w: PyTree, params: Params, steps: int, steps_per_epoch: int) -> Reporter:
-    """What tells of a run of `steps` steps over weights such as `w`."""
+def audible(
+    run: Callable[[PyTree, Params, Bool[Array, ""]], PyTree], state: PyTree, params: Params
+) -> Callable[[PyTree, Params], PyTree]:
+    """`run(state, params, loud)` as a function of a state and a configuration; `loud` is false in a derivative.
+
+    An adjoint may hold a run constant, so that inside of it nothing tells that there is a derivative: what the run
+    depends on is looked at here, outside.
+    """
+    if params.silent and params.logging_function is None:
+        return lambda state, params: run(state, params, jnp.array(False))
+    converted = eqx.filter_closure_convert(run, state, params, jnp.array(True))
+    loud = _not_differentiated((converted, state, params))
+    return lambda state, params: converted(state, params, loud)
+
+
+@eqx.filter_custom_jvp
+def _not_differentiated(tree: PyTree) -> Bool[Array, ""]:
+    return jnp.array(True)
+
+
+@_not_differentiated.def_jvp
+def _not_differentiated_jvp(primals: tuple, tangents: tuple) -> tuple[Bool[Array, ""], None]:
+    return jnp.array(False), None
+
+
+def reporter(w: PyTree, params: Params, steps: int, steps_per_epoch: int, loud: Bool[Array, ""]) -> Reporter:
+    """What tells of a run of `steps` steps over weights such as `w`, if it is `loud`."""
     console = None if params.silent else _Console(size(w), steps, steps_per_epoch)
     log = params.logging_function
     if console is None and log is None:
@@ -62,14 +88,15 @@ def reporter(w: PyTree, params: Params, steps: int, steps_per_epoch: int) -> Rep
     def step(place: Any, w: PyTree, value: Float[Array, ""]) -> None:
         seen = w if log is not None else ()
         due = (place.left % every == 0) | (place.left == steps - 1)
-        lax.cond(due, lambda: tell(run, place.number, place.left, seen, value), lambda: ())
+        lax.cond(due & loud, lambda: tell(run, place.number, place.left, seen, value), lambda: ())
 
     def end(losses: Float[Array, " steps"], valid: Array | None, made: Int[Array, ""], status: Status) -> None:
         if console is not None:
             last = losses[jnp.max(jnp.where(jnp.isnan(losses), 0, jnp.arange(steps)))]
             checked = None if valid is None else _lowest(valid)
             tell_end = _silent_when_transformed(console.end)
-            tell_end(run, made, losses[0], last, _lowest(losses), checked, status)
+            said = (run, made, losses[0], last, _lowest(losses), checked, status)
+            lax.cond(loud, lambda: tell_end(*said), lambda: ())
 
     return Reporter(step, end)
 

@@ -6,13 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ._loop import Histories, RunState, Task, checks, initial_state, last_point, run_loop
 from ._objective import Objective
 from ._params import Params
 from ._range import resolve
-from ._report import reporter
+from ._report import audible, reporter
 from ._result import Result
 from ._sensitivity import summary
 from ._status import Status
@@ -74,8 +74,10 @@ def run(
     params = resolve(params, float_dtype(w))
     first = initial_state(w, params, key) if state is None else _awake(state, params)
 
-    def make_steps(state: RunState, params: Params) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
-        report = reporter(state.w, params, steps, task.steps_per_epoch)
+    def make_steps(
+        state: RunState, params: Params, loud: Bool[Array, ""]
+    ) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
+        report = reporter(state.w, params, steps, task.steps_per_epoch, loud)
         before = state.step
         state, histories = run_loop(task, state, params, steps, report.step)
         best, status = last_point(task, state, params)
@@ -83,7 +85,8 @@ def run(
         return best, (state, histories, status)
 
     gradient = Objective(objective, params.derivative).grad
-    best, (state, histories, status), stationarity = params.adjoint.find(make_steps, first, params, gradient)
+    make = audible(make_steps, first, params)
+    best, (state, histories, status), stationarity = params.adjoint.find(make, first, params, gradient)
     loss = objective(best)
     when = checks(task, params, steps)
     return Result(
