@@ -94,6 +94,17 @@ def test_one_gradient_a_step():
     assert len(calls) == 13
 
 
+def test_coefficients_must_be_numbers():
+    with pytest.raises(TypeError, match="kicks"):
+        Integrator("ab", "a")
+
+
+def test_a_momentum_that_does_not_fit_raises():
+    start = Phase(POSITION, MOMENTUM[:2], jnp.asarray(0.0), POSITION)
+    with pytest.raises(ValueError, match=r"`start.momentum` must have the shapes of the position"):
+        HMC(0.1, 3).trajectory(start, quartic)
+
+
 @pytest.mark.parametrize(
     ("kicks", "drifts", "message"),
     [

@@ -59,6 +59,10 @@ def test_a_trajectory_into_nothing_is_no_jump():
     far = HMC(5.0, 2)
     assert expected_squared_jump(far, inside, POSITIONS, key=KEY) == 0
     assert chees(far, inside, POSITIONS, key=KEY) == 0
+    # A start outside is a mistake, which no number may hide.
+    nowhere = lambda x: jnp.nan * jnp.sum(x)
+    assert np.isnan(chees(far, nowhere, POSITIONS, key=KEY))
+    assert np.isnan(expected_squared_jump(far, nowhere, POSITIONS, key=KEY))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,11 @@ def test_a_trajectory_into_nothing_is_no_jump():
             lambda: expected_squared_jump(HMC(0.1, 3, DiagonalMass(np.ones(3))), quartic, POSITIONS, key=KEY),
             "`mass.diagonal` must have",
         ),
+        (
+            lambda: expected_squared_jump(HMC(0.1, 3), quartic, POSITIONS, key=KEY, scale=np.zeros(2)),
+            "`scale` must be positive",
+        ),
+        (lambda: elbo(AnnealedHMC(jnp.array([0.0, jnp.nan])), TARGET, key=KEY), "`mean` must be finite, got nan"),
     ],
 )
 def test_what_does_not_fit_raises(call, message):

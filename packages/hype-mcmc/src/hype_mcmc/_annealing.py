@@ -10,9 +10,9 @@ from hype_ad import checkpointed_scan
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from . import _tree
-from ._checks import count, float_array, positive, within
+from ._checks import count, finite, float_array, instance, one_key, positive, within
 from ._hmc import check_mass
-from ._logdensity import LogDensity, value_and_gradient
+from ._logdensity import LogDensity, check_logdensity, value_and_gradient
 from ._mass import AbstractMass, kinetic_energy
 from ._tree import Position
 
@@ -61,6 +61,7 @@ class AnnealedHMC(eqx.Module):
         persistence: float = 0.9,
     ):
         self.mean = _tree.as_position("mean", mean)
+        jax.tree.map(lambda leaf: finite("mean", leaf), mean)
         jax.tree.map(lambda leaf: positive("scale", leaf), scale)
         scale = _tree.as_position("scale", scale)
         if isinstance(scale, jax.Array) and scale.ndim == 0:
@@ -94,7 +95,7 @@ class AnnealedHMC(eqx.Module):
         Returns:
             The position $z_K$ and $\log w$.
         """
-        start_key, momentum_key, refresh_key = jax.random.split(key, 3)
+        start_key, momentum_key, refresh_key = jax.random.split(one_key(key), 3)
         noise = _tree.standard_normal(start_key, self.mean)
         z = jax.tree.map(lambda m, s, e: m + jnp.exp(s) * e, self.mean, self.log_scale, noise)
         start_logdensity = self._gaussian(z)
@@ -148,11 +149,12 @@ def elbo(sampler: AnnealedHMC, logdensity: LogDensity, *, key: PRNGKeyArray, num
         The estimate of the bound.
 
     Raises:
-        ValueError: if `num_draws` is below 1 or the log density is not one number.
-        TypeError: if `num_draws` is not an integer.
+        ValueError: if `num_draws` is below 1, `key` is missing or the log density is not one number.
+        TypeError: if `num_draws` is not an integer, or another argument is not of its kind.
     """
     num_draws = count("num_draws", num_draws, at_least=1)
-    return _mean_log_weight(sampler, _tree.numbers_as_arrays(logdensity), key, num_draws)
+    instance("sampler", sampler, AnnealedHMC, "an `AnnealedHMC`")
+    return _mean_log_weight(sampler, check_logdensity(logdensity), one_key(key), num_draws)
 
 
 @eqx.filter_jit

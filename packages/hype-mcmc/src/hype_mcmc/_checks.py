@@ -1,12 +1,15 @@
 """What a setting may be, in one place. A value that is being traced is let through: it has no value yet."""
 
 import math
+from typing import TypeVar
 
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+
+T = TypeVar("T")
 
 
 def is_concrete(x: ArrayLike) -> bool:
@@ -47,14 +50,57 @@ def scalar(name: str, x: ArrayLike) -> Float[Array, ""]:
     return array
 
 
+def instance(name: str, x: T, kind: type, such_as: str) -> T:
+    """`x`, if it is of a kind.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    if not isinstance(x, kind):
+        raise TypeError(f"`{name}` must be {such_as}, got {type(x).__name__}.")
+    return x
+
+
+def one_key(key: PRNGKeyArray | None) -> PRNGKeyArray:
+    """`key`, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
+
+    Raises:
+        ValueError: if it is missing, or an array of several keys.
+        TypeError: if it is something else.
+    """
+    if key is None:
+        raise ValueError("`key` must be given, such as `jax.random.key(0)`: it is what everything is drawn from.")
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, got {key!r}.")
+    new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not new and key.dtype != jnp.uint32:
+        raise TypeError(f"`key` must be a key such as `jax.random.key(0)`, got an array of {key.dtype}.")
+    if key.ndim != (0 if new else 1):
+        raise ValueError(f"`key` must be one key, got an array of shape {key.shape}: use `jax.vmap` for several.")
+    return key
+
+
+def _values(name: str, x: ArrayLike) -> np.ndarray:
+    """`x` as NumPy sees it.
+
+    Raises:
+        TypeError: if it is not made of numbers.
+    """
+    values = np.asarray(x)
+    if values.dtype.kind in "OSU":
+        raise TypeError(f"`{name}` must be a number or an array of numbers, got {x!r}.")
+    return values
+
+
 def positive(name: str, x: ArrayLike) -> None:
     """Check that all of `x` is finite and above zero.
 
     Raises:
         ValueError: if some entry is not, and can be seen.
+        TypeError: if it is not made of numbers.
     """
     if is_concrete(x):
-        values = np.asarray(x)
+        values = _values(name, x)
         _raise_where(~(np.isfinite(values) & (values > 0)), values, f"`{name}` must be positive and finite")
 
 
@@ -74,9 +120,10 @@ def within(name: str, x: ArrayLike, lowest: float, highest: float) -> None:
 
     Raises:
         ValueError: if some entry is not, and can be seen.
+        TypeError: if it is not made of numbers.
     """
     if is_concrete(x):
-        values = np.asarray(x)
+        values = _values(name, x)
         upper = "" if math.isinf(highest) else f" and below {highest}"
         _raise_where(~((values >= lowest) & (values < highest)), values, f"`{name}` must be at least {lowest}{upper}")
 

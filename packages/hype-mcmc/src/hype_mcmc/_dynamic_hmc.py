@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from ._adjoint import AbstractAdjoint, check_adjoint
-from ._checks import count, positive, scalar, static_number
+from ._checks import count, one_key, positive, scalar, static_number
 from ._hmc import check_integrator, check_mass
 from ._integrator import Integrator, leapfrog
 from ._kernel import AbstractKernel, HMCInfo, HMCState, transition
@@ -107,7 +107,7 @@ class DynamicHMC(AbstractKernel):
         Returns:
             Where the chain goes, and what happened.
         """
-        key, key_jitter = jax.random.split(key)
+        key, key_jitter = jax.random.split(one_key(key))
         jitter = jax.random.uniform(key_jitter, (), self.step_size.dtype)
         return self.advance(key, state, logdensity, jitter, jnp.ones_like(self.step_size))
 

@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from . import _tree
 from ._adjoint import AbstractAdjoint, check_adjoint
-from ._checks import count, positive, scalar, static_number
+from ._checks import count, one_key, positive, scalar, static_number
 from ._integrator import Integrator, leapfrog
 from ._kernel import AbstractKernel, HMCInfo, HMCState, transition
 from ._logdensity import LogDensity
@@ -90,6 +91,7 @@ class HMC(AbstractKernel):
         Returns:
             Where the chain goes, and what happened.
         """
+        key = one_key(key)
         if self.jitter == 0:
             jitter = jnp.full_like(self.step_size, 0.5)
         else:
@@ -130,7 +132,12 @@ class HMC(AbstractKernel):
         Returns:
             The end of the trajectory, without jitter and without a choice between the ends; differentiable as `step`
             is.
+
+        Raises:
+            ValueError: if the momentum is not built like the position, or the mass does not fit them.
         """
+        _tree.same_shape("start.momentum", start.momentum, start.position)
+        self.mass.check(start.position)
         return self.adjoint.trajectory(start, logdensity, self.step_size, self.mass, self.integrator, self.num_steps)
 
 

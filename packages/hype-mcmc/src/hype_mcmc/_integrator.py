@@ -7,6 +7,7 @@ the momentum reversed leads back.
 """
 
 import math
+from collections.abc import Sequence
 
 import equinox as eqx
 
@@ -21,12 +22,16 @@ class Integrator(eqx.Module):
     Raises:
         ValueError: if the coefficients do not fit each other, do not add up to 1 or do not read the same from both
             ends.
+        TypeError: if they are not Python numbers.
     """
 
     kicks: tuple[float, ...] = eqx.field(static=True)
     drifts: tuple[float, ...] = eqx.field(static=True)
 
     def __init__(self, kicks: tuple[float, ...], drifts: tuple[float, ...]):
+        for name, coefficients in (("kicks", kicks), ("drifts", drifts)):
+            if not isinstance(coefficients, Sequence) or not all(isinstance(c, int | float) for c in coefficients):
+                raise TypeError(f"`{name}` must be a tuple of Python numbers, got {coefficients!r}.")
         if len(drifts) < 1 or len(kicks) != len(drifts) + 1:
             raise ValueError(f"`kicks` must have one entry more than `drifts`, got {len(kicks)} and {len(drifts)}.")
         for name, coefficients in (("kicks", kicks), ("drifts", drifts)):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from . import _tree
 from ._checks import is_concrete
-from ._logdensity import LogDensity, value_and_gradient
+from ._logdensity import LogDensity, check_logdensity, value_and_gradient
 from ._mass import AbstractMass
 from ._trajectory import Phase
 from ._tree import Position
@@ -79,11 +79,11 @@ class AbstractKernel(eqx.Module):
         Raises:
             ValueError: if the mass does not fit the position, if the log density is not one number, or if it or its
                 gradient is not finite there (where they have values: not inside `jit`).
-            TypeError: if the position is not made of floats.
+            TypeError: if the position is not made of floats, or the log density is not a function.
         """
         position = _tree.as_position("position", position)
         self.mass.check(position)
-        value, gradient = value_and_gradient(logdensity, position)
+        value, gradient = value_and_gradient(check_logdensity(logdensity), position)
         finite = jnp.isfinite(value) & _tree.all_finite(gradient)
         if is_concrete(finite) and not np.asarray(finite):
             raise ValueError(

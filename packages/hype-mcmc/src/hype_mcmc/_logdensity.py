@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from . import _tree
 from ._tree import Position
 
 LogDensity = Callable[[Any], Any]
@@ -18,16 +19,33 @@ new data of the same shapes does not recompile.
 """
 
 
+def check_logdensity(logdensity: LogDensity) -> LogDensity:
+    """`logdensity` with its numbers as arrays, if it is a function.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    if not callable(logdensity):
+        raise TypeError(f"`logdensity` must be a function of a position, got {type(logdensity).__name__}.")
+    return _tree.numbers_as_arrays(logdensity)
+
+
 def value_and_gradient(logdensity: LogDensity, position: Position) -> tuple[Float[Array, ""], Position]:
     """The log density and its gradient at a position.
 
     Raises:
         ValueError: if the log density is not one number.
-        TypeError: if it is not a real float.
+        TypeError: if it is no number, or not a real float.
     """
 
     def checked(x: Position) -> Float[Array, ""]:
-        value = jnp.asarray(logdensity(x))
+        result = logdensity(x)
+        try:
+            value = jnp.asarray(result)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"`logdensity` must give one number for one position, got {type(result).__name__}."
+            ) from error
         if value.shape != ():
             raise ValueError(
                 f"`logdensity` must give one number for one position, got an array of shape {value.shape}. "

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from . import _tree
+from ._checks import instance, one_key, positive
 from ._kernel import AbstractKernel, HMCInfo
-from ._logdensity import LogDensity
+from ._logdensity import LogDensity, check_logdensity
 from ._tree import Position
 
 
@@ -39,19 +40,24 @@ def expected_squared_jump(
         scale: $s$, built like one position; ones if not given.
 
     Returns:
-        The mean over the chains. A trajectory that ends where the density is not finite counts as no jump.
+        The mean over the chains. A trajectory that ends where the density is not finite counts as no jump; NaN if one
+        starts there.
 
     Raises:
-        ValueError: if the mass or `scale` does not fit a position, or leading axes differ.
-        TypeError: if the positions are not made of floats.
+        ValueError: if the mass or `scale` does not fit a position, `scale` is not positive, leading axes differ, or
+            `key` is missing.
+        TypeError: if the positions are not made of floats, or an argument is not of its kind.
     """
+    instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
+    logdensity, key = check_logdensity(logdensity), one_key(key)
     positions = _tree.as_position("positions", positions)
     one_position = _first(positions)
     kernel.mass.check(one_position)
     if scale is not None:
+        jax.tree.map(lambda leaf: positive("scale", leaf), scale)
         scale = _tree.as_position("scale", scale)
         _tree.same_shape("scale", scale, one_position)
-    return _expected_squared_jump(kernel, _tree.numbers_as_arrays(logdensity), positions, key, scale)
+    return _expected_squared_jump(kernel, logdensity, positions, key, scale)
 
 
 def chees(
@@ -70,18 +76,22 @@ def chees(
         key: what momenta and jitter are drawn from.
 
     Returns:
-        The mean over the chains. A trajectory that ends where the density is not finite counts as no change.
+        The mean over the chains. A trajectory that ends where the density is not finite counts as no change; NaN if one
+        starts there.
 
     Raises:
-        ValueError: if there are fewer than two chains, the mass does not fit a position, or leading axes differ.
-        TypeError: if the positions are not made of floats.
+        ValueError: if there are fewer than two chains, the mass does not fit a position, leading axes differ, or
+            `key` is missing.
+        TypeError: if the positions are not made of floats, or an argument is not of its kind.
     """
+    instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
+    logdensity, key = check_logdensity(logdensity), one_key(key)
     positions = _tree.as_position("positions", positions)
     kernel.mass.check(_first(positions))
     chains = _number_of_chains(positions)
     if chains < 2:
         raise ValueError(f"`positions` must be of at least two chains, to have a mean to change about; got {chains}.")
-    return _chees(kernel, _tree.numbers_as_arrays(logdensity), positions, key)
+    return _chees(kernel, logdensity, positions, key)
 
 
 @eqx.filter_jit
@@ -119,7 +129,10 @@ def _squared_distances(positions: Position) -> Float[Array, " chains"]:
 def _transitions(kernel: AbstractKernel, logdensity: LogDensity, positions: Position, key: PRNGKeyArray) -> HMCInfo:
     def transition(chain: Array, position: Position) -> HMCInfo:
         state = kernel.init(position, logdensity)
-        return kernel.step(jax.random.fold_in(key, chain), state, logdensity)[1]
+        info = kernel.step(jax.random.fold_in(key, chain), state, logdensity)[1]
+        # A rejected jump from a place that is none would look like a kernel that does not move.
+        rate = jnp.where(jnp.isfinite(state.logdensity), info.acceptance_rate, jnp.nan)
+        return eqx.tree_at(lambda info: info.acceptance_rate, info, rate)
 
     return jax.vmap(transition)(jnp.arange(_number_of_chains(positions), dtype=jnp.int32), positions)
 

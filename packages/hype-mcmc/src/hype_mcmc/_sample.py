@@ -12,13 +12,13 @@ from hype_ad import checkpointed_scan
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from . import _tree
-from ._checks import count, is_concrete, positive, scalar, within
+from ._checks import count, instance, is_concrete, one_key, positive, scalar, within
 from ._devices import Placement
 from ._dynamic_hmc import DynamicHMC
 from ._jitter import jitter_at
 from ._kernel import AbstractKernel, HMCInfo, HMCState
 from ._key import ChainKeys
-from ._logdensity import LogDensity
+from ._logdensity import LogDensity, check_logdensity
 from ._mass import DiagonalMass
 from ._progress import Part, reported_scan, with_progress
 from ._samples import SamplerState, Samples
@@ -94,16 +94,14 @@ def sample(
             one number, if shapes do not fit each other, if a number is out of its range, or if `key` is missing.
         TypeError: if `x0` is not made of floats or an argument is not of its kind.
     """
-    if not callable(logdensity):
-        raise TypeError(f"`logdensity` must be a function of a position, got {type(logdensity).__name__}.")
-    if kernel is not None and not isinstance(kernel, AbstractKernel):
-        raise TypeError(f"`kernel` must be a kernel such as `HMC`, got {type(kernel).__name__}.")
+    logdensity = check_logdensity(logdensity)
+    if kernel is not None:
+        instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
     num_samples = count("num_samples", num_samples, at_least=1)
     num_warmup = count("num_warmup", num_warmup, at_least=0)
     thin = count("thin", thin, at_least=1)
-    if not isinstance(silent, bool):
-        raise TypeError(f"`silent` must be True or False, got {silent!r}.")
-    logdensity = _tree.numbers_as_arrays(logdensity)
+    instance("chained", chained, bool, "True or False")
+    instance("silent", silent, bool, "True or False")
     x0 = _tree.as_position("x0", x0)
 
     if state is not None:
@@ -115,11 +113,11 @@ def sample(
         )
         return _draw(logdensity, state, num_samples, thin, silent)
 
-    if key is None:
-        raise ValueError("`key` must be given, such as `jax.random.key(0)`: it is what everything is drawn from.")
+    key = one_key(key)
     within("spread", spread, 0.0, np.inf)
     positive("target_acceptance", target_acceptance)
     within("target_acceptance", target_acceptance, 0.0, 1.0)
+    target = scalar("target_acceptance", target_acceptance)
     num_chains = _number_of_chains(x0, num_chains, chained)
     one_position = jax.tree.map(lambda x: x[0], x0) if chained else x0
     if kernel is None:
@@ -135,7 +133,6 @@ def sample(
     state = SamplerState(starts, kernel, keys, jnp.zeros((), jnp.int32))
     if num_warmup == 0:
         return _draw(logdensity, state, num_samples, thin, silent)
-    target = scalar("target_acceptance", target_acceptance)
     arguments = (logdensity, state, warmup_keys, target, num_warmup, num_samples, thin)
     return with_progress(_warm_up_and_draw, arguments, num_chains, num_warmup + thin * num_samples, silent)
 
