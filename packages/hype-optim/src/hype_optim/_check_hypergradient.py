@@ -1,6 +1,6 @@
 """Is a hypergradient right? Reverse mode, forward mode and differences of float64, hyperparameter by hyperparameter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,33 +174,36 @@ class _Problem:
         scale = abs(self.value) if np.isfinite(self.value) else 1.0
         rtol = (2e-2 if rough else 1e-5) if rtol is None else rtol
         atol = (1e-5 if rough else 1e-9) * scale if atol is None else atol
-
-        seen = [used and (not self.implicit or self.seen(i)) for i, used in enumerate(self.used)]
-        chosen = [i for i, visible in enumerate(seen) if visible]
-        part = [self.leaves[i] for i in chosen]
-        at = lambda part: self.at([part[chosen.index(i)] if i in chosen else x for i, x in enumerate(self.leaves)])
-        gradient = jax.jit(jax.grad(at))(part) if part else []
-        forward = jax.jit(lambda tangent: jax.jvp(at, (part,), (tangent,))[1])
+        part = {i: leaf for i, leaf in enumerate(self.leaves) if self.used[i] and (not self.implicit or self.seen(i))}
+        gradient, forward = self.derivatives(part)
 
         random = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
         rows = []
         for index, (path, leaf) in enumerate(zip(self.paths, self.leaves, strict=True)):
-            if not seen[index]:
-                refused = self.used[index]
-                verdict, note = ("unseen", _UNSEEN) if refused else ("no influence", "")
-                rows.append(HypergradientRow(path, None, None, None, None, verdict, note))
+            if index not in part:
+                verdict = ("unseen", _UNSEEN) if self.used[index] else ("no influence", "")
+                rows.append(HypergradientRow(path, None, None, None, None, *verdict))
                 continue
             direction = _direction(random, leaf)
-            tangent = [direction if i == index else np.zeros_like(self.leaves[i]) for i in chosen]
-            backward = float(np.vdot(gradient[chosen.index(index)], direction))
-            onward = float(forward(tangent))
-            if np.isfinite(backward) and not np.isfinite(onward):  # it may be from another leaf: 0 times infinity
-                onward = float(jax.jit(lambda v, index=index: self.along(index, v))(direction))
             size = float(np.linalg.norm(leaf)) or 1.0  # a step is a part of the hyperparameter, whatever its scale
             difference, error = self.difference(index, size * direction, 0.05 * rtol, 0.05 * atol, epsilon)
-            found = (backward, onward, difference / size, error / size)
+            backward = float(np.vdot(gradient[index], direction))
+            found = (backward, forward(index, direction), difference / size, error / size)
             rows.append(HypergradientRow(path, *found, *self.judge(*found, rtol, atol / size, epsilon)))
         return rows
+
+    def derivatives(self, part: Mapping[int, ArrayLike]) -> tuple[dict[int, Array], Callable[[int, ArrayLike], float]]:
+        """The gradient in some leaves, by their places, and the derivative along one of them in forward mode."""
+        at = lambda part: self.at([part.get(i, leaf) for i, leaf in enumerate(self.leaves)])
+        push = jax.jit(lambda tangent: jax.jvp(at, (part,), (tangent,))[1])
+
+        def forward(index: int, direction: ArrayLike) -> float:
+            pushed = float(push({i: direction if i == index else np.zeros_like(leaf) for i, leaf in part.items()}))
+            if np.isfinite(pushed):
+                return pushed
+            return float(jax.jit(lambda v: self.along(index, v))(direction))  # 0 times infinity, of another leaf?
+
+        return jax.jit(jax.grad(at))(part) if part else {}, forward
 
     def difference(self, index: int, step: ArrayLike, rtol: float, atol: float, epsilon: float) -> tuple[float, float]:
         """The derivative by differences when one leaf moves by `step`, and what they say of their own error."""

@@ -1,7 +1,9 @@
 """Rates given one by one: the number of them is how long the training lasts."""
 
+import abc
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
@@ -12,7 +14,26 @@ from .._tree import scale
 from .base import AbstractLearningRate
 
 
-class Schedule(AbstractLearningRate):
+class AbstractSchedule(AbstractLearningRate):
+    """Step lengths that depend on nothing but where in the run a step is."""
+
+    rates: eqx.AbstractVar[Hyperparameter]
+
+    @abc.abstractmethod
+    def at(self, iterate: Iterate) -> PyTree:
+        """The step's rate, or one for each part of the weights."""
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        check_prefix("rates", entry(self.rates, jnp.array(0)), w)
+        return ()
+
+    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
+        """The step's rate times the direction."""
+        return scale(self.at(iterate), direction), memory
+
+
+class Schedule(AbstractSchedule):
     """One step length per epoch. Their number takes the place of `Params.epochs`.
 
     Args:
@@ -33,17 +54,12 @@ class Schedule(AbstractLearningRate):
         """How many rates there are."""
         return length(self.rates)
 
-    def init(self, w: PyTree) -> tuple[()]:
-        """Nothing."""
-        check_prefix("rates", entry(self.rates, jnp.array(0)), w)
-        return ()
-
-    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
-        """The epoch's rate times the direction."""
-        return scale(entry(self.rates, iterate.epoch), direction), memory
+    def at(self, iterate: Iterate) -> PyTree:
+        """The epoch's rate."""
+        return entry(self.rates, iterate.epoch)
 
 
-class StepSchedule(AbstractLearningRate):
+class StepSchedule(AbstractSchedule):
     """One step length per step. Their number is the number of steps.
 
     Args:
@@ -64,14 +80,9 @@ class StepSchedule(AbstractLearningRate):
         """How many rates there are."""
         return length(self.rates)
 
-    def init(self, w: PyTree) -> tuple[()]:
-        """Nothing."""
-        check_prefix("rates", entry(self.rates, jnp.array(0)), w)
-        return ()
-
-    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
-        """The step's rate times the direction."""
-        return scale(entry(self.rates, iterate.step), direction), memory
+    def at(self, iterate: Iterate) -> PyTree:
+        """The step's rate."""
+        return entry(self.rates, iterate.step)
 
 
 def rates_along_an_axis(rates: Any) -> Hyperparameter:

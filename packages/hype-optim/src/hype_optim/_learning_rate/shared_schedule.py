@@ -5,14 +5,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, check_prefix, integer
+from .._checks import Hyperparameter, HyperparameterLike, integer
 from .._objective import Iterate
-from .._tree import scale
-from .base import AbstractLearningRate
-from .schedule import entry, length, rates_along_an_axis
+from .schedule import AbstractSchedule, entry, length, rates_along_an_axis
 
 
-class WindowSchedule(AbstractLearningRate):
+class WindowSchedule(AbstractSchedule):
     r"""One step length for each window of steps; their lengths differ by one step at most, the longer first.
 
     Args:
@@ -38,22 +36,17 @@ class WindowSchedule(AbstractLearningRate):
         """`num_steps`."""
         return self.num_steps
 
-    def init(self, w: PyTree) -> tuple[()]:
-        """Nothing."""
-        check_prefix("rates", entry(self.rates, jnp.array(0)), w)
-        return ()
-
-    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
-        """The window's rate times the direction."""
+    def at(self, iterate: Iterate) -> PyTree:
+        """The window's rate."""
         windows = length(self.rates)
         # The first `left` windows are one step longer.
         whole, left = divmod(self.num_steps, windows)
         longer = left * (whole + 1)
         first, second = iterate.step // (whole + 1), left + (iterate.step - longer) // whole
-        return scale(entry(self.rates, jnp.where(iterate.step < longer, first, second)), direction), memory
+        return entry(self.rates, jnp.where(iterate.step < longer, first, second))
 
 
-class InterpolatedSchedule(AbstractLearningRate):
+class InterpolatedSchedule(AbstractSchedule):
     """Step lengths on the line through $n$ rates that are spread evenly from the first step to the last.
 
     Args:
@@ -81,15 +74,10 @@ class InterpolatedSchedule(AbstractLearningRate):
         """`num_steps`."""
         return self.num_steps
 
-    def init(self, w: PyTree) -> tuple[()]:
-        """Nothing."""
-        check_prefix("rates", entry(self.rates, jnp.array(0)), w)
-        return ()
-
-    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
-        """The interpolated rate times the direction."""
+    def at(self, iterate: Iterate) -> PyTree:
+        """The interpolated rate."""
         place = iterate.step.astype(float) * ((length(self.rates) - 1) / (self.num_steps - 1))
         before = jnp.clip(jnp.floor(place).astype(iterate.step.dtype), 0, length(self.rates) - 2)
         part = place - before.astype(place.dtype)
         mix = lambda left, right: (1 - part).astype(left.dtype) * left + part.astype(left.dtype) * right
-        return scale(jax.tree.map(mix, entry(self.rates, before), entry(self.rates, before + 1)), direction), memory
+        return jax.tree.map(mix, entry(self.rates, before), entry(self.rates, before + 1))
