@@ -81,9 +81,8 @@ def sample(
         first_chain: number of the first chain, to run some of many chains.
         state: `Samples.state` of a run to go on with. It has the positions, the kernel, the key and no need of
             warm-up; `x0` is only looked at for its structure.
-        silent: whether to keep quiet; else a bar shows the progress of all chains, with the mean acceptance
-            probability and the number of divergent transitions of the draws so far. Inside of `jit`, `grad` and
-            `vmap` all is silent.
+        silent: whether to keep quiet; else a bar shows the progress of all chains, with acceptance and divergences
+            of the draws so far. Inside of `jit`, `grad` and `vmap` all is silent.
         devices: what the chains are spread over, such as `jax.devices()`, evenly. Where the arrays are if not given.
 
     Returns:
