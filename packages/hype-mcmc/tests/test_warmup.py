@@ -7,7 +7,7 @@ import pytest
 from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, UnitMass, sample
 from hype_mcmc._warmup.covariance import Moments
 from hype_mcmc._warmup.schedule import windows
-from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance
+from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance, harmonic_mean
 
 from .problems import gaussian, standard_normal
 
@@ -83,7 +83,7 @@ COVARIANCE = ROTATION @ np.diag([0.01, 1.0, 100.0]) @ ROTATION.T
 
 def gaussian_run(covariance, kernel, key, num_chains=4):
     logdensity = jax.tree_util.Partial(gaussian, jnp.asarray(np.linalg.inv(covariance)), jnp.ones(3))
-    run = sample(logdensity, jnp.zeros(3), kernel, key=key, num_samples=500, num_chains=num_chains)
+    run = sample(logdensity, jnp.zeros(3), kernel, key=key, num_samples=500, num_warmup=1000, num_chains=num_chains)
     assert 0.7 < np.mean(np.asarray(run.acceptance)) < 0.98
     assert int(run.warmup_steps) > 1000 * num_chains
     assert np.min(run.ess()) > 100 * num_chains
@@ -129,3 +129,8 @@ def test_a_chain_that_starts_far_up_a_steep_wall_comes_down(key):
     run = sample(logdensity, x0, chained=True, key=key, num_warmup=300, num_samples=300)
     assert np.all(np.abs(run.draws) < 4)
     assert np.max(run.rhat()) < 1.05
+
+
+def test_the_chain_that_accepts_least_has_the_largest_say():
+    np.testing.assert_allclose(harmonic_mean(jnp.array([0.5, 1.0])), 2 / 3)
+    np.testing.assert_allclose(harmonic_mean(jnp.array([0.0, 1.0, 1.0, 1.0])), 4 / 23)

@@ -36,7 +36,7 @@ def sample(
     *,
     key: PRNGKeyArray | None = None,
     num_samples: int = 1000,
-    num_warmup: int = 1000,
+    num_warmup: int = 500,
     num_chains: int | None = None,
     chained: bool = False,
     thin: int = 1,
@@ -76,8 +76,8 @@ def sample(
         thin: transitions to each draw that is kept.
         spread: how far from `x0` chains start: uniform within it in each number, less where the log density is not
             finite.
-        target_acceptance: the mean acceptance probability that warm-up makes the step size for. Higher is slower and
-            survives more curvature.
+        target_acceptance: the harmonic mean of the chains' acceptance probabilities that warm-up makes the step
+            size for. Higher is slower and survives more curvature.
         first_chain: number of the first chain, to run some of many chains.
         state: `Samples.state` of a run to go on with. It has the positions, the kernel, the key and no need of
             warm-up; `x0` is only looked at for its structure.

@@ -19,7 +19,7 @@ from .._logdensity import LogDensity
 from .._mass import AbstractMass
 from .covariance import Moments
 from .schedule import Schedule, windows
-from .step_size import DualAveraging, follow_acceptance
+from .step_size import DualAveraging, follow_acceptance, harmonic_mean
 from .trajectory_length import TrajectoryLength
 
 _CAUTIOUS_STEPS = 64  # longest trajectory before the first estimate of the mass
@@ -51,7 +51,7 @@ def warm_up(
         states: where the chains start, along the leading axis.
         kernel: where adaptation starts.
         keys: one for each chain.
-        target_acceptance: the mean acceptance probability that the step size is made for.
+        target_acceptance: the harmonic mean of the chains' acceptance probabilities that the step size is made for.
         num_warmup: transitions.
         scan: what repeats them.
 
@@ -88,8 +88,8 @@ def warm_up(
                 lambda: learned.moments.update(learned.mass, after.position),
                 lambda: learned.moments,
             ),
-            learned.step_size.update(jnp.mean(acceptance), target_acceptance),
-            follow_acceptance(learned.log_scale, acceptance),
+            learned.step_size.update(harmonic_mean(acceptance), target_acceptance),
+            jnp.where(now.cautious, follow_acceptance(learned.log_scale, acceptance), 0.0),
             jax.tree.map(lambda new, old: jnp.where(now.lengthen, new, old), length, learned.length),
         )
         learned = jax.lax.cond(now.close, _close_window, lambda learned: learned, learned)
