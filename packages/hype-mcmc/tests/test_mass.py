@@ -101,6 +101,7 @@ def test_a_change_of_mass_is_a_change_of_coordinates(name, key):
         (lambda: DenseMass(np.array([[1.0, 0.0], [np.nan, 1.0]])), "`cholesky` must be finite"),
         (lambda: DenseMass.of_matrix(np.array([[1.0, 2.0], [2.0, 1.0]])), "`matrix` must be positive definite"),
         (lambda: DenseMass.of_matrix(np.ones(3)), "`matrix` must be square"),
+        (lambda: DenseMass.of_matrix(np.full((2, 2), np.nan)), "`matrix` must be"),
     ],
 )
 def test_a_mass_that_is_not_positive_definite_raises(make, message):

@@ -165,6 +165,7 @@ class DenseMass(AbstractMass):
             raise ValueError(f"`matrix` must be square, got shape {m.shape}.")
         if is_concrete(matrix):
             values = np.tril(np.asarray(matrix))
+            finite("matrix", values)
             try:
                 np.linalg.cholesky(values + np.tril(values, -1).T)
             except np.linalg.LinAlgError as error:

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from . import _tree
-from ._adjoint import AbstractAdjoint
+from ._adjoint import AbstractAdjoint, Checkpointed
 from ._integrator import Integrator
 from ._logdensity import LogDensity, value_and_gradient
 from ._mass import AbstractMass
-from ._trajectory import Phase, drift, kick, repeat, step
+from ._trajectory import Phase, drift, kick, repeat
 from ._tree import Position
 
 
@@ -54,7 +54,7 @@ _Differentiable = tuple[Phase, Float[Array, ""], AbstractMass, LogDensity]
 
 def _follow(arguments: _Differentiable, integrator: Integrator, num_steps: int | Int[Array, ""]) -> Phase:
     start, step_size, mass, logdensity = arguments
-    return repeat(lambda phase: step(phase, logdensity, step_size, mass, integrator), start, num_steps)
+    return Checkpointed().trajectory(start, logdensity, step_size, mass, integrator, num_steps)
 
 
 _trajectory = eqx.filter_custom_vjp(_follow)

@@ -55,7 +55,8 @@ def sample(
 
     With `num_warmup=0` and an `HMC` kernel, draws, energies and acceptance probabilities are differentiable in the
     kernel, in `x0` and in the arrays of `logdensity`, in reverse and forward mode to any order, for the accepted and
-    rejected transitions that came about: how acceptances change is not in it. A `DynamicHMC` kernel has forward mode.
+    rejected transitions that came about: how acceptances change is not in it. A `DynamicHMC` kernel has forward mode,
+    or with `adjoint=Reversible()` reverse mode.
     Warm-up feeds on what it made, so the derivative through it explodes: adapt first, then differentiate with
     `num_warmup=0` and the adapted kernel.
 

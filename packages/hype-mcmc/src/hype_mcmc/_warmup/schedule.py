@@ -24,18 +24,20 @@ class Schedule(NamedTuple):
 
 
 def windows(num_warmup: int) -> Schedule:
-    """Stan's schedule: a start, windows of doubling length for the mass, and an end for the step size alone.
+    """Stan's schedule, with a longer end: a start, windows of doubling length for the mass, and the step size alone.
 
     The mass is estimated anew in each window, so that it forgets how the chains came from where they started. Of
-    1000 transitions 75 are the start, 50 the end, and the windows are 25, 50, 100, 200 and 500 long (Stan Reference
-    Manual, "HMC algorithm parameters"). Fewer than 20 transitions adapt the step size only.
+    1000 transitions 75 are the start, 100 the end, and the windows are 25, 50, 100, 200 and 450 long. In the Stan
+    Reference Manual ("HMC algorithm parameters") the end has 50, within which the chains may miss a part of the
+    density that needs smaller steps, and then freeze there. Of fewer than 500 transitions the end is a fifth; fewer
+    than 20 adapt the step size only.
     """
     collect, close, cautious, lengthen = np.zeros((4, num_warmup), bool)
     if num_warmup < 20:
         return Schedule(collect, close, cautious, lengthen)
-    first, last, window = 75, 50, 25
+    first, last, window = 75, min(100, num_warmup // 5), 25
     if first + window + last > num_warmup:
-        first, last = int(0.15 * num_warmup), int(0.1 * num_warmup)
+        first = int(0.15 * num_warmup)
         window = num_warmup - first - last
     stop = num_warmup - last
     collect[first:stop] = True
