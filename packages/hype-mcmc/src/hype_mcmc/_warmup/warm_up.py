@@ -1,8 +1,8 @@
 """Warm-up: find step size, mass and trajectory length while the chains find the bulk of the density.
 
-All chains share one kernel, and each transition teaches it from all of them: the step size by dual averaging of the harmonic
-mean of acceptances, the mass from the draws of windows that double, the trajectory length by the correlation of jumps
-and velocities. With many chains little warm-up is needed; with one it is Stan's.
+All chains share one kernel, and each transition teaches it from all of them: the step size by dual averaging of the
+harmonic mean of their acceptances, the mass from the draws of windows that double, the trajectory length by the
+correlation of jumps and velocities. With many chains little warm-up is needed; with one it is nearly Stan's.
 """
 
 from collections.abc import Callable
