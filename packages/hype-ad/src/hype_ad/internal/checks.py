@@ -1,0 +1,158 @@
+"""Checks of arguments, with one style of message: the argument, what it must be, what it was.
+
+Values that a transformation traces have no value yet, so they pass every check of values.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, PRNGKeyArray
+
+T = TypeVar("T")
+
+
+def known(x: Any) -> bool:
+    """Whether `x` has a value now, as it has not while `jit`, `grad` or `vmap` trace it.
+
+    To be asked of what the caller gave: what `jax.numpy` makes of a number inside of a `jit` is a tracer.
+    """
+    return not isinstance(x, Tracer)
+
+
+def instance(name: str, value: Any, kind: type[T], accepted: str) -> T:
+    """`value`, if it is an instance of `kind`.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"`{name}` must be {accepted}, got {value!r}.")
+    return value
+
+
+def boolean(name: str, value: Any) -> bool:
+    """`value`, if it is `True` or `False`.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    return instance(name, value, bool, "True or False")
+
+
+def integer(name: str, value: Any, lowest: int) -> int:
+    """`value` as a Python integer of at least `lowest`; NumPy's integers and known JAX scalars are integers too.
+
+    Raises:
+        TypeError: if `value` is not an integer, or is traced.
+        ValueError: if it is below `lowest`.
+    """
+    if isinstance(value, bool | np.bool_ | Tracer):
+        raise TypeError(f"`{name}` must be an integer known before compiling, got {value!r}.")
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` must be an integer, got {value!r}.") from None
+    if value < lowest:
+        raise ValueError(f"`{name}` must be at least {lowest}, got {value}.")
+    return value
+
+
+def static_number(name: str, value: Any, *, at_least: float = -math.inf, below: float = math.inf) -> float:
+    """`value` as a Python float: a setting that is part of the program and has no derivative.
+
+    Raises:
+        TypeError: if `value` is not a number, or is traced.
+        ValueError: if it is NaN or out of its range.
+    """
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        raise TypeError(f"`{name}` must be a number known before compiling, got {value!r}.")
+    if not at_least <= value < below:
+        upper = "" if math.isinf(below) else f" and below {below:g}"
+        raise ValueError(f"`{name}` must be at least {at_least:g}{upper}, got {value}.")
+    return float(value)
+
+
+def is_real(x: Any) -> bool:
+    """Whether `x` is a real number or an array of them; `True` and `False` are none."""
+    if isinstance(x, bool) or not isinstance(x, int | float | np.number | np.ndarray | jax.Array):
+        return False
+    dtype = jnp.result_type(x)
+    return bool(jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating))
+
+
+def as_float_array(x: Any) -> Float[Array, "..."]:
+    """`x` as an array of its own float dtype, or of the default one if it holds no floats or is a Python number."""
+    dtype = jnp.result_type(x) if isinstance(x, jax.Array | np.ndarray | np.floating) else jnp.result_type(float)
+    # A stated dtype is a strong one: a weakly typed leaf would recompile when an update makes it strong.
+    return jnp.asarray(x, dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float))
+
+
+def float_array(name: str, value: Any, accepted: str = "a real number or an array of them") -> Float[Array, "..."]:
+    """`value`, a number, an array or a nested list of numbers, as a float array.
+
+    Raises:
+        TypeError: if it is something else, complex or boolean.
+    """
+    if isinstance(value, list | tuple):
+        try:
+            value = np.asarray(value) if all(map(known, jax.tree.leaves(value))) else jnp.asarray(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"`{name}` must be {accepted}, got {value!r}.") from error
+    if not is_real(value):
+        got = f"an array of dtype {value.dtype}" if isinstance(value, np.ndarray | jax.Array) else repr(value)
+        raise TypeError(f"`{name}` must be {accepted}, got {got}.")
+    return as_float_array(value)
+
+
+def check_entries(name: str, value: Any, accept: Callable[[np.ndarray], Any], accepted: str) -> None:
+    """Check that all entries of a known array are finite and that `accept` is true of them.
+
+    Raises:
+        ValueError: if some are not; of an array the first of them is named.
+    """
+    if not known(value):
+        return
+    entries = np.asarray(value)
+    wrong = np.argwhere(~(np.isfinite(entries) & accept(entries)))
+    if len(wrong) == 0:
+        return
+    if entries.ndim == 0:
+        raise ValueError(f"`{name}` must be {accepted}, got {entries}.")
+    index = tuple(map(int, wrong[0]))
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    raise ValueError(f"`{name}` must be {accepted}, got {entries[index]} at index {index}{more}.")
+
+
+def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], why: str = "") -> None:
+    """Check for a shape.
+
+    Raises:
+        ValueError: if it is another one.
+    """
+    if shape != expected:
+        raise ValueError(f"`{name}` must have shape {expected}{why}, got {shape}.")
+
+
+def check_key(name: str, value: Any) -> PRNGKeyArray:
+    """`value`, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
+
+    Raises:
+        TypeError: if it is something else.
+        ValueError: if it is missing, or an array of several keys.
+    """
+    if value is None:
+        raise ValueError(f"`{name}` must be given, such as jax.random.key(0): what is random is drawn from it.")
+    if not isinstance(value, jax.Array | np.ndarray):
+        raise TypeError(f"`{name}` must be a key such as jax.random.key(0), got {value!r}.")
+    new = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    if not new and value.dtype != jnp.uint32:
+        raise TypeError(f"`{name}` must be a key such as jax.random.key(0), got an array of dtype {value.dtype}.")
+    if value.ndim != (0 if new else 1):
+        raise ValueError(f"`{name}` must be one key, got an array of shape {value.shape}; use jax.vmap for several.")
+    return value

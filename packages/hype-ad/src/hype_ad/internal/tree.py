@@ -1,0 +1,114 @@
+"""Arithmetic on pytrees of floats, each leaf in its own precision."""
+
+from functools import reduce
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+
+def add(a: PyTree, b: PyTree) -> PyTree:
+    """`a + b`."""
+    return jax.tree.map(jnp.add, a, b)
+
+
+def subtract(a: PyTree, b: PyTree) -> PyTree:
+    """`a - b`."""
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def negative(tree: PyTree) -> PyTree:
+    """Minus `tree`."""
+    return jax.tree.map(jnp.negative, tree)
+
+
+def scale(factors: PyTree, tree: PyTree) -> PyTree:
+    """Multiply each leaf of `tree` by a number, or by its entry in a prefix of `tree`'s structure."""
+    return jax.tree.map(
+        lambda factor, part: jax.tree.map(lambda leaf: factor.astype(leaf.dtype) * leaf, part), factors, tree
+    )
+
+
+def axpy(a: Float[Array, ""], x: PyTree, y: PyTree) -> PyTree:
+    """`a x + y` for a number `a`."""
+    return jax.tree.map(lambda xi, yi: a.astype(yi.dtype) * xi + yi, x, y)
+
+
+def zeros_like(tree: PyTree) -> PyTree:
+    """A tree of zeros."""
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def where(condition: Bool[Array, ""], a: PyTree, b: PyTree) -> PyTree:
+    """`a` if `condition` holds, else `b`."""
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether every entry of every leaf is finite."""
+    return reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)])
+
+
+def sum_of(tree: PyTree) -> Float[Array, ""]:
+    """The sum of the leaves, which are scalars, in the widest of their dtypes."""
+    dtype = float_dtype(tree)
+    return reduce(jnp.add, [leaf.astype(dtype) for leaf in jax.tree.leaves(tree)])
+
+
+def dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
+    """The inner product over all entries of two trees of equal structure."""
+    return sum_of(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
+
+
+def squared_norm(tree: PyTree) -> Float[Array, ""]:
+    """The sum of the squares of all entries."""
+    return dot(tree, tree)
+
+
+def size(tree: PyTree) -> int:
+    """The number of entries."""
+    return sum(jnp.size(leaf) for leaf in jax.tree.leaves(tree))
+
+
+def float_dtype(tree: PyTree) -> Any:
+    """The widest dtype of the float leaves."""
+    return reduce(np.promote_types, [leaf.dtype for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)])
+
+
+def unit_direction(tree: PyTree, index: Int[Array, ""]) -> PyTree:
+    """The direction in which entry `index` grows and all others stay; zero if there is no such entry."""
+    leaves, structure = jax.tree.flatten(tree)
+    units, start = [], 0
+    for leaf in leaves:
+        places = jnp.arange(start, start + jnp.size(leaf)).reshape(jnp.shape(leaf))
+        units.append((places == index).astype(jnp.result_type(leaf)))
+        start += jnp.size(leaf)
+    return jax.tree.unflatten(structure, units)
+
+
+def basis(tree: PyTree) -> PyTree:
+    """All unit directions, along a new leading axis."""
+    return jax.vmap(lambda index: unit_direction(tree, index))(jnp.arange(size(tree)))
+
+
+def random_unit_direction(random: np.random.Generator, tree: PyTree) -> PyTree:
+    """A random direction of length 1 as NumPy arrays, so that nothing is compiled."""
+    leaves, structure = jax.tree.flatten(tree)
+    drawn = [np.asarray(random.normal(size=leaf.shape)) for leaf in leaves]
+    norm = max(np.sqrt(sum(np.vdot(leaf, leaf) for leaf in drawn)), 1e-300)
+    return jax.tree.unflatten(structure, [np.asarray(leaf / norm) for leaf in drawn])
+
+
+def quotient(numerator: Float[Array, ""], denominator: Float[Array, ""]) -> Float[Array, ""]:
+    """`numerator / denominator`, and 0 with derivative 0 where the denominator is 0."""
+    nothing = denominator == 0
+    return jnp.where(nothing, 0, numerator / jnp.where(nothing, 1, denominator))
+
+
+def square_root(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The square root, and 0 with derivative 0 where `x` is not above 0."""
+    above = x > 0
+    return jnp.where(above, jnp.sqrt(jnp.where(above, x, 1)), 0)
