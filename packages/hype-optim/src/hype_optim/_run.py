@@ -77,7 +77,7 @@ def run(
     def make_steps(
         state: RunState, params: Params, loud: Bool[Array, ""]
     ) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
-        report = reporter(state.w, params, steps, task.steps_per_epoch, loud)
+        report = reporter(state, params, steps, task.steps_per_epoch, loud)
         before = state.step
         state, histories = run_loop(task, state, params, steps, report.step)
         best, status = last_point(task, state, params)
