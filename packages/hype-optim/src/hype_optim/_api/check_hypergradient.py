@@ -8,14 +8,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.text import table
 from hype_ad.testing import central_difference
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ._adjoint import Implicit, NoDerivativeError
-from ._objective import as_scalar
-from ._program import influential
-from ._table import table
+from .._adjoint import AbstractAdjoint
+from .._objective import as_scalar
+from .._transform.jaxpr import influential
+from .._transform.nondifferentiable import NoDerivativeError
 
 RIGHT = ("ok", "no influence", "unseen")
 
@@ -122,7 +123,7 @@ def check_hypergradient(
         return HypergradientCheck(tuple(problem.rows(rtol, atol, key)), problem.value, problem.dtype.name)
 
 
-_UNSEEN = "`Implicit` has no derivative with respect to it."
+_UNSEEN = "The adjoint has no derivative with respect to it."
 
 
 class _Problem:
@@ -135,7 +136,8 @@ class _Problem:
             raise TypeError(f"`params` must have at least one float leaf, got {params!r}.")
         self.paths = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
         self.leaves = [np.asarray(leaf) for _, leaf in paths]
-        self.implicit = any(isinstance(part, Implicit) for part in jax.tree.leaves(params, is_leaf=_is_implicit))
+        parts = jax.tree.leaves(params, is_leaf=_is_adjoint)
+        self.assumptions = [part.assumption for part in parts if _is_adjoint(part) and part.assumption]
         f = _wide(f)
 
         def at(leaves: list[Any]) -> Float[Array, ""]:
@@ -174,7 +176,7 @@ class _Problem:
         scale = abs(self.value) if np.isfinite(self.value) else 1.0
         rtol = (2e-2 if rough else 1e-5) if rtol is None else rtol
         atol = (1e-5 if rough else 1e-9) * scale if atol is None else atol
-        part = {i: leaf for i, leaf in enumerate(self.leaves) if self.used[i] and (not self.implicit or self.seen(i))}
+        part = {i: leaf for i, leaf in enumerate(self.leaves) if self.used[i] and self.seen(i)}
         gradient, forward = self.derivatives(part)
 
         random = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
@@ -232,8 +234,8 @@ class _Problem:
             return "undecided", "The differences do not settle: f jumps or has a kink here, or the training is chaotic."
         if abs(forward - difference) <= accepted:
             return "ok", ""
-        if self.implicit:
-            return "wrong", "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
+        if self.assumptions:
+            return "wrong", " ".join(self.assumptions)
         if forward == 0:
             return "wrong", "It changes f, but a `stop_gradient`, an integer or a comparison cuts its derivative off."
         return "wrong", "A `stop_gradient` cuts a part of it off, or a custom derivative rule is wrong."
@@ -251,5 +253,5 @@ def _wide(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) if is_float(leaf) else leaf, tree)
 
 
-def _is_implicit(x: Any) -> bool:
-    return isinstance(x, Implicit)
+def _is_adjoint(x: Any) -> bool:
+    return isinstance(x, AbstractAdjoint)

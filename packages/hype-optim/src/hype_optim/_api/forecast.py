@@ -7,14 +7,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal import text
 from jaxtyping import Array, Float, PyTree
 
-from ._adjoint import AbstractAdjoint, Checkpointed, Unrolled
-from ._objective import as_scalar
-from ._program import influential, operations
-from ._table import table
+from .._adjoint import EXACT, AbstractAdjoint
+from .._objective import as_scalar
+from .._transform.jaxpr import influential, operations
+from .._transform.nondifferentiable import NoDerivativeError
 
-ADJOINTS = (Unrolled(), Checkpointed(2), Checkpointed(3), Checkpointed(4))
 PLAIN, FORWARD, FORWARD_ALL = "a plain run", "forward mode, one number", "forward mode, all numbers"
 
 
@@ -60,14 +60,14 @@ class Forecast:
     def __str__(self) -> str:
         """The table."""
         at_least = lambda row: "" if row.exact else "at least "
-        cells = [(row.name, _readable(row.bytes), f"{at_least(row)}{row.time:.2f}") for row in self.rows]
-        lines = table((f"hypergradient of {self.numbers:,} numbers", "temporary memory", "arithmetic"), cells)
+        cells = [(row.name, text.memory(row.bytes), f"{at_least(row)}{row.time:.2f}") for row in self.rows]
+        lines = text.table((f"hypergradient of {self.numbers:,} numbers", "temporary memory", "arithmetic"), cells)
         return (
             f"{lines}\nArithmetic is relative to that of a plain run; memory is by XLA's analysis of compiled programs."
         )
 
 
-def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[AbstractAdjoint] = ADJOINTS) -> Forecast:
+def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[AbstractAdjoint] | None = None) -> Forecast:
     """Say what a hypergradient will cost in memory and time, with each adjoint and in forward mode, without running it.
 
     Each program is compiled, which takes some seconds for each adjoint, and looked at. Memory is what XLA says that
@@ -80,7 +80,8 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
         params: the configuration: a `Params`, or a pytree with one in it, whose adjoint is replaced by each of
             `adjoints` in turn. In a pytree without, such as a learning rate alone, there is none to replace, and
             reverse mode has one row.
-        adjoints: which to compare.
+        adjoints: which to compare; if not given, those that give exact derivatives at different costs, and the
+            configuration's own. One that has no derivative with respect to some of the floats gets no row.
 
     Returns:
         A `Forecast`: print it, or ask for its `fastest` within a budget of memory.
@@ -113,19 +114,28 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
             raise RuntimeError(f"XLA does not say how much memory a program needs on {jax.default_backend()}.")
         return ForecastRow(name, analysis.temp_size_in_bytes, count / unit, exact)
 
-    has_one = any(map(_is_adjoint, jax.tree.leaves(params, is_leaf=_is_adjoint)))
-    ways = [(_name(adjoint), objective(adjoint)) for adjoint in adjoints] if has_one else [("reverse mode", plain)]
+    own = list(filter(_is_adjoint, jax.tree.leaves(params, is_leaf=_is_adjoint)))
+    compared = {repr(adjoint): adjoint for adjoint in ((*EXACT, *own) if adjoints is None else adjoints)}
+    ways = [(name, objective(adjoint)) for name, adjoint in compared.items()] if own else [("reverse mode", plain)]
     tangent = lambda floats, direction: jax.jvp(plain, (floats,), (direction,))[1]
     once = look(FORWARD, tangent, floats, floats)
     return Forecast(
         (
             look(PLAIN, plain, floats),
-            *(look(name, jax.grad(way), floats) for name, way in ways),
+            *(look(name, jax.grad(way), floats) for name, way in ways if _is_differentiable(way, floats)),
             once,
             ForecastRow(FORWARD_ALL, once.bytes, numbers * once.time, once.exact),
         ),
         numbers,
     )
+
+
+def _is_differentiable(objective: Callable[[PyTree], Float[Array, ""]], floats: PyTree) -> bool:
+    try:
+        jax.eval_shape(jax.grad(objective), floats)
+    except NoDerivativeError:
+        return False
+    return True
 
 
 def _with_adjoint(params: PyTree, adjoint: AbstractAdjoint | None) -> PyTree:
@@ -134,15 +144,3 @@ def _with_adjoint(params: PyTree, adjoint: AbstractAdjoint | None) -> PyTree:
 
 def _is_adjoint(x: Any) -> bool:
     return isinstance(x, AbstractAdjoint)
-
-
-def _name(adjoint: AbstractAdjoint) -> str:
-    return repr(adjoint)
-
-
-def _readable(size: int | float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size = size / 1000
-    return f"{size:.3g} GB"

@@ -1,15 +1,20 @@
+"""`minimize`: a function of one pytree."""
+
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, PyTree
 
-from ._loop import RunState, Task
-from ._objective import Scalar, as_scalar
-from ._params import Params, as_params
-from ._point import as_arrays, check_point
-from ._result import Result
-from ._run import check_state, run, steps_to_make
+from .._config.params import Params, as_params_without_data
+from .._hyperparameter import resolve
+from .._objective import Scalar, as_scalar
+from .._run.problem import Problem
+from .._run.result import Result
+from .._run.solve import solve, steps_to_make
+from .._run.state import RunState, check_state
+from .._run.weights import as_arrays, check_weights
 
 
 def minimize(
@@ -27,8 +32,7 @@ def minimize(
             closes over is baked in.
         w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are
             left alone.
-        params: how to optimize. Its loss, regularization and batch are `train`'s and are not used here; an epoch is
-            one step.
+        params: how to optimize; an epoch is one step.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
             the end of its schedule; of `w0` only the structure is used then.
 
@@ -36,26 +40,30 @@ def minimize(
         A `Result` whose `w` is of the kind of `w0`.
 
     Raises:
-        TypeError: if `w0` has no float leaf, or complex ones, or if `f` does not return a real scalar.
-        ValueError: if `w0` has entries that are known not to be finite, if a schedule has no step left, or if `state`
-            is that of another kind of run.
+        TypeError: if `w0` has no float leaf, or complex ones, if `f` does not return a real scalar, or if `state` is
+            not that of a `Result`.
+        ValueError: if `w0` has entries that are known not to be finite, if `params` has a loss, a penalty or a batch
+            size, which only `train` can honor, if a schedule has no step left, or if `state` is that of another kind
+            of run.
     """
     if not callable(f):
         raise TypeError(f"`f` must be a function of a point, got {f!r}.")
-    params = as_params(params)
     w0 = as_arrays(w0)
-    check_point("w0", w0)
-    check_state(state, w0, params, None)
-    steps = steps_to_make(params, 1, state)
-    return _minimize(f, w0, params, state, steps)
+    check_weights("w0", w0)
+    if state is not None:
+        check_state(state)
+    params = as_params_without_data(params)
+    return _minimize(f, w0, params, state, steps_to_make(params, 1, state))
 
 
 @eqx.filter_jit
 def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, steps: int) -> Result:
     w, rest = eqx.partition(w0, eqx.is_inexact_array)
 
-    def objective(w: PyTree, batch: tuple[()]) -> Float[Array, ""]:
+    def objective(w: PyTree) -> Float[Array, ""]:
         return as_scalar("f", f(eqx.combine(w, rest)))
 
-    task = Task(objective, load=lambda numbers: (), steps_per_epoch=1, validate=None)
-    return run(task, w, rest, params, None, state, steps, lambda w: objective(w, ()))
+    problem = Problem(
+        objective, lambda w, batch: objective(w), load=lambda numbers: (), steps_per_epoch=1, validate=None
+    )
+    return solve(problem, w, rest, resolve(params, float_dtype(w)), None, state, steps)

@@ -13,10 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from hype_ad.internal.tree import dot, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from ._checks import HyperparameterLike, non_negative_number, single
-from ._tree import dot, zeros_like
+from .._hyperparameter import HyperparameterLike, non_negative
 
 Factory = Callable[[Any], optax.GradientTransformation]
 
@@ -50,8 +50,8 @@ def hypergradient_descent(
     Raises:
         ValueError: if a rate is a number below 0.
     """
-    first = single("learning_rate", non_negative_number("learning_rate", learning_rate))
-    beta = single("hyper_rate", non_negative_number("hyper_rate", hyper_rate))
+    first = non_negative("learning_rate", single=True)(learning_rate)
+    beta = non_negative("hyper_rate", single=True)(hyper_rate)
 
     def init(params: PyTree) -> HypergradientDescentState:
         return HypergradientDescentState(first, zeros_like(params), factory(first).init(params))
@@ -102,8 +102,8 @@ def real_time_hypergradient(
     Raises:
         ValueError: if a rate is a number below 0, or in `update` if `params` or `grad_fn` is missing.
     """
-    first = single("learning_rate", non_negative_number("learning_rate", learning_rate))
-    beta = single("hyper_rate", non_negative_number("hyper_rate", hyper_rate))
+    first = non_negative("learning_rate", single=True)(learning_rate)
+    beta = non_negative("hyper_rate", single=True)(hyper_rate)
 
     def init(params: PyTree) -> RealTimeState:
         inner = factory(first).init(params)

@@ -1,16 +1,18 @@
+"""The original's names and argument order."""
+
 from collections.abc import Callable
 from typing import Any
 
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from ._data import Dataset
-from ._loop import RunState
-from ._minimize import minimize
-from ._objective import Scalar
-from ._params import Params
-from ._point import as_arrays
-from ._result import Result
-from ._train import fit
+from .._config.params import Params
+from .._data import Dataset
+from .._objective import Scalar
+from .._run.result import Result
+from .._run.state import RunState
+from .._run.weights import as_arrays
+from .minimize import minimize
+from .train import fit
 
 
 class Optimize:
@@ -24,7 +26,7 @@ class Optimize:
         *,
         state: RunState | None = None,
     ) -> Result:
-        """`minimize`, which see."""
+        """Find a point where a function of one pytree is small, as `minimize` does."""
         return minimize(f, w0, params, state=state)
 
     @staticmethod
@@ -39,5 +41,5 @@ class Optimize:
         batched: bool = False,
         state: RunState | None = None,
     ) -> Result:
-        """`train`, which see, for a model given as a function `f(w, x)` of weights and one example."""
-        return fit(f, as_arrays(w0), data, params, valid, key, batched, state)
+        """Fit a model given as a function `f(w, x)` of weights and one example to data, as `train` does."""
+        return fit("w0", f, as_arrays(w0), data, params, valid, key, batched, state)

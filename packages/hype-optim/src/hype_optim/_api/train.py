@@ -1,3 +1,5 @@
+"""`train`: a model and data."""
+
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -5,20 +7,22 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.checks import boolean, check_key, instance
+from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from ._batches import Batches, mean_in_pieces, number_of_batches, shuffled
-from ._data import Dataset
-from ._loop import RunState, Task
-from ._objective import as_scalar
-from ._params import Params, as_params
-from ._point import check_point
-from ._range import resolve
-from ._result import Result
-from ._run import check_state, run, steps_to_make
-from ._tree import float_dtype
+from .._config.params import Params, as_params
+from .._data import Dataset
+from .._hyperparameter import resolve
+from .._objective import as_scalar
+from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
+from .._run.problem import Problem
+from .._run.result import Result
+from .._run.solve import solve, steps_to_make
+from .._run.state import RunState, check_state
+from .._run.weights import check_weights
 
-_DRAWS = 2**32 - 1  # the number of no epoch
+_MODEL_KEYS = 2**32 - 1  # a `fold_in` value that no epoch has: keeps the model's keys apart from the shuffling
 
 
 def train(
@@ -59,10 +63,10 @@ def train(
 
     Raises:
         TypeError: if `model` is not callable, has no float leaf or keeps state (`equinox.nn.BatchNorm`), if the data
-            are not a `Dataset`, or if the loss is not a real scalar.
+            are not a `Dataset`, if `key` is not a key, or if the loss is not a real scalar.
         ValueError: if a batch is larger than the data, if there are no examples, if predictions and targets have
             different shapes, if the floats of `model` are known not to be finite, if a schedule has no step left, if
-            `state` is that of another kind of run, or if `keyed` is true and there is no key.
+            `state` is that of another kind of run, if `keyed` is true and there is no key, or if `key` is several.
     """
     if not callable(model):
         raise TypeError(
@@ -74,7 +78,7 @@ def train(
             "`model` must not keep state from one call to the next, as equinox.nn.BatchNorm does: a prediction must be "
             "a function of one example. Take equinox.nn.LayerNorm or GroupNorm."
         )
-    return fit(_call_keyed if keyed else _call, model, data, params, valid, key, batched, state, keyed)
+    return fit("model", _call_keyed if keyed else _call, model, data, params, valid, key, batched, state, keyed)
 
 
 def _call(model: Callable, x: Array) -> Any:
@@ -91,6 +95,7 @@ def _call_keyed(model: Callable, x: Array, key: PRNGKeyArray | None) -> Any:
 
 
 def fit(
+    name: str,
     apply: Callable[..., PyTree],
     w0: PyTree,
     data: Dataset,
@@ -101,26 +106,31 @@ def fit(
     state: RunState | None,
     keyed: bool = False,
 ) -> Result:
-    """`train` for a model given as a function of weights, one example and, if it is keyed, a key or `None`."""
+    """`train` for a model given as a function of weights, one example and, if it is keyed, a key or `None`.
+
+    `name` is what the caller calls the weights.
+    """
     params = as_params(params)
-    for name, examples in (("data", data), ("valid", valid)):
-        if examples is not None or name == "data":
-            _check_dataset(name, examples)
-    check_point("model", w0)
+    _check_dataset("data", data)
+    if valid is not None:
+        _check_dataset("valid", valid)
+    check_weights(name, w0)
+    boolean("batched", batched)
+    boolean("keyed", keyed)
     if state is not None:
+        check_state(state)
         key = state.key
-        check_state(state, w0, params, key)
     if keyed and key is None:
         raise ValueError("`key` must be given for a model that is `keyed`.")
+    if key is not None:
+        check_key("key", key)
     per_epoch = number_of_batches(len(data), params.batch.size(len(data)))
     steps = steps_to_make(params, per_epoch, state)
     return _fit(apply, w0, data, params, valid, key, batched, state, keyed, steps)
 
 
 def _check_dataset(name: str, examples: Any) -> None:
-    if not isinstance(examples, Dataset):
-        raise TypeError(f"`{name}` must be a `Dataset(x, y)`, got {type(examples).__name__}.")
-    if len(examples) == 0:
+    if len(instance(name, examples, Dataset, "a `Dataset(x, y)`")) == 0:
         raise ValueError(f"`{name}` must hold at least one example, got none.")
 
 
@@ -169,7 +179,7 @@ def _fit(
         if key is None or not keyed:
             return None
         # Folded twice: the orders of the epochs come from the key folded once.
-        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _DRAWS)))(steps)
+        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
 
     if per_epoch == 1:  # the data themselves, not a copy of them for each step
         objective, load = lambda w, key: on_batch(w, ((data, None), key)), draws
@@ -183,5 +193,6 @@ def _fit(
 
     validate = None if valid is None else lambda w: mean_loss(w, valid)
     examples = None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size)
-    task = Task(objective, load, per_epoch, validate, examples)
-    return run(task, w, rest, params, key, state, steps, lambda w: penalized(w, mean_loss(w, data)))
+    whole = lambda w: penalized(w, mean_loss(w, data))
+    problem = Problem(whole, objective, load, per_epoch, validate, examples)
+    return solve(problem, w, rest, params, key, state, steps)

@@ -4,7 +4,7 @@ import abc
 
 import equinox as eqx
 
-from ._checks import integer
+from .._hyperparameter import at_least
 
 
 class AbstractBatch(eqx.Module):
@@ -34,10 +34,7 @@ class Minibatch(AbstractBatch):
         ValueError: if `n` is below 1, or, in training, above the number of examples.
     """
 
-    n: int = eqx.field(static=True)
-
-    def __init__(self, n: int):
-        self.n = integer("n", n, 1)
+    n: int = eqx.field(static=True, converter=at_least("n", 1))
 
     def size(self, rows: int) -> int:
         """The number `n`."""

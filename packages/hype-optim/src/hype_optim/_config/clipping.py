@@ -1,4 +1,4 @@
-"""What is done about gradients that are too long."""
+"""Gradient clipping."""
 
 import abc
 from functools import reduce
@@ -6,15 +6,15 @@ from functools import reduce
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import squared_norm
 from jax import lax
 from jaxtyping import PyTree
 
-from ._checks import Hyperparameter, HyperparameterLike, positive_number
-from ._tree import squared_norm
+from .._hyperparameter import Hyperparameter, positive_number
 
 
 class AbstractGradientClipping(eqx.Module):
-    """Turns a gradient into the one that is used."""
+    """Maps a gradient to the one that a method uses."""
 
     @abc.abstractmethod
     def __call__(self, gradient: PyTree) -> PyTree:
@@ -30,7 +30,7 @@ class NoClip(AbstractGradientClipping):
 
 
 class NormClip(AbstractGradientClipping):
-    r"""A gradient $g$ longer than $t$ becomes $g \, t / \|g\|_2$ (Pascanu et al. 2013).
+    r"""Clipping by the global norm: a gradient $g$ longer than $t$ becomes $g \, t / \|g\|_2$ (Pascanu et al. 2013).
 
     Optax's `clip_by_global_norm` has a NaN derivative at a gradient of zero; this one has not.
 
@@ -41,10 +41,7 @@ class NormClip(AbstractGradientClipping):
         ValueError: if `threshold` is a number that is not above 0.
     """
 
-    threshold: Hyperparameter
-
-    def __init__(self, threshold: HyperparameterLike = 1.0):
-        self.threshold = positive_number("threshold", threshold)
+    threshold: Hyperparameter = eqx.field(converter=positive_number("threshold"), default=1.0)
 
     def __call__(self, gradient: PyTree) -> PyTree:
         """The gradient, shortened if it is longer than the threshold."""

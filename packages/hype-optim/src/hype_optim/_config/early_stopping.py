@@ -1,4 +1,4 @@
-"""When a run gives up before its last step."""
+"""Early stopping: when a run ends before its last step, since it no longer improves."""
 
 import abc
 
@@ -6,11 +6,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._checks import integer
+from .._hyperparameter import at_least
 
 
 class AbstractEarlyStopping(eqx.Module):
-    """Watches the losses of a run."""
+    """Watches the losses of a run, and stops it."""
 
     @abc.abstractmethod
     def init(self, dtype: jnp.dtype) -> PyTree:
@@ -41,35 +41,32 @@ class NoEarly(AbstractEarlyStopping):
 
 
 class _Patience(eqx.Module):
-    training: Float[Array, ""]  # the best so far
+    """The best losses so far, and how many checks in a row brought no better ones."""
+
+    training: Float[Array, ""]
     judged: Float[Array, ""]
-    stagnant: Int[Array, ""]  # checks in a row
+    stagnant: Int[Array, ""]
     overfitted: Int[Array, ""]
 
 
 class Early(AbstractEarlyStopping):
-    """A run stops when it no longer improves.
+    """Early stopping by patience: a run stops when its monitored loss no longer improves.
 
-    There is a check every `Params.validation_interval` epochs. Both patiences count checks since the last one at which
-    the judged loss improved (that of the validation data where there are some, else the training loss): all of them,
-    and those at which the training loss improved. A loss improves when it falls below its best by more than
+    The monitored loss is the validation loss, or without validation data the training loss. It is looked at every
+    `Params.validation_interval` epochs, and improves when it falls below its best by more than
     `1 - Params.improvement_threshold` of the size of that.
 
     Args:
-        stagnation: checks without improvement after which the run stops.
-        overfitting: checks with improvement of the training loss alone after which the run stops.
+        stagnation: the patience, in consecutive checks without improvement of the monitored loss.
+        overfitting: the patience in those of these checks at which the training loss improved.
 
     Raises:
         TypeError: if one of them is not an integer.
         ValueError: if one of them is below 1.
     """
 
-    stagnation: int = eqx.field(static=True)
-    overfitting: int = eqx.field(static=True)
-
-    def __init__(self, stagnation: int = 750, overfitting: int = 10):
-        self.stagnation = integer("stagnation", stagnation, 1)
-        self.overfitting = integer("overfitting", overfitting, 1)
+    stagnation: int = eqx.field(static=True, converter=at_least("stagnation", 1), default=750)
+    overfitting: int = eqx.field(static=True, converter=at_least("overfitting", 1), default=10)
 
     def init(self, dtype: jnp.dtype) -> _Patience:
         """No loss seen, nothing counted."""
@@ -82,7 +79,7 @@ class Early(AbstractEarlyStopping):
         validation: Float[Array, ""] | None,
         threshold: Float[Array, ""],
     ) -> tuple[_Patience, Bool[Array, ""]]:
-        """Count, and stop when a patience is at its end."""
+        """Count, and stop when one of the patiences has run out."""
         judged = training if validation is None else validation
         better = _improves(judged, memory.judged, threshold)
         trained = _improves(training, memory.training, threshold)

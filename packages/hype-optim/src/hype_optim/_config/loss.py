@@ -1,4 +1,4 @@
-"""How far one prediction is from its target; a training minimizes the mean over the examples."""
+"""Losses: how far one prediction is from its target; a training minimizes the mean over the examples."""
 
 import abc
 from collections.abc import Callable

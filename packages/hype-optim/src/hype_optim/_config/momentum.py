@@ -1,16 +1,16 @@
-"""How earlier steps carry on."""
+"""Momentum: how earlier steps carry on."""
 
 import abc
 
 import equinox as eqx
+from hype_ad.internal.tree import add, scale, zeros_like
 from jaxtyping import PyTree
 
-from ._checks import Hyperparameter, HyperparameterLike, check_prefix, fraction
-from ._tree import add, scale, zeros_like
+from .._hyperparameter import Hyperparameter, check_prefix, fraction
 
 
 class AbstractMomentum(eqx.Module):
-    """Turns the step of the moment into the step that is made."""
+    """Maps the step of the moment to the step that is made."""
 
     @abc.abstractmethod
     def init(self, w: PyTree) -> PyTree:
@@ -44,10 +44,7 @@ class Momentum(AbstractMomentum):
         ValueError: if `decay` is a number out of its range.
     """
 
-    decay: Hyperparameter
-
-    def __init__(self, decay: HyperparameterLike = 0.9):
-        self.decay = fraction("decay", decay)
+    decay: Hyperparameter = eqx.field(converter=fraction("decay"), default=0.9)
 
     def init(self, w: PyTree) -> PyTree:
         """The velocity, zero."""
@@ -71,10 +68,7 @@ class Nesterov(AbstractMomentum):
         ValueError: if `decay` is a number out of its range.
     """
 
-    decay: Hyperparameter
-
-    def __init__(self, decay: HyperparameterLike = 0.9):
-        self.decay = fraction("decay", decay)
+    decay: Hyperparameter = eqx.field(converter=fraction("decay"), default=0.9)
 
     def init(self, w: PyTree) -> PyTree:
         """The velocity, zero."""

@@ -1,32 +1,27 @@
+"""`Params`: the whole configuration of a run."""
+
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
 import equinox as eqx
 import optax
+from hype_ad.internal.checks import boolean, instance, integer, is_real
 from jaxtyping import Array, Float
 
-from ._adjoint import AbstractAdjoint, Auto, Checkpointed
-from ._batch import AbstractBatch, Full
-from ._checks import (
-    Hyperparameter,
-    HyperparameterLike,
-    hyperparameter,
-    instance,
-    integer,
-    is_numeric,
-    non_negative_number,
-)
-from ._clipping import AbstractGradientClipping, NoClip
-from ._learning_rate import AbstractLearningRate, Constant, Unscaled
-from ._loss import AbstractLoss, FunctionLoss, L2Loss
-from ._method import GD, AbstractMethod, Optax
-from ._momentum import AbstractMomentum, NoMomentum
-from ._range import is_range
-from ._regularization import AbstractRegularization, L2Reg
-from ._stopping import AbstractEarlyStopping, NoEarly
+from .._adjoint import AbstractAdjoint, Auto, Checkpointed
+from .._hyperparameter import Hyperparameter, HyperparameterLike, hyperparameter, is_range, non_negative
+from .._objective import Derivative
+from .batch import AbstractBatch, Full
+from .clipping import AbstractGradientClipping, NoClip
+from .early_stopping import AbstractEarlyStopping, NoEarly
+from .learning_rate import AbstractLearningRate, Constant, Unscaled
+from .loss import AbstractLoss, FunctionLoss, L2Loss
+from .method import GD, AbstractMethod, Optax
+from .momentum import AbstractMomentum, NoMomentum
+from .regularization import AbstractRegularization, L2Reg, NoReg
 
-Derivative = Literal["reverse", "forward"]
+_LOSS, _REGULARIZATION, _BATCH = L2Loss(), L2Reg(), Full()  # as objects, to tell them from others that were given
 
 
 class Params(eqx.Module):
@@ -37,18 +32,19 @@ class Params(eqx.Module):
 
     Args:
         epochs: passes over the training data; steps, where there are no data.
-        method: where to go from a point; an Optax transformation will do.
-        learning_rate: how far to go; a number means `Constant`, `None` the method's own default. Rates that scale
-            each entry (`RMSProp`, `AdaGrad`, `Adam`) go with `GD`. An Optax transformation brings its own.
-        momentum: how earlier steps carry on; not with a line search, nor with an Optax transformation.
-        loss: of one prediction and one target; any function of the two will do. Used by `train`.
-        regularization: the penalty that `train` adds.
-        gradient_clipping: what is done about long gradients.
-        batch: how many examples a step of `train` looks at.
-        early_stopping: when to give up.
+        method: the search direction, such as `LBFGS()`, or any `optax.GradientTransformation`.
+        learning_rate: the step length along it: a number, which means `Constant`, a schedule or a line search; `None`
+            for the method's own default. Rates that scale each entry (`RMSProp`, `AdaGrad`, `Adam`) go with `GD`. An
+            Optax transformation brings its own.
+        momentum: such as `Momentum(0.9)`; not with a line search, nor with an Optax transformation.
+        loss: of one prediction and one target; any function of the two will do. For `train`.
+        regularization: the penalty that is added to the loss, such as `L2Reg(1e-4)`. For `train`.
+        gradient_clipping: such as `NormClip(1.)`.
+        batch: how many examples a step looks at, such as `Minibatch(100)`. For `train`.
+        early_stopping: a patience rule, such as `Early(750, 10)`.
         improvement_threshold: a loss of size $l$ counts as improved, for early stopping, when it has fallen by more
             than (1 - threshold) |l|; above 0 and at most 1.
-        silent: whether to keep quiet; else a bar shows the progress.
+        silent: whether to show no progress.
         return_best: whether the result is the best point seen or the last.
         validation_interval: epochs from one check (validation, early stopping) to the next.
         logging_function: called as `logging_function(step, w, loss)` about twenty times a run.
@@ -68,7 +64,7 @@ class Params(eqx.Module):
     method: AbstractMethod
     learning_rate: AbstractLearningRate
     momentum: AbstractMomentum
-    loss: Any  # an `AbstractLoss`, or any callable module
+    loss: Callable[..., Any]
     regularization: AbstractRegularization
     gradient_clipping: AbstractGradientClipping
     batch: AbstractBatch
@@ -84,12 +80,15 @@ class Params(eqx.Module):
     keep_w_history: bool = eqx.field(static=True)
     track_sensitivity: bool = eqx.field(static=True)
     logging_function: Callable[[int, Any, float], None] | None = eqx.field(static=True)
+    for_train: tuple[str, ...] = eqx.field(static=True, init=False, repr=False)
+    """The arguments given that only `train` honors."""
 
     def __init__(
         self,
         epochs: int = 100,
         method: AbstractMethod | optax.GradientTransformation | None = None,
         learning_rate: AbstractLearningRate | HyperparameterLike | None = None,
+        *,
         momentum: AbstractMomentum | None = None,
         loss: AbstractLoss | Callable[[Array, Array], Float[Array, ""]] | None = None,
         regularization: AbstractRegularization | None = None,
@@ -101,15 +100,14 @@ class Params(eqx.Module):
         return_best: bool = True,
         validation_interval: int = 1,
         logging_function: Callable[[int, Any, float], None] | None = None,
-        *,
         adjoint: AbstractAdjoint | Literal["auto"] | None = None,
         derivative: Derivative = "reverse",
         tolerance: HyperparameterLike | None = None,
         keep_w_history: bool = False,
         track_sensitivity: bool = False,
     ):
-        def choice(name: str, value: Any, default: Any, kind: type, examples: str) -> Any:
-            return instance(name, default if value is None else value, kind, examples)
+        def choice(name: str, value: Any, default: Any, kind: type, accepted: str) -> Any:
+            return instance(name, default if value is None else value, kind, accepted)
 
         self.epochs = integer("epochs", epochs, 1)
         if isinstance(method, optax.GradientTransformation):
@@ -118,25 +116,23 @@ class Params(eqx.Module):
             "method", method, GD(), AbstractMethod, "a method such as GD() or Newton(), or an Optax transformation"
         )
         _check_alone(self.method, learning_rate=learning_rate, momentum=momentum)
-        if learning_rate is None:
-            learning_rate = self.method.default_learning_rate()
-        elif is_numeric(learning_rate) or is_range(learning_rate):
-            learning_rate = Constant(learning_rate)
-        self.learning_rate = instance(
-            "learning_rate", learning_rate, AbstractLearningRate, "a number or a rate such as Constant(0.1)"
-        )
+        self.learning_rate = _learning_rate(learning_rate, self.method)
         self.momentum = choice(
             "momentum", momentum, NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"
         )
         _check_combination(self.method, self.learning_rate, self.momentum)
         self.loss = _loss(loss)
         self.regularization = choice(
-            "regularization", regularization, L2Reg(), AbstractRegularization, "NoReg(), L1Reg(1e-4) or L2Reg(1e-4)"
+            "regularization",
+            regularization,
+            _REGULARIZATION,
+            AbstractRegularization,
+            "NoReg(), L1Reg(1e-4) or L2Reg(1e-4)",
         )
         self.gradient_clipping = choice(
             "gradient_clipping", gradient_clipping, NoClip(), AbstractGradientClipping, "NoClip() or NormClip(1.)"
         )
-        self.batch = choice("batch", batch, Full(), AbstractBatch, "Full(), Minibatch(100) or Stochastic()")
+        self.batch = choice("batch", batch, _BATCH, AbstractBatch, "Full(), Minibatch(100) or Stochastic()")
         self.early_stopping = choice(
             "early_stopping", early_stopping, NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"
         )
@@ -144,26 +140,40 @@ class Params(eqx.Module):
         self.adjoint = choice("adjoint", adjoint, Checkpointed(), AbstractAdjoint, 'Checkpointed(2) or "auto"')
         # Above 1, a loss that has risen would count as improved.
         self.improvement_threshold = hyperparameter(
-            "improvement_threshold", improvement_threshold, lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"
-        )
-        self.tolerance = None if tolerance is None else non_negative_number("tolerance", tolerance)
+            "improvement_threshold", lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"
+        )(improvement_threshold)
+        self.tolerance = None if tolerance is None else non_negative("tolerance")(tolerance)
         self.validation_interval = integer("validation_interval", validation_interval, 1)
         if derivative not in ("reverse", "forward"):
             raise ValueError(f'`derivative` must be "reverse" or "forward", got {derivative!r}.')
         self.derivative = derivative
-        self.silent = instance("silent", silent, bool, "True or False")
-        self.return_best = instance("return_best", return_best, bool, "True or False")
-        self.keep_w_history = instance("keep_w_history", keep_w_history, bool, "True or False")
-        self.track_sensitivity = instance("track_sensitivity", track_sensitivity, bool, "True or False")
+        self.silent = boolean("silent", silent)
+        self.return_best = boolean("return_best", return_best)
+        self.keep_w_history = boolean("keep_w_history", keep_w_history)
+        self.track_sensitivity = boolean("track_sensitivity", track_sensitivity)
         if logging_function is not None and not callable(logging_function):
             raise TypeError(
                 f"`logging_function` must be a function of a step, weights and a loss, got {logging_function!r}."
             )
         self.logging_function = logging_function
+        given = {
+            "loss": self.loss is not _LOSS,
+            "regularization": self.regularization is not _REGULARIZATION and not isinstance(regularization, NoReg),
+            "batch": not isinstance(self.batch, Full),
+        }
+        self.for_train = tuple(name for name, is_given in given.items() if is_given)
 
 
 def _given(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
     return transformation
+
+
+def _learning_rate(given: Any, method: AbstractMethod) -> AbstractLearningRate:
+    if given is None:
+        return method.default_learning_rate()
+    if is_real(given) or is_range(given):
+        return Constant(given)
+    return instance("learning_rate", given, AbstractLearningRate, "a number or a rate such as Constant(0.1)")
 
 
 def _check_alone(method: AbstractMethod, **others: Any) -> None:
@@ -188,9 +198,9 @@ def _check_combination(method: AbstractMethod, learning_rate: AbstractLearningRa
         )
 
 
-def _loss(loss: Any) -> Any:
+def _loss(loss: Any) -> Callable[..., Any]:
     if loss is None:
-        return L2Loss()
+        return _LOSS
     if isinstance(loss, type) or not callable(loss):
         raise TypeError(
             f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {loss!r}."
@@ -205,3 +215,20 @@ def as_params(params: Params | None) -> Params:
         TypeError: if it is something else.
     """
     return Params() if params is None else instance("params", params, Params, "a Params(...)")
+
+
+def as_params_without_data(params: Params | None) -> Params:
+    """The configuration given, or the default one, for a run without data.
+
+    Raises:
+        TypeError: if it is something else.
+        ValueError: if it has settings that need data.
+    """
+    params = as_params(params)
+    if params.for_train:
+        names = " and ".join(f"`{name}`" for name in params.for_train)
+        raise ValueError(
+            f"{names} of `params` must be left out: `minimize` has no data to use it on. Write it into `f`, or use "
+            "`train`."
+        )
+    return params

@@ -7,10 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad import absolute
+from hype_ad.internal.tree import scale, sum_of
 from jaxtyping import Array, Float, PyTree
 
-from ._checks import Hyperparameter, HyperparameterLike, non_negative_number
-from ._tree import scale, sum_of
+from .._hyperparameter import Hyperparameter, non_negative
 
 Choice = Callable[[PyTree], PyTree]
 """What gives a part of the weights, such as `lambda w: w.weight` or `lambda w: [w["a"], w["b"]]`."""
@@ -32,6 +32,12 @@ class NoReg(AbstractRegularization):
         return 0.0
 
 
+def _checked(where: Choice | None) -> Choice | None:
+    if where is not None and not callable(where):
+        raise TypeError(f"`where` must be a function from the weights to a part of them, got {where!r}.")
+    return where
+
+
 class L1Reg(AbstractRegularization):
     r"""The penalty $\lambda \|w\|_1$.
 
@@ -48,12 +54,8 @@ class L1Reg(AbstractRegularization):
             coefficients are not a prefix.
     """
 
-    coefficient: Hyperparameter
-    where: Choice | None = eqx.field(static=True)
-
-    def __init__(self, coefficient: HyperparameterLike = 1e-4, where: Choice | None = None):
-        self.coefficient = non_negative_number("coefficient", coefficient)
-        self.where = _checked(where)
+    coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)
+    where: Choice | None = eqx.field(static=True, converter=_checked, default=None)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_1$, with derivative 0 in weights that are zero."""
@@ -76,22 +78,12 @@ class L2Reg(AbstractRegularization):
             coefficients are not a prefix.
     """
 
-    coefficient: Hyperparameter
-    where: Choice | None = eqx.field(static=True)
-
-    def __init__(self, coefficient: HyperparameterLike = 1e-4, where: Choice | None = None):
-        self.coefficient = non_negative_number("coefficient", coefficient)
-        self.where = _checked(where)
+    coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)
+    where: Choice | None = eqx.field(static=True, converter=_checked, default=None)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_2^2$."""
         return _weighted_sum(self.coefficient, self.where, w, jnp.square)
-
-
-def _checked(where: Choice | None) -> Choice | None:
-    if where is not None and not callable(where):
-        raise TypeError(f"`where` must be a function from the weights to a part of them, got {where!r}.")
-    return where
 
 
 def _weighted_sum(

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import AbstractTensor, image_grid, visualize
+from hype_ad.internal.checks import integer
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Int, Integer, Num, PRNGKeyArray
 
-from .._checks import integer
 from .known import known
 from .partition import part_sizes, plain_parts, stratified_parts
 from .rows import append_column, row_numbers, rows_of, truth

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
-from .._file import existing_file
+from .._file.read import existing_file
 from .dataset import Dataset
 
 _ANY_SEPARATOR = re.compile(r"[ \t]*,[ \t]*|[ \t]+")

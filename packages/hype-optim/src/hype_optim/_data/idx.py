@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from .._file import existing_file, read_bytes
+from .._file.read import existing_file, read_bytes
 
 _DTYPES = {
     0x08: np.dtype(np.uint8),

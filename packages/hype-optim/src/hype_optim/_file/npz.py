@@ -18,7 +18,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Shaped
 
-from ._file import existing_file, read_bytes
+from .read import existing_file, read_bytes
 
 _ENDING = ".npy"
 _LARGEST_COMPRESSION = 1032  # a DEFLATE stream cannot expand further

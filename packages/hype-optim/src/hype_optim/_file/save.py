@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from ._npz import Archive, open_npz
+from .npz import Archive, open_npz
 
 Tree = TypeVar("Tree", bound=PyTree)
 

@@ -1,4 +1,4 @@
-"""Hyperparameters that have a range, stored in coordinates that have none.
+"""Constrained hyperparameters, stored as one unconstrained array: a logarithm or a logit.
 
 A raw learning rate is a poor coordinate to take gradient steps in: its useful values span decades, and a step can
 leave its range. Here the leaf of the pytree is the logarithm or the logit, so whoever moves along the gradient stays
@@ -11,21 +11,20 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
+from hype_ad.internal.checks import as_float_array, check_entries
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 
 class AbstractRange(eqx.Module):
-    """A float hyperparameter restricted to a range; its one leaf is unrestricted."""
+    """A hyperparameter that is constrained to a range, in unconstrained coordinates."""
 
     raw: eqx.AbstractVar[Float[Array, "..."]]
 
     @property
     @abc.abstractmethod
     def value(self) -> Float[Array, "..."]:
-        """The hyperparameter itself, differentiable in `raw`."""
+        """The constrained hyperparameter, differentiable in `raw`."""
 
 
 class Positive(AbstractRange):
@@ -63,8 +62,7 @@ def positive(value: ArrayLike) -> Positive:
         ValueError: if `value` is known and some of it is not above 0 and finite.
     """
     value = as_float_array(value)
-    if not isinstance(value, Tracer) and not np.all((np.asarray(value) > 0) & np.isfinite(value)):
-        raise ValueError(f"`positive` takes finite numbers above 0, got {value}.")
+    check_entries("value", value, lambda x: x > 0, "finite and above 0 for `positive`")
     return Positive(jnp.log(value))
 
 
@@ -81,24 +79,21 @@ def unit_interval(value: ArrayLike) -> UnitInterval:
         ValueError: if `value` is known and some of it is not strictly between 0 and 1.
     """
     value = as_float_array(value)
-    if not isinstance(value, Tracer) and not np.all((np.asarray(value) > 0) & (np.asarray(value) < 1)):
-        raise ValueError(f"`unit_interval` takes numbers strictly between 0 and 1, got {value}.")
+    check_entries("value", value, lambda x: (x > 0) & (x < 1), "strictly between 0 and 1 for `unit_interval`")
     return UnitInterval(jnp.log(value) - jnp.log1p(-value))
 
 
-def as_float_array(x: ArrayLike) -> Float[Array, "..."]:
-    """An array of `x`'s own float dtype, or of the default one if `x` holds no floats or is a Python number."""
-    dtype = jnp.result_type(x) if isinstance(x, jax.Array | np.ndarray | np.floating) else jnp.result_type(float)
-    # A stated dtype is a strong one: a weakly typed leaf would recompile when an update makes it strong.
-    return jnp.asarray(x, dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float))
-
-
 def is_range(x: Any) -> bool:
-    """Whether `x` stands for a number by a `Positive` or a `UnitInterval`."""
+    """Whether `x` is a constrained hyperparameter, such as `positive(0.1)`."""
     return isinstance(x, AbstractRange)
 
 
+def value_of(x: Any) -> Any:
+    """The value of a constrained hyperparameter; anything else as it is."""
+    return x.value if is_range(x) else x
+
+
 def resolve(tree: PyTree, dtype: Any) -> PyTree:
-    """Replace each range in `tree` by its value, and give every float leaf the dtype `dtype`."""
-    tree = jax.tree.map(lambda x: x.value if is_range(x) else x, tree, is_leaf=is_range)
+    """Replace each constrained hyperparameter in `tree` by its value, and give every float leaf the dtype `dtype`."""
+    tree = jax.tree.map(value_of, tree, is_leaf=is_range)
     return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)

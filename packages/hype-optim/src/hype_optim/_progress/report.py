@@ -16,16 +16,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.tree import size
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 from tqdm import tqdm
 
-from ._clipping import NoClip
-from ._describe import describe, reach
-from ._momentum import NoMomentum
-from ._params import Params
-from ._status import Status
-from ._tree import size
+from .._config.clipping import NoClip
+from .._config.momentum import NoMomentum
+from .._config.params import Params
+from .._run.problem import Problem
+from .._run.status import Status
+from .._transform.differentiated import is_undifferentiated
+from .describe import describe, reach
 
 REPORTS = 20
 _MOST_RUNS = 100  # that are remembered: one that raises an error has no end
@@ -43,29 +45,16 @@ class Reporter(NamedTuple):
     end: Callable[..., None]
 
 
-def audible(
-    run: Callable[[PyTree, Params, Bool[Array, ""]], PyTree], state: PyTree, params: Params
-) -> Callable[[PyTree, Params], PyTree]:
-    """`run(state, params, loud)` as a function of a state and a configuration; `loud` is false in a derivative.
+def is_loud(problem: Problem, state: PyTree, params: Params) -> Bool[Array, ""]:
+    """Whether a run from `state` reports: not while it is being differentiated.
 
-    An adjoint may hold a run constant, so that inside of it nothing tells that there is a derivative: what the run
-    depends on is looked at here, outside.
+    Looked at outside of the run, because `Implicit` and `Truncated` stop gradients at the run's inputs, so that inside
+    of it no tangent is to be seen.
     """
     if params.silent and params.logging_function is None:
-        return lambda state, params: run(state, params, jnp.array(False))
-    converted = eqx.filter_closure_convert(run, state, params, jnp.array(True))
-    loud = _not_differentiated((converted, state, params))
-    return lambda state, params: converted(state, params, loud)
-
-
-@eqx.filter_custom_jvp
-def _not_differentiated(tree: PyTree) -> Bool[Array, ""]:
-    return jnp.array(True)
-
-
-@_not_differentiated.def_jvp
-def _not_differentiated_jvp(primals: tuple, tangents: tuple) -> tuple[Bool[Array, ""], None]:
-    return jnp.array(False), None
+        return jnp.array(False)
+    functions = [f for f in (problem.objective, problem.validate) if f is not None]
+    return is_undifferentiated(([eqx.filter_closure_convert(f, state.w) for f in functions], state, params))
 
 
 def reporter(w: PyTree, params: Params, steps: int, steps_per_epoch: int, loud: Bool[Array, ""]) -> Reporter:

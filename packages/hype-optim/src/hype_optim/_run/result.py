@@ -1,14 +1,16 @@
+"""What a run results in."""
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PyTree
 
-from ._adjoint import Stationarity
-from ._loop import RunState
-from ._plot import plot_histories
-from ._sensitivity import Sensitivity
-from ._status import Status
+from .._adjoint import Stationarity
+from .._file.plot import plot_histories
+from .sensitivity import Sensitivity
+from .state import RunState
+from .status import Status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

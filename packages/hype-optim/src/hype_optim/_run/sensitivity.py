@@ -1,4 +1,4 @@
-"""How perturbations of a run grow: one tangent goes along with it.
+"""How perturbations of a run grow: one tangent is pushed along with it.
 
 A tangent of unit length is pushed through each step by forward mode and made a unit again; the logarithm of the length
 that it had is the growth in that step, and its mean estimates the largest Lyapunov exponent (Benettin et al. 1980).
@@ -12,10 +12,10 @@ from dataclasses import replace
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import float_dtype, squared_norm, where, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from ._adjoint import held_constant
-from ._tree import float_dtype, squared_norm, where, zeros_like
+from .._transform.stop_gradient import call_stopped
 
 
 class Sensitivity(eqx.Module):
@@ -76,7 +76,7 @@ def followed(step: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tuple[
     def step_and_push(carry: tuple[PyTree, PyTree], x: PyTree) -> tuple[tuple[PyTree, PyTree], PyTree]:
         state, tangent = carry
         after, histories = step(state, x)
-        tangent, growth = held_constant(push, state, tangent, x)
+        tangent, growth = call_stopped(push, state, tangent, x)
         made = after.step > state.step
         return (after, tangent), histories._replace(growth=jnp.where(made, growth, jnp.nan))
 

@@ -1,3 +1,5 @@
+"""How a run ended."""
+
 import equinox as eqx
 
 

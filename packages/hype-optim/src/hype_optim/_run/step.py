@@ -1,41 +1,49 @@
 """One step: gradient, clip, direction, rate, momentum."""
 
-import equinox as eqx
+from typing import NamedTuple
+
 import jax
+from hype_ad.internal.tree import quotient, square_root, squared_norm
 from jaxtyping import Array, Float, Int, PyTree
 
-from ._objective import Iterate, Objective
-from ._params import Params
-from ._tree import quotient, square_root, squared_norm
+from .._config.params import Params
+from .._objective import Objective, evaluate
+from .state import Memory
 
 _SAMPLE = 64
 
 
-class Memory(eqx.Module):
-    """What each part of a step remembers of the steps before."""
+class Proposal(NamedTuple):
+    """The step that a run could make from a point.
 
-    method: PyTree
-    learning_rate: PyTree
-    momentum: PyTree
+    Attributes:
+        value: the objective at the point.
+        gradient: its gradient there, not clipped.
+        update: what to add to the weights.
+        memory: what the parts of the step remember after it.
+        rate: how many times longer the step is than its direction, before momentum, if there is a learning rate.
+    """
 
-
-def initial_memory(w: PyTree, params: Params) -> Memory:
-    """The memory before the first step."""
-    return Memory(params.method.init(w), params.learning_rate.init(w), params.momentum.init(w))
+    value: Float[Array, ""]
+    gradient: PyTree
+    update: PyTree
+    memory: Memory
+    rate: Float[Array, ""] | None
 
 
 def propose_step(
     objective: Objective, w: PyTree, memory: Memory, params: Params, step: Int[Array, ""], epoch: Int[Array, ""]
-) -> tuple[Float[Array, ""], PyTree, PyTree, Memory, Float[Array, ""] | None]:
-    """The value and the clipped gradient at `w`, the step to add to `w`, the memory after it, and the rate."""
-    value, gradient, direction, method = params.method.direction(objective, w, params.gradient_clipping, memory.method)
-    iterate = Iterate(objective, w, value, gradient, step, epoch)
-    scaled, learning_rate = params.learning_rate.update(direction, memory.learning_rate, iterate)
-    update, momentum = params.momentum.update(scaled, memory.momentum)
-    after = Memory(method, learning_rate, momentum)
+) -> Proposal:
+    """The step from `w`."""
+    method = params.method
+    iterate = evaluate(objective, w, params.gradient_clipping, step, epoch, hessian=method.uses_hessian)
+    direction, of_method = method.direction(iterate, memory.method)
+    scaled, of_rate = params.learning_rate.update(direction, memory.learning_rate, iterate)
+    update, of_momentum = params.momentum.update(scaled, memory.momentum)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
-    after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, memory)
-    return value, gradient, update, after, _effective_rate(scaled, direction) if params.method.takes_rate else None
+    after = jax.tree.map(lambda new, old: new.astype(old.dtype), Memory(of_method, of_rate, of_momentum), memory)
+    rate = _effective_rate(scaled, direction) if method.takes_rate else None
+    return Proposal(iterate.value, iterate.gradient, update, after, rate)
 
 
 def _effective_rate(step: PyTree, direction: PyTree) -> Float[Array, ""]:

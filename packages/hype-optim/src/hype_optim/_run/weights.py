@@ -1,23 +1,22 @@
+"""Weights to start from: any pytree with floats in it."""
+
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+from hype_ad.internal.checks import as_float_array, is_real, known
 from jaxtyping import PyTree
-
-from ._checks import is_numeric
-from ._range import as_float_array
 
 
 def as_arrays(w: PyTree) -> PyTree:
     """A pytree whose Python floats are arrays, so that they are optimized too."""
-    return jax.tree.map(lambda x: as_float_array(x) if is_float(x) else x, w)
+    return jax.tree.map(lambda x: as_float_array(x) if _is_float(x) else x, w)
 
 
-def check_point(name: str, w: PyTree) -> None:
-    """Check for something that can be optimized.
+def check_weights(name: str, w: PyTree) -> None:
+    """Check for weights that can be optimized.
 
     Raises:
         TypeError: if it has no float leaf, or a complex one.
@@ -32,11 +31,11 @@ def check_point(name: str, w: PyTree) -> None:
         place = f"`{name}{jax.tree_util.keystr(path)}`"
         if jnp.iscomplexobj(leaf):
             raise TypeError(f"{place} is complex; optimize its real and imaginary part as two arrays of floats.")
-        if not isinstance(leaf, Tracer) and not np.all(np.isfinite(leaf)):
+        if known(leaf) and not np.all(np.isfinite(leaf)):
             raise ValueError(f"{place} must be finite, but has an entry that is NaN or infinite.")
 
 
-def is_float(x: Any) -> bool:
+def _is_float(x: Any) -> bool:
     """Whether `x` is a Python float or an array of real floats."""
     return isinstance(x, float | np.floating) or (
         isinstance(x, np.ndarray | jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
@@ -44,4 +43,4 @@ def is_float(x: Any) -> bool:
 
 
 def _kind(leaf: Any) -> str:
-    return str(jnp.result_type(leaf)) if is_numeric(leaf) else type(leaf).__name__
+    return str(jnp.result_type(leaf)) if is_real(leaf) else type(leaf).__name__

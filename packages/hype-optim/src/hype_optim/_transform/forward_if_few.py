@@ -1,9 +1,9 @@
-"""A function that is differentiated in forward mode where few numbers are perturbed, also by reverse mode.
+"""Forward mode where few scalars are perturbed, also under reverse mode.
 
-A derivative with respect to k numbers is a Jacobian of k columns, and forward mode computes these along with the
-function, without keeping anything of what happens inside. Then a tangent of the function is a combination of known
-columns: linear, so that reverse mode can transpose it. What is perturbed is known when a rule of JAX is called, since
-only what a derivative asks for has a tangent there.
+A derivative with respect to k scalars is a Jacobian of k columns, and forward mode computes these along with the
+function and stores nothing of what happens inside. Then a tangent of the function is a linear combination of known
+columns, which reverse mode can transpose. What is perturbed is known when a rule of JAX is called: only what a
+derivative asks for has a tangent there.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,11 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import basis, float_dtype, size
 from jaxtyping import PyTree
 
-from .._tree import float_dtype, size
 
-
-def forward_where_few(function: Callable[..., PyTree], other: Callable[..., PyTree], few: int, *args: PyTree) -> PyTree:
+def forward_if_few(function: Callable[..., PyTree], other: Callable[..., PyTree], few: int, *args: PyTree) -> PyTree:
     """`function(*args)`, exactly differentiable to any order that `function` and `other` are.
 
     Where the derivative is with respect to at most `few` numbers, it costs one tangent for each of them in every mode,
@@ -62,16 +61,5 @@ def _columns(moving: PyTree, fixed: PyTree) -> tuple[PyTree, PyTree]:
     def along(direction: PyTree) -> tuple[PyTree, PyTree, PyTree]:
         return jax.jvp(run, (moving,), (direction,), has_aux=True)
 
-    floats, columns, rest = jax.vmap(along, out_axes=(None, 0, None))(_basis(moving))
+    floats, columns, rest = jax.vmap(along, out_axes=(None, 0, None))(basis(moving))
     return eqx.combine(floats, rest), columns
-
-
-def _basis(tree: PyTree) -> PyTree:
-    """The unit directions, along a leading axis of each leaf."""
-    leaves, structure = jax.tree.flatten(tree)
-    numbers, before, basis = size(tree), 0, []
-    for leaf in leaves:
-        unit = jnp.eye(numbers, leaf.size, -before, dtype=leaf.dtype)
-        basis.append(unit.reshape(numbers, *leaf.shape))
-        before += leaf.size
-    return jax.tree.unflatten(structure, basis)

@@ -1,4 +1,4 @@
-"""What can be read off a program without running it."""
+"""What a jaxpr tells without being run: which inputs have influence, and how many operations there are."""
 
 from math import prod
 from typing import Any

@@ -1,4 +1,4 @@
-"""Numbers that no derivative may pass through: asking for one raises, where it would else be a wrong zero."""
+"""Identities that raise when they are differentiated, where a derivative would be a wrong zero."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,16 @@ from jaxtyping import PyTree
 
 
 class NoDerivativeError(ValueError):
-    """A derivative was asked for with respect to something that the adjoint does not see."""
+    """A derivative was asked for with respect to something that an adjoint has no derivative for."""
 
 
-def refuse(tree: PyTree, message: str, spare: Sequence[str] = ()) -> PyTree:
-    """The same pytree; a derivative with respect to a float leaf raises `message`, which may name the leaf's `{path}`.
+def nondifferentiable(tree: PyTree, message: str, except_for: Sequence[str] = ()) -> PyTree:
+    """The same pytree; a derivative with respect to a float leaf raises.
 
-    Leaves in a part whose path is in `spare` are left alone.
+    Args:
+        tree: any pytree.
+        message: of the error; `{path}` in it becomes the leaf's path.
+        except_for: paths, such as ".loss", of the parts of `tree` that are left alone.
 
     Raises:
         NoDerivativeError: in differentiation, on a leaf that has a tangent. A rule of JAX is called for those only, so
@@ -23,7 +26,7 @@ def refuse(tree: PyTree, message: str, spare: Sequence[str] = ()) -> PyTree:
     """
 
     def guard(path: Any, leaf: Any) -> Any:
-        if not eqx.is_inexact_array(leaf) or jax.tree_util.keystr(path[:1]) in spare:
+        if not eqx.is_inexact_array(leaf) or jax.tree_util.keystr(path[:1]) in except_for:
             return leaf
         return _guarded(leaf, message.format(path=jax.tree_util.keystr(path)))
 

@@ -1,7 +1,7 @@
-"""Loops inside of a step, whose length depends on values: line searches and truncated solves.
+"""A while-loop of bounded length that has every derivative: for line searches and truncated solves inside of a step.
 
-A `lax.while_loop` is as long as it must be, also under `vmap`, but has no reverse mode. So a loop that is not
-differentiated is one, and the derivative of it is that of a scan of bounded length, whose idle steps a branch skips.
+A `lax.while_loop` is as long as it must be, also under `vmap`, but has no reverse mode. So where nothing is
+differentiated it is one, and its derivative is that of a scan of bounded length, whose idle steps a branch skips.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, PyTree
 Carry = Any
 
 
-def bounded_loop(
+def bounded_while_loop(
     unfinished: Callable[[Carry], Bool[Array, ""]], advance: Callable[[Carry], Carry], init: Carry, max_steps: int
 ) -> Carry:
     """Advance from `init` while it is unfinished, at most `max_steps` times.

@@ -1,13 +1,15 @@
+"""Adam, whose derivative is finite where a gradient is zero."""
+
 from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import add, float_dtype, scale, square_root, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, check_prefix, fraction, non_negative_number, single
-from .._objective import Iterate
-from .._tree import add, float_dtype, scale, square_root, zeros_like
+from ..._hyperparameter import Hyperparameter, check_prefix, fraction, non_negative
+from ..._objective import Iterate
 from .base import AbstractLearningRate
 
 
@@ -38,19 +40,9 @@ class Adam(AbstractLearningRate):
 
     scales_entries: ClassVar[bool] = True
 
-    rate: Hyperparameter
-    beta1: Hyperparameter
-    beta2: Hyperparameter
-
-    def __init__(
-        self,
-        rate: HyperparameterLike = 0.001,
-        beta1: HyperparameterLike = 0.9,
-        beta2: HyperparameterLike = 0.999,
-    ):
-        self.rate = non_negative_number("rate", rate)
-        self.beta1 = single("beta1", fraction("beta1", beta1))
-        self.beta2 = single("beta2", fraction("beta2", beta2))
+    rate: Hyperparameter = eqx.field(converter=non_negative("rate"), default=0.001)
+    beta1: Hyperparameter = eqx.field(converter=fraction("beta1", single=True), default=0.9)
+    beta2: Hyperparameter = eqx.field(converter=fraction("beta2", single=True), default=0.999)
 
     def init(self, w: PyTree) -> _Memory:
         """Zeros."""

@@ -1,12 +1,14 @@
+"""Backtracking line search."""
+
 from typing import ClassVar
 
 import equinox as eqx
+from hype_ad.internal.tree import scale
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._bounded_loop import bounded_loop
-from .._checks import Hyperparameter, HyperparameterLike, integer, open_fraction, positive_number, single
-from .._objective import Iterate
-from .._tree import scale
+from ..._hyperparameter import Hyperparameter, at_least, open_fraction, positive_number
+from ..._objective import Iterate
+from ..._transform.while_loop import bounded_while_loop
 from .base import AbstractLearningRate
 from .line import Line
 
@@ -20,7 +22,7 @@ class Backtrack(AbstractLearningRate):
 
     Args:
         rate: $a$, above 0. Differentiable.
-        c: the part of the decrease promised by the slope that is asked for, above 0 and below 1.
+        c: the Armijo (sufficient decrease) constant, above 0 and below 1.
         shrink: $r$, above 0 and below 1. Differentiable.
         max_trials: the most lengths tried in one step.
 
@@ -31,23 +33,10 @@ class Backtrack(AbstractLearningRate):
 
     searches: ClassVar[bool] = True
 
-    rate: Hyperparameter
-    c: Hyperparameter
-    shrink: Hyperparameter
-    max_trials: int = eqx.field(static=True)
-
-    def __init__(
-        self,
-        rate: HyperparameterLike = 1.0,
-        c: HyperparameterLike = 1e-4,
-        shrink: HyperparameterLike = 0.5,
-        *,
-        max_trials: int = 50,
-    ):
-        self.rate = single("rate", positive_number("rate", rate))
-        self.c = single("c", open_fraction("c", c))
-        self.shrink = single("shrink", open_fraction("shrink", shrink))
-        self.max_trials = integer("max_trials", max_trials, 1)
+    rate: Hyperparameter = eqx.field(converter=positive_number("rate", single=True), default=1.0)
+    c: Hyperparameter = eqx.field(converter=open_fraction("c", single=True), default=1e-4)
+    shrink: Hyperparameter = eqx.field(converter=open_fraction("shrink", single=True), default=0.5)
+    max_trials: int = eqx.field(static=True, converter=at_least("max_trials", 1), default=50, kw_only=True)
 
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
@@ -65,5 +54,5 @@ class Backtrack(AbstractLearningRate):
             return shorter, enough(shorter)
 
         first = self.rate, enough(self.rate)
-        length, _ = bounded_loop(lambda trial: ~trial[1], advance, first, self.max_trials - 1)
+        length, _ = bounded_while_loop(lambda trial: ~trial[1], advance, first, self.max_trials - 1)
         return scale(length, direction), memory

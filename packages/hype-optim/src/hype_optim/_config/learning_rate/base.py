@@ -1,10 +1,12 @@
+"""What a learning rate is."""
+
 import abc
 from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import PyTree
 
-from .._objective import Iterate
+from ..._objective import Iterate
 
 
 class AbstractLearningRate(eqx.Module):
@@ -26,12 +28,14 @@ class AbstractLearningRate(eqx.Module):
     def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:
         """The step to make along `direction`, and what it remembers after it."""
 
-    @property
-    def epochs(self) -> int | None:
-        """The number of epochs, where the rate fixes it."""
-        return None
 
-    @property
-    def steps(self) -> int | None:
-        """The number of steps, where the rate fixes it."""
-        return None
+class Unscaled(AbstractLearningRate):
+    """The direction is the step: for methods that find both at once."""
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
+        """The direction itself."""
+        return direction, memory

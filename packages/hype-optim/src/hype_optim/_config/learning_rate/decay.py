@@ -1,15 +1,33 @@
-"""Rates that shrink by a formula."""
+"""Rates that stay or shrink by a formula."""
 
+import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from hype_ad.internal.tree import scale
+from jaxtyping import Array, Int, PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, check_prefix, non_negative_number, single
-from .._objective import Iterate
-from .._tree import scale
-from .base import AbstractLearningRate
+from ..._hyperparameter import Hyperparameter, non_negative
+from .schedule import AbstractSchedule
 
 
-class Decay(AbstractLearningRate):
+class Constant(AbstractSchedule):
+    r"""The same step length $\eta$ at every step.
+
+    Args:
+        rate: $\eta$, at least 0; or a pytree of rates that is a prefix of the weights' structure, such as one per
+            layer. Differentiable.
+
+    Raises:
+        ValueError: if `rate` is a number below 0.
+    """
+
+    rate: Hyperparameter = eqx.field(converter=non_negative("rate"), default=0.001)
+
+    def at(self, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
+        r"""$\eta$."""
+        return self.rate
+
+
+class Decay(AbstractSchedule):
     r"""The step length $\eta_0 / (1 + k t)$ in epoch $t$, counted from 0.
 
     Args:
@@ -20,25 +38,15 @@ class Decay(AbstractLearningRate):
         ValueError: if `rate` or `decay` is a number below 0.
     """
 
-    rate: Hyperparameter
-    decay: Hyperparameter
+    rate: Hyperparameter = eqx.field(converter=non_negative("rate"), default=1.0)
+    decay: Hyperparameter = eqx.field(converter=non_negative("decay", single=True), default=0.1)
 
-    def __init__(self, rate: HyperparameterLike = 1.0, decay: HyperparameterLike = 0.1):
-        self.rate = non_negative_number("rate", rate)
-        self.decay = single("decay", non_negative_number("decay", decay))
-
-    def init(self, w: PyTree) -> tuple[()]:
-        """Nothing."""
-        check_prefix("rate", self.rate, w)
-        return ()
-
-    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
-        """The epoch's rate times the direction."""
-        shrunk = 1 / (1 + self.decay * iterate.epoch.astype(self.decay.dtype))
-        return scale(scale(shrunk, self.rate), direction), memory
+    def at(self, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
+        r"""$\eta_0 / (1 + k t)$."""
+        return scale(1 / (1 + self.decay * epoch.astype(self.decay.dtype)), self.rate)
 
 
-class ExpDecay(AbstractLearningRate):
+class ExpDecay(AbstractSchedule):
     r"""The step length $\eta_0 e^{-k t}$ in epoch $t$, counted from 0.
 
     Args:
@@ -49,19 +57,9 @@ class ExpDecay(AbstractLearningRate):
         ValueError: if `rate` or `decay` is a number below 0.
     """
 
-    rate: Hyperparameter
-    decay: Hyperparameter
+    rate: Hyperparameter = eqx.field(converter=non_negative("rate"), default=1.0)
+    decay: Hyperparameter = eqx.field(converter=non_negative("decay", single=True), default=0.1)
 
-    def __init__(self, rate: HyperparameterLike = 1.0, decay: HyperparameterLike = 0.1):
-        self.rate = non_negative_number("rate", rate)
-        self.decay = single("decay", non_negative_number("decay", decay))
-
-    def init(self, w: PyTree) -> tuple[()]:
-        """Nothing."""
-        check_prefix("rate", self.rate, w)
-        return ()
-
-    def update(self, direction: PyTree, memory: tuple[()], iterate: Iterate) -> tuple[PyTree, tuple[()]]:
-        """The epoch's rate times the direction."""
-        shrunk = jnp.exp(-self.decay * iterate.epoch.astype(self.decay.dtype))
-        return scale(scale(shrunk, self.rate), direction), memory
+    def at(self, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
+        r"""$\eta_0 e^{-k t}$."""
+        return scale(jnp.exp(-self.decay * epoch.astype(self.decay.dtype)), self.rate)

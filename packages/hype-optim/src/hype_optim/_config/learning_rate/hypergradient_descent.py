@@ -1,15 +1,19 @@
+"""A learning rate that descends along its own gradient while training."""
+
 import equinox as eqx
+from hype_ad.internal.tree import dot, float_dtype, scale, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from .._checks import Hyperparameter, HyperparameterLike, non_negative_number, single
-from .._objective import Iterate
-from .._tree import dot, float_dtype, scale, zeros_like
+from ..._hyperparameter import Hyperparameter, non_negative
+from ..._objective import Iterate
 from .base import AbstractLearningRate
 
 
 class _Memory(eqx.Module):
+    """The rate and the direction of the step before; the direction is zero before the first."""
+
     rate: Float[Array, ""]
-    direction: PyTree  # of the step before; zero before the first
+    direction: PyTree
 
 
 class HypergradientDescent(AbstractLearningRate):
@@ -27,12 +31,8 @@ class HypergradientDescent(AbstractLearningRate):
         ValueError: if a number is out of its range.
     """
 
-    rate: Hyperparameter
-    hyper_rate: Hyperparameter
-
-    def __init__(self, rate: HyperparameterLike = 0.001, hyper_rate: HyperparameterLike = 1e-4):
-        self.rate = single("rate", non_negative_number("rate", rate))
-        self.hyper_rate = single("hyper_rate", non_negative_number("hyper_rate", hyper_rate))
+    rate: Hyperparameter = eqx.field(converter=non_negative("rate", single=True), default=0.001)
+    hyper_rate: Hyperparameter = eqx.field(converter=non_negative("hyper_rate", single=True), default=1e-4)
 
     def init(self, w: PyTree) -> _Memory:
         """The first rate, and no direction."""

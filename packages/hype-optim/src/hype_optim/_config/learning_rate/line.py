@@ -5,10 +5,10 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import add, all_finite, dot, scale, where, zeros_like
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._objective import Iterate
-from .._tree import add, all_finite, dot, scale, where, zeros_like
+from ..._objective import Iterate
 
 ValueAndSlope = tuple[Float[Array, ""], Float[Array, ""]]
 

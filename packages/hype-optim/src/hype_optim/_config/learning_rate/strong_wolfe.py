@@ -1,15 +1,16 @@
+"""Line search for the strong Wolfe conditions."""
+
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.core import Tracer
+from hype_ad.internal.checks import known
+from hype_ad.internal.tree import float_dtype, quotient, scale, square_root, where
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._bounded_loop import bounded_loop
-from .._checks import Hyperparameter, HyperparameterLike, integer, open_fraction, positive_number, single
-from .._objective import Iterate
-from .._range import is_range
-from .._tree import float_dtype, quotient, scale, square_root, where
+from ..._hyperparameter import Hyperparameter, at_least, open_fraction, positive_number, value_of
+from ..._objective import Iterate
+from ..._transform.while_loop import bounded_while_loop
 from .base import AbstractLearningRate
 from .line import Line
 
@@ -52,8 +53,8 @@ class StrongWolfe(AbstractLearningRate):
 
     Args:
         rate: the first trial, above 0. Differentiable.
-        c1: the part of the decrease promised by the slope that is asked for, above 0 and below 1.
-        c2: the part of the slope that may be left, above `c1` and below 1.
+        c1: the Armijo (sufficient decrease) constant, above 0 and below 1.
+        c2: the curvature constant, above `c1` and below 1.
         max_trials: the most lengths tried in one step.
 
     Raises:
@@ -63,24 +64,15 @@ class StrongWolfe(AbstractLearningRate):
 
     searches: ClassVar[bool] = True
 
-    rate: Hyperparameter
-    c1: Hyperparameter
-    c2: Hyperparameter
-    max_trials: int = eqx.field(static=True)
+    rate: Hyperparameter = eqx.field(converter=positive_number("rate", single=True), default=1.0)
+    c1: Hyperparameter = eqx.field(converter=open_fraction("c1", single=True), default=1e-4)
+    c2: Hyperparameter = eqx.field(converter=open_fraction("c2", single=True), default=0.5)
+    max_trials: int = eqx.field(static=True, converter=at_least("max_trials", 1), default=20, kw_only=True)
 
-    def __init__(
-        self,
-        rate: HyperparameterLike = 1.0,
-        c1: HyperparameterLike = 1e-4,
-        c2: HyperparameterLike = 0.5,
-        *,
-        max_trials: int = 20,
-    ):
-        self.rate = single("rate", positive_number("rate", rate))
-        self.c1 = single("c1", open_fraction("c1", c1))
-        self.c2 = single("c2", open_fraction("c2", c2))
-        _check_order(self.c1, self.c2)
-        self.max_trials = integer("max_trials", max_trials, 1)
+    def __check_init__(self) -> None:
+        low, high = value_of(self.c1), value_of(self.c2)
+        if known(low) and known(high) and not low < high:
+            raise ValueError(f"`c2` must be above `c1` = {low}, got {high}.")
 
     def init(self, w: PyTree) -> Float[Array, ""]:
         """The value before the last step, infinite before the first."""
@@ -105,7 +97,7 @@ class StrongWolfe(AbstractLearningRate):
         nowhere = _End(jnp.full_like(line.start, jnp.inf), line.start, -line.slope)
         # Where the slope is zero there is nowhere to go.
         search = _Search(start, nowhere, self._first_trial(line, memory), ~(line.slope < 0))
-        search = bounded_loop(lambda search: ~search.found, advance, search, self.max_trials)
+        search = bounded_while_loop(lambda search: ~search.found, advance, search, self.max_trials)
         return scale(search.low.length, direction), iterate.value
 
     def _first_trial(self, line: Line, before: Float[Array, ""]) -> Float[Array, ""]:
@@ -113,12 +105,6 @@ class StrongWolfe(AbstractLearningRate):
         decrease = jnp.where(known, before, line.start) - line.start
         length = quotient(-2.02 * decrease, jnp.where(known, line.slope, 0))
         return jnp.where(length > 0, jnp.minimum(length, self.rate), self.rate)
-
-
-def _check_order(c1: Hyperparameter, c2: Hyperparameter) -> None:
-    low, high = (c.value if is_range(c) else c for c in (c1, c2))
-    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and not low < high:
-        raise ValueError(f"`c2` must be above `c1` = {low}, got {high}.")
 
 
 def _next_trial(low: _End, high: _End) -> Float[Array, ""]:

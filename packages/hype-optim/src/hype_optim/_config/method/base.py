@@ -1,25 +1,28 @@
+"""What a method is."""
+
 import abc
 from typing import ClassVar
 
 import equinox as eqx
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
-from .._clipping import AbstractGradientClipping
-from .._learning_rate import AbstractLearningRate
-from .._objective import Objective
+from ..._objective import Iterate
+from ..learning_rate import AbstractLearningRate
 
 
 class AbstractMethod(eqx.Module):
-    """Where to go from a point.
+    """The search direction of a step.
 
     Attributes:
         takes_scaling: whether rates that scale each entry by the gradients it has had, such as `RMSProp`, make sense
             with its directions.
         takes_rate: whether a learning rate and a momentum are applied to its directions.
+        uses_hessian: whether it uses `Iterate.hessian_product`.
     """
 
     takes_scaling: ClassVar[bool] = False
     takes_rate: ClassVar[bool] = True
+    uses_hessian: ClassVar[bool] = False
 
     @abc.abstractmethod
     def default_learning_rate(self) -> AbstractLearningRate:
@@ -30,10 +33,5 @@ class AbstractMethod(eqx.Module):
         """What it remembers before the first step."""
 
     @abc.abstractmethod
-    def direction(
-        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: PyTree
-    ) -> tuple[Float[Array, ""], PyTree, PyTree, PyTree]:
-        """The value and the gradient at `w`, the direction to go in, and what it remembers after it.
-
-        The gradient is that of the objective; the direction is found from the clipped one.
-        """
+    def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:
+        """The direction to go in, found from the clipped gradient, and what it remembers after it."""

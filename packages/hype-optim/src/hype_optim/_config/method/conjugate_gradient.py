@@ -9,12 +9,11 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
+from hype_ad.internal.tree import add, dot, negative, quotient, scale, squared_norm, subtract, where, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from .._clipping import AbstractGradientClipping
-from .._learning_rate import StrongWolfe
-from .._objective import Objective
-from .._tree import add, dot, negative, quotient, scale, squared_norm, subtract, where, zeros_like
+from ..._objective import Iterate
+from ..learning_rate import StrongWolfe
 from .base import AbstractMethod
 
 _POWELL = 0.2  # the cosine-like measure of Powell (1977), equation 32
@@ -45,18 +44,15 @@ class AbstractConjugateGradient(AbstractMethod):
         """Zeros."""
         return _Last(zeros_like(w), zeros_like(w))
 
-    def direction(
-        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: _Last
-    ) -> tuple[Float[Array, ""], PyTree, PyTree, _Last]:
+    def direction(self, iterate: Iterate, memory: _Last) -> tuple[PyTree, _Last]:
         r"""Minus the gradient plus $\beta$ times the last direction, or minus the gradient alone."""
-        value, gradient = objective.value_and_grad(w)
-        new = clip(gradient)
+        new = iterate.clipped
         conjugate = add(negative(new), scale(self.beta(new, memory.gradient, memory.direction), memory.direction))
         size = squared_norm(new)
         far_from_orthogonal = jnp.abs(dot(new, memory.gradient)) >= _POWELL * size
         restart = far_from_orthogonal | ~(dot(conjugate, new) < 0)
         direction = where(restart, negative(new), conjugate)
-        return value, gradient, direction, _Last(new, direction)
+        return direction, _Last(new, direction)
 
 
 class CG(AbstractConjugateGradient):

@@ -1,11 +1,12 @@
+"""Gradient descent."""
+
 from typing import ClassVar
 
-from jaxtyping import Array, Float, PyTree
+from hype_ad.internal.tree import negative
+from jaxtyping import PyTree
 
-from .._clipping import AbstractGradientClipping
-from .._learning_rate import RMSProp
-from .._objective import Objective
-from .._tree import negative
+from ..._objective import Iterate
+from ..learning_rate import RMSProp
 from .base import AbstractMethod
 
 
@@ -22,9 +23,6 @@ class GD(AbstractMethod):
         """Nothing."""
         return ()
 
-    def direction(
-        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: tuple[()]
-    ) -> tuple[Float[Array, ""], PyTree, PyTree, tuple[()]]:
+    def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """Minus the gradient."""
-        value, gradient = objective.value_and_grad(w)
-        return value, gradient, negative(clip(gradient)), memory
+        return negative(iterate.clipped), memory

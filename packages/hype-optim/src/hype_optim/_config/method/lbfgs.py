@@ -1,26 +1,46 @@
+"""Limited-memory BFGS."""
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import (
+    add,
+    dot,
+    float_dtype,
+    negative,
+    quotient,
+    scale,
+    squared_norm,
+    subtract,
+    where,
+    zeros_like,
+)
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._checks import integer
-from .._clipping import AbstractGradientClipping
-from .._learning_rate import StrongWolfe
-from .._objective import Objective
-from .._tree import add, dot, float_dtype, negative, quotient, scale, squared_norm, subtract, where, zeros_like
+from ..._hyperparameter import at_least
+from ..._objective import Iterate
+from ..learning_rate import StrongWolfe
 from .base import AbstractMethod
 
 
 class _Pairs(eqx.Module):
-    """What is known of the curvature, each with a leading axis of the pairs kept, the newest last."""
+    """The curvature pairs, along a leading axis of each leaf, the newest last.
+
+    Attributes:
+        steps: the steps.
+        changes: the changes of the gradient over them.
+        inverses: one over the products of the two; 0 where there is no pair yet.
+    """
 
     steps: PyTree
-    changes: PyTree  # of the gradient, over the steps
-    inverses: Float[Array, " pairs"]  # of the product of the two; 0 where there is no pair yet
+    changes: PyTree
+    inverses: Float[Array, " pairs"]
 
 
 class _Memory(eqx.Module):
+    """The weights and the gradient of the step before, if there was one, and the pairs until then."""
+
     w: PyTree
     gradient: PyTree
     started: Bool[Array, ""]
@@ -43,10 +63,7 @@ class LBFGS(AbstractMethod):
         ValueError: if `history` is below 1.
     """
 
-    history: int = eqx.field(static=True)
-
-    def __init__(self, history: int = 10):
-        self.history = integer("history", history, 1)
+    history: int = eqx.field(static=True, converter=at_least("history", 1), default=10)
 
     def default_learning_rate(self) -> StrongWolfe:
         """`StrongWolfe(c2=0.9)`."""
@@ -58,15 +75,11 @@ class LBFGS(AbstractMethod):
         pairs = _Pairs(nothing, nothing, jnp.zeros(self.history, float_dtype(w)))
         return _Memory(zeros_like(w), zeros_like(w), jnp.array(False), pairs)
 
-    def direction(
-        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: _Memory
-    ) -> tuple[Float[Array, ""], PyTree, PyTree, _Memory]:
+    def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """Minus the approximate inverse Hessian times the gradient."""
-        value, gradient = objective.value_and_grad(w)
-        clipped = clip(gradient)
-        pairs = _remember(memory, w, clipped)
-        direction = negative(_inverse_hessian_product(pairs, clipped))
-        return value, gradient, direction, _Memory(w, clipped, jnp.array(True), pairs)
+        pairs = _remember(memory, iterate.w, iterate.clipped)
+        direction = negative(_inverse_hessian_product(pairs, iterate.clipped))
+        return direction, _Memory(iterate.w, iterate.clipped, jnp.array(True), pairs)
 
 
 def _remember(memory: _Memory, w: PyTree, gradient: PyTree) -> _Pairs:

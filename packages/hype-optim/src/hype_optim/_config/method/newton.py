@@ -1,15 +1,18 @@
+"""Newton's method with the whole Hessian."""
+
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import square_root
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._clipping import AbstractGradientClipping
-from .._learning_rate import Backtrack
-from .._objective import Objective
-from .._tree import square_root
+from ..._objective import Iterate
+from ..._transform.matrix_functions import absolute_value, lowest_eigenvector
+from ..learning_rate import Backtrack
 from .base import AbstractMethod
-from .curvature import absolute_value, lowest_eigenvector
 
 _NUDGE = 1e-3
 
@@ -27,6 +30,8 @@ class Newton(AbstractMethod):
     products and $O(n^3)$, several times more where $H$ is not positive definite.
     """
 
+    uses_hessian: ClassVar[bool] = True
+
     def default_learning_rate(self) -> Backtrack:
         """`Backtrack()`."""
         return Backtrack()
@@ -35,21 +40,14 @@ class Newton(AbstractMethod):
         """Nothing."""
         return ()
 
-    def direction(
-        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: tuple[()]
-    ) -> tuple[Float[Array, ""], PyTree, PyTree, tuple[()]]:
+    def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The Newton direction."""
-        flat, unravel = ravel_pytree(w)
-
-        def gradient_and_value(flat: Float[Array, " n"]) -> tuple[Float[Array, " n"], tuple]:
-            value, gradient = objective.value_and_grad(unravel(flat))
-            return ravel_pytree(gradient)[0], (value, gradient)
-
-        # One evaluation serves the value, the gradient and all columns of the Hessian.
-        _, product, (value, gradient) = jax.linearize(gradient_and_value, flat, has_aux=True)
-        columns = jax.vmap(product)(jnp.eye(flat.size, dtype=flat.dtype))
-        direction = _downhill(flat, -ravel_pytree(clip(gradient))[0], (columns + columns.T) / 2)
-        return value, gradient, unravel(direction), memory
+        assert iterate.hessian_product is not None  # it `uses_hessian`
+        w, unravel = ravel_pytree(iterate.w)
+        gradient, _ = ravel_pytree(iterate.clipped)
+        product = lambda v: ravel_pytree(iterate.hessian_product(unravel(v)))[0]
+        columns = jax.vmap(product)(jnp.eye(w.size, dtype=w.dtype))
+        return unravel(_downhill(w, -gradient, (columns + columns.T) / 2)), memory
 
 
 def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:

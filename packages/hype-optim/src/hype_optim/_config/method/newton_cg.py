@@ -1,24 +1,37 @@
+"""Newton's method with an inexact solve by conjugate gradients."""
+
+from typing import ClassVar
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import (
+    add,
+    dot,
+    negative,
+    quotient,
+    scale,
+    square_root,
+    squared_norm,
+    subtract,
+    where,
+    zeros_like,
+)
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._bounded_loop import bounded_loop
-from .._checks import integer
-from .._clipping import AbstractGradientClipping
-from .._learning_rate import Backtrack
-from .._objective import Objective
-from .._tree import add, dot, negative, quotient, scale, square_root, squared_norm, subtract, zeros_like
+from ..._hyperparameter import at_least
+from ..._objective import Iterate
+from ..._transform.while_loop import bounded_while_loop
+from ..learning_rate import Backtrack
 from .base import AbstractMethod
 
 
 class _Inner(eqx.Module):
-    """Linear conjugate gradients on the way to a Newton direction."""
+    """The carry of the linear conjugate gradients; `size` is the squared norm of the residual."""
 
     solution: PyTree
     residual: PyTree
     direction: PyTree
-    size: Float[Array, ""]  # of the residual, squared
+    size: Float[Array, ""]
     done: Bool[Array, ""]
 
 
@@ -38,10 +51,9 @@ class NewtonCG(AbstractMethod):
         ValueError: if `max_inner_steps` is below 1.
     """
 
-    max_inner_steps: int = eqx.field(static=True)
+    uses_hessian: ClassVar[bool] = True
 
-    def __init__(self, max_inner_steps: int = 50):
-        self.max_inner_steps = integer("max_inner_steps", max_inner_steps, 1)
+    max_inner_steps: int = eqx.field(static=True, converter=at_least("max_inner_steps", 1), default=50)
 
     def default_learning_rate(self) -> Backtrack:
         """`Backtrack()`."""
@@ -51,19 +63,16 @@ class NewtonCG(AbstractMethod):
         """Nothing."""
         return ()
 
-    def direction(
-        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: tuple[()]
-    ) -> tuple[Float[Array, ""], PyTree, PyTree, tuple[()]]:
+    def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The truncated Newton direction."""
-        value_and_gradient, product = jax.linearize(objective.value_and_grad, w)
-        value, gradient = value_and_gradient
-        clipped = clip(gradient)
-        size = squared_norm(clipped)
+        product = iterate.hessian_product
+        assert product is not None  # it `uses_hessian`
+        size = squared_norm(iterate.clipped)
         length = square_root(size)
         enough = (jnp.minimum(0.5, square_root(length)) * length) ** 2
 
         def advance(inner: _Inner) -> _Inner:
-            _, bent = product(inner.direction)
+            bent = product(inner.direction)
             curvature = dot(inner.direction, bent)
             convex = curvature > 0
             step = quotient(inner.size, jnp.where(convex, curvature, 0))
@@ -73,14 +82,13 @@ class NewtonCG(AbstractMethod):
             direction = add(residual, scale(quotient(left, inner.size), inner.direction))
             return _Inner(solution, residual, direction, left, ~convex | (left <= enough))
 
-        downhill = negative(clipped)
-        inner = bounded_loop(
+        downhill = negative(iterate.clipped)
+        inner = bounded_while_loop(
             lambda inner: ~inner.done,
             advance,
-            _Inner(zeros_like(w), downhill, downhill, size, size == 0),
+            _Inner(zeros_like(iterate.w), downhill, downhill, size, size == 0),
             self.max_inner_steps,
         )
         # Nothing was gained where the very first direction had no positive curvature.
         nothing = squared_norm(inner.solution) == 0
-        direction = jax.tree.map(lambda p, d: jnp.where(nothing, d, p), inner.solution, downhill)
-        return value, gradient, direction, memory
+        return where(nothing, downhill, inner.solution), memory

@@ -12,14 +12,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from hype_ad.internal.checks import as_float_array, is_real
+from hype_ad.internal.tree import all_finite, sum_of
+from jaxtyping import PyTree
 
-from .._checks import is_numeric
-from .._clipping import AbstractGradientClipping
-from .._learning_rate import Unscaled
-from .._objective import Objective
-from .._range import as_float_array, is_range
-from .._tree import all_finite, sum_of
+from ..._hyperparameter import is_range, value_of
+from ..._objective import Iterate
+from ..._transform.differentiated import call_when_differentiated
+from ..learning_rate import AbstractLearningRate, Unscaled
 from .base import AbstractMethod
 
 
@@ -68,7 +68,7 @@ class Optax(AbstractMethod):
         if not isinstance(made, optax.GradientTransformation):
             raise TypeError(f"`factory` must give an Optax transformation, got {made!r}.")
 
-    def default_learning_rate(self) -> Unscaled:
+    def default_learning_rate(self) -> AbstractLearningRate:
         """The updates as they are."""
         return Unscaled()
 
@@ -76,21 +76,16 @@ class Optax(AbstractMethod):
         """The transformation's own state."""
         return self._transformation().init(w)
 
-    def direction(
-        self, objective: Objective, w: PyTree, clip: AbstractGradientClipping, memory: PyTree
-    ) -> tuple[Float[Array, ""], PyTree, PyTree, PyTree]:
+    def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:
         """The transformation's updates."""
-        value, gradient = objective.value_and_grad(w)
-        update = self._transformation().update
+        update, w = self._transformation().update, iterate.w
 
         def updated(gradient: PyTree) -> tuple[PyTree, PyTree]:
             # Many transformations mix integer counts and floats.
             with jax.numpy_dtype_promotion("standard"):
-                return update(gradient, memory, w, value=value, grad=gradient, value_fn=objective)
+                return update(gradient, memory, w, value=iterate.value, grad=gradient, value_fn=iterate.objective)
 
-        clipped = _watched(clip(gradient), lambda: self._warn(updated, w))
-        direction, memory = updated(clipped)
-        return value, gradient, direction, memory
+        return updated(call_when_differentiated(lambda: self._warn(updated, w), iterate.clipped))
 
     def _warn(self, updated: Callable[[PyTree], PyTree], w: PyTree) -> None:
         name = getattr(self.factory, "__name__", repr(self.factory))
@@ -129,27 +124,12 @@ class Optax(AbstractMethod):
         return optax.with_extra_args_support(self._made())
 
     def _made(self) -> Any:
-        values = {name: x.value if is_range(x) else x for name, x in self.hyperparameters.items()}
+        values = {name: value_of(x) for name, x in self.hyperparameters.items()}
         return self.factory(**values, **dict(self.settings))
 
 
 def _is_leaf(x: Any) -> bool:
-    return is_range(x) or (is_numeric(x) and jnp.issubdtype(jnp.result_type(x), jnp.floating))
-
-
-def _watched(gradient: PyTree, warn: Callable[[], None]) -> PyTree:
-    """The gradient; `warn` is called if something is differentiated with respect to it."""
-
-    @jax.custom_jvp
-    def identity(gradient: PyTree) -> PyTree:
-        return gradient
-
-    @identity.defjvp
-    def identity_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
-        warn()
-        return primals[0], tangents[0]
-
-    return identity(gradient)
+    return is_range(x) or (is_real(x) and jnp.issubdtype(jnp.result_type(x), jnp.floating))
 
 
 def _has_reverse_mode(updated: Callable[[PyTree], PyTree], w: PyTree) -> bool:
