@@ -62,7 +62,7 @@ def positive(value: ArrayLike) -> Positive:
         ValueError: if `value` is known and some of it is not above 0 and finite.
     """
     value = as_float_array(value)
-    check_entries("value", value, lambda x: x > 0, "finite and above 0 for `positive`")
+    check_entries("value", value, lambda x: x > 0, "above 0 and finite")
     return Positive(jnp.log(value))
 
 
@@ -79,7 +79,7 @@ def unit_interval(value: ArrayLike) -> UnitInterval:
         ValueError: if `value` is known and some of it is not strictly between 0 and 1.
     """
     value = as_float_array(value)
-    check_entries("value", value, lambda x: (x > 0) & (x < 1), "strictly between 0 and 1 for `unit_interval`")
+    check_entries("value", value, lambda x: (x > 0) & (x < 1), "above 0 and below 1")
     return UnitInterval(jnp.log(value) - jnp.log1p(-value))
 
 
