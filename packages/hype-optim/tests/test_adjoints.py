@@ -49,7 +49,7 @@ def test_every_adjoint_gives_the_derivative_of_differences(name):
         STEPS * batch.size(len(X)) // len(X),
         method,
         Constant(0.05),
-        momentum,
+        momentum=momentum,
         Quadratic(),
         penalty,
         NormClip(3.0),

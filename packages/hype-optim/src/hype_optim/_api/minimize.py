@@ -7,12 +7,12 @@ import equinox as eqx
 from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, PyTree
 
-from .._config.params import Params, as_params_without_data
+from .._config.params import Params, as_params_without_data, steps_to_make
 from .._hyperparameter import resolve
 from .._objective import Scalar, as_scalar
 from .._run.problem import Problem
 from .._run.result import Result
-from .._run.solve import solve, steps_to_make
+from .._run.solve import solve
 from .._run.state import RunState, check_state
 from .._run.weights import as_arrays, check_weights
 
@@ -53,7 +53,8 @@ def minimize(
     if state is not None:
         check_state(state)
     params = as_params_without_data(params)
-    return _minimize(f, w0, params, state, steps_to_make(params, 1, state))
+    steps = steps_to_make(params, 1, None if state is None else state.step)
+    return _minimize(f, w0, params, state, steps)
 
 
 @eqx.filter_jit

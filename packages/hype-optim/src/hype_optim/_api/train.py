@@ -11,14 +11,14 @@ from hype_ad.internal.checks import boolean, check_key, instance
 from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from .._config.params import Params, as_params
+from .._config.params import Params, as_params, steps_to_make
 from .._data import Dataset
 from .._hyperparameter import resolve
 from .._objective import as_scalar
 from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
 from .._run.problem import Problem
 from .._run.result import Result
-from .._run.solve import solve, steps_to_make
+from .._run.solve import solve
 from .._run.state import RunState, check_state
 from .._run.weights import check_weights
 
@@ -125,7 +125,7 @@ def fit(
     if key is not None:
         check_key("key", key)
     per_epoch = number_of_batches(len(data), params.batch.size(len(data)))
-    steps = steps_to_make(params, per_epoch, state)
+    steps = steps_to_make(params, per_epoch, None if state is None else state.step)
     return _fit(apply, w0, data, params, valid, key, batched, state, keyed, steps)
 
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import equinox as eqx
 import optax
-from hype_ad.internal.checks import boolean, instance, integer, is_real
-from jaxtyping import Array, Float
+from hype_ad.internal.checks import boolean, instance, integer, is_real, known
+from jaxtyping import Array, Float, Int
 
 from .._adjoint import AbstractAdjoint, Auto, Checkpointed
 from .._hyperparameter import Hyperparameter, HyperparameterLike, hyperparameter, is_range, non_negative
@@ -15,7 +15,7 @@ from .._objective import Derivative
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
 from .early_stopping import AbstractEarlyStopping, NoEarly
-from .learning_rate import AbstractLearningRate, Constant, Unscaled
+from .learning_rate import AbstractFiniteSchedule, AbstractLearningRate, Constant, Unscaled
 from .loss import AbstractLoss, FunctionLoss, L2Loss
 from .method import GD, AbstractMethod, Optax
 from .momentum import AbstractMomentum, NoMomentum
@@ -215,6 +215,32 @@ def as_params(params: Params | None) -> Params:
         TypeError: if it is something else.
     """
     return Params() if params is None else instance("params", params, Params, "a Params(...)")
+
+
+def steps_to_make(params: Params, steps_per_epoch: int, made: Int[Array, ""] | None) -> int:
+    """The number of steps of a run, by its epochs or to the end of its schedule.
+
+    Args:
+        params: the configuration.
+        steps_per_epoch: the number of batches in an epoch.
+        made: the number of steps that earlier runs have made, if this one goes on with them.
+
+    Raises:
+        ValueError: if no step of a schedule is left, or if how many are left is not known.
+    """
+    if not isinstance(params.learning_rate, AbstractFiniteSchedule):
+        return params.epochs * steps_per_epoch
+    scheduled = params.learning_rate.total_steps(steps_per_epoch)
+    if made is None:
+        return scheduled
+    if not known(made):
+        raise ValueError("`state` must be known to go on with a schedule: resume outside of `jit`, `grad` and `vmap`.")
+    left = scheduled - int(made)
+    if left <= 0:
+        raise ValueError(
+            f"`state` must be within its schedule of {scheduled} steps, got one at step {int(made)}: nothing is left."
+        )
+    return left
 
 
 def as_params_without_data(params: Params | None) -> Params:

@@ -2,11 +2,9 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from hype_ad.internal.checks import known
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._adjoint import Scan
-from .._config.learning_rate import AbstractFiniteSchedule
 from .._config.params import Params
 from .._objective import Objective
 from .._progress.report import is_loud, reporter
@@ -17,28 +15,6 @@ from .result import Result
 from .sensitivity import summary
 from .state import RunState, initial_state, resumed
 from .status import Status
-
-
-def steps_to_make(params: Params, steps_per_epoch: int, state: RunState | None) -> int:
-    """The number of steps of a run, by its epochs or to the end of its schedule.
-
-    Raises:
-        ValueError: if no step of a schedule is left, or if how many are left is not known.
-    """
-    if not isinstance(params.learning_rate, AbstractFiniteSchedule):
-        return params.epochs * steps_per_epoch
-    scheduled = params.learning_rate.total_steps(steps_per_epoch)
-    if state is None:
-        return scheduled
-    if not known(state.step):
-        raise ValueError("`state` must be known to go on with a schedule: resume outside of `jit`, `grad` and `vmap`.")
-    left = scheduled - int(state.step)
-    if left <= 0:
-        raise ValueError(
-            f"`state` must be within its schedule of {scheduled} steps, got one at step {int(state.step)}: nothing is "
-            "left."
-        )
-    return left
 
 
 def solve(
