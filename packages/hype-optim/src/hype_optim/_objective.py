@@ -53,7 +53,8 @@ class Iterate(NamedTuple):
         value: the objective there.
         gradient: its gradient there.
         clipped: the gradient after `Params.gradient_clipping`.
-        hessian_product: maps a direction to the Hessian times it, for methods with `uses_hessian`; else `None`.
+        hessian_product: maps a direction to the Hessian times it. For a method with `uses_hessian` the gradient is
+            linearized once for all products; for others each product evaluates it anew.
         step: the number of the step, from 0.
         epoch: the number of the epoch, from 0.
     """
@@ -63,7 +64,7 @@ class Iterate(NamedTuple):
     value: Float[Array, ""]
     gradient: PyTree
     clipped: PyTree
-    hessian_product: Callable[[PyTree], PyTree] | None
+    hessian_product: Callable[[PyTree], PyTree]
     step: Int[Array, ""]
     epoch: Int[Array, ""]
 
@@ -78,11 +79,13 @@ def evaluate(
     hessian: bool,
 ) -> Iterate:
     """Evaluate an objective and its gradient at `w`, once, and with `hessian` linearize the gradient there."""
-    if not hessian:
+    if hessian:
+        (value, gradient), push = jax.linearize(objective.value_and_grad, w)
+        product = lambda v: push(v)[1]
+    else:
         value, gradient = objective.value_and_grad(w)
-        return Iterate(objective, w, value, gradient, clip(gradient), None, step, epoch)
-    (value, gradient), push = jax.linearize(objective.value_and_grad, w)
-    return Iterate(objective, w, value, gradient, clip(gradient), lambda v: push(v)[1], step, epoch)
+        product = lambda v: jax.jvp(objective.grad, (w,), (v,))[1]
+    return Iterate(objective, w, value, gradient, clip(gradient), product, step, epoch)
 
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:

@@ -198,7 +198,7 @@ def _check_combination(method: AbstractMethod, learning_rate: AbstractLearningRa
         )
 
 
-def _loss(loss: Any) -> Callable[..., Any]:
+def _loss(loss: Any) -> Any:
     if loss is None:
         return _LOSS
     if isinstance(loss, type) or not callable(loss):

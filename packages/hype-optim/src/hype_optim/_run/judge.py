@@ -97,21 +97,21 @@ class Judge(NamedTuple):
             w: the weights after it.
             running: whether it was made.
         """
-        problem, old = self.problem, state.judgement
+        problem, old, examples = self.problem, state.judgement, self.problem.examples
         nothing = None if problem.validate is None else jnp.full_like(old.best_loss, jnp.nan)
         never = jnp.array(False)
         if not self.params.return_best and old.stopping is None and problem.validate is None:
             return Verdict(old, nothing, never)
         value = lax.stop_gradient(value)
-        counted = value if problem.examples is None else value * self._examples(place.number).astype(value.dtype)
+        counted = value if examples is None else value * self._of(examples, place.number).astype(value.dtype)
         losses = jnp.where(self.checks.begins_epoch(place.left), counted, old.losses + counted)
         due = self.checks.due(place.left)
 
         def decide(old: Judgement) -> Verdict:
             training = losses / self.checks.window
-            if problem.examples is not None:  # a batch of few examples must not decide for all
+            if examples is not None:  # a batch of few examples must not decide for all
                 epoch = place.number - jnp.arange(self.checks.window)
-                training = losses / jnp.sum(self._examples(epoch)).astype(losses.dtype)
+                training = losses / jnp.sum(self._of(examples, epoch)).astype(losses.dtype)
             valid = None if problem.validate is None else problem.validate(w)
             monitored = training if valid is None else lax.stop_gradient(valid)
             best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, never
@@ -133,9 +133,9 @@ class Judge(NamedTuple):
         keep = Judgement(old.best_w, old.best_loss, losses, old.stopping)
         return lax.cond(now, decide, lambda _: Verdict(keep, nothing, never), old)
 
-    def _examples(self, numbers: Int[Array, "..."]) -> Float[Array, "..."]:
-        """How many examples the batches of steps have."""
-        return jnp.take(self.problem.examples, numbers % self.problem.steps_per_epoch)
+    def _of(self, batches: Float[Array, " steps_per_epoch"], numbers: Int[Array, "..."]) -> Float[Array, "..."]:
+        """What of an epoch's batches belongs to the steps with these numbers."""
+        return jnp.take(batches, numbers % self.problem.steps_per_epoch)
 
     def last_point(self, state: RunState) -> tuple[PyTree, Status]:
         """The weights that a run results in, and how it ended."""

@@ -17,7 +17,7 @@ class AbstractMethod(eqx.Module):
         takes_scaling: whether rates that scale each entry by the gradients it has had, such as `RMSProp`, make sense
             with its directions.
         takes_rate: whether a learning rate and a momentum are applied to its directions.
-        uses_hessian: whether it uses `Iterate.hessian_product`.
+        uses_hessian: whether it asks for several products with the Hessian, so that linearizing once pays.
     """
 
     takes_scaling: ClassVar[bool] = False

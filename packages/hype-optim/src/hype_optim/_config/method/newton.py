@@ -42,7 +42,6 @@ class Newton(AbstractMethod):
 
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The Newton direction."""
-        assert iterate.hessian_product is not None  # it `uses_hessian`
         w, unravel = ravel_pytree(iterate.w)
         gradient, _ = ravel_pytree(iterate.clipped)
         product = lambda v: ravel_pytree(iterate.hessian_product(unravel(v)))[0]

@@ -65,14 +65,12 @@ class NewtonCG(AbstractMethod):
 
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The truncated Newton direction."""
-        product = iterate.hessian_product
-        assert product is not None  # it `uses_hessian`
         size = squared_norm(iterate.clipped)
         length = square_root(size)
         enough = (jnp.minimum(0.5, square_root(length)) * length) ** 2
 
         def advance(inner: _Inner) -> _Inner:
-            bent = product(inner.direction)
+            bent = iterate.hessian_product(inner.direction)
             curvature = dot(inner.direction, bent)
             convex = curvature > 0
             step = quotient(inner.size, jnp.where(convex, curvature, 0))
