@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.text import table
-from hype_ad.testing import central_difference
+from hype_ad.internal.tree import random_unit_direction
+from hype_ad.testing import compare_along
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
@@ -123,7 +124,16 @@ def check_hypergradient(
         return HypergradientCheck(tuple(problem.rows(rtol, atol, key)), problem.value, problem.dtype.name)
 
 
-_UNSEEN = "The adjoint has no derivative with respect to it."
+_HINTS = {
+    "not finite": "Look for a square root, norm, logarithm or quotient at zero, or a failed linear solve.",
+    "modes differ": "A custom derivative rule is wrong in one of them, or digits are lost.",
+    "undecided": "The differences do not settle: f jumps or has a kink here, or the training is chaotic.",
+    "wrong": "A `stop_gradient` cuts a part of it off, or a custom derivative rule is wrong.",
+    "unseen": "The adjoint has no derivative with respect to it.",
+    "no influence": "",
+    "ok": "",
+}
+_CUT_OFF = "It changes f, but a `stop_gradient`, an integer or a comparison cuts its derivative off."
 
 
 class _Problem:
@@ -136,21 +146,19 @@ class _Problem:
             raise TypeError(f"`params` must have at least one float leaf, got {params!r}.")
         self.paths = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
         self.leaves = [np.asarray(leaf) for _, leaf in paths]
-        parts = jax.tree.leaves(params, is_leaf=_is_adjoint)
-        self.assumptions = [part.assumption for part in parts if _is_adjoint(part) and part.assumption]
+        parts = filter(_is_adjoint, jax.tree.leaves(params, is_leaf=_is_adjoint))
+        self.assumption = " ".join(part.assumption for part in parts if part.assumption)
         f = _wide(f)
 
         def at(leaves: list[Any]) -> Float[Array, ""]:
             return as_scalar("f", f(eqx.combine(jax.tree.unflatten(structure, leaves), rest)))
 
-        self.at = at
-        self.run = jax.jit(at)
+        self.at, self.run = at, jax.jit(at)
         closed = jax.make_jaxpr(at)(self.leaves)
         # Constants in single precision round what is computed with them, whatever precision the result has.
         kinds = [closed.out_avals[0].dtype, *(jnp.result_type(c) for c in closed.consts)]
-        self.dtype = min(
-            (np.dtype(k) for k in kinds if jnp.issubdtype(k, jnp.floating)), key=lambda k: -jnp.finfo(k).eps
-        )
+        precisions = [np.dtype(kind) for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
+        self.dtype = max(precisions, key=lambda kind: jnp.finfo(kind).eps)
         self.used = influential(closed)
         self.value = float(self.run(self.leaves))
 
@@ -177,21 +185,33 @@ class _Problem:
         rtol = (2e-2 if rough else 1e-5) if rtol is None else rtol
         atol = (1e-5 if rough else 1e-9) * scale if atol is None else atol
         part = {i: leaf for i, leaf in enumerate(self.leaves) if self.used[i] and self.seen(i)}
-        gradient, forward = self.derivatives(part)
+        reverse, forward = self.derivatives(part)
 
         random = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
         rows = []
         for index, (path, leaf) in enumerate(zip(self.paths, self.leaves, strict=True)):
             if index not in part:
-                verdict = ("unseen", _UNSEEN) if self.used[index] else ("no influence", "")
-                rows.append(HypergradientRow(path, None, None, None, None, *verdict))
+                verdict = "unseen" if self.used[index] else "no influence"
+                rows.append(HypergradientRow(path, None, None, None, None, verdict, _HINTS[verdict]))
                 continue
-            direction = _direction(random, leaf)
-            size = float(np.linalg.norm(leaf)) or 1.0  # a step is a part of the hyperparameter, whatever its scale
-            difference, error = self.difference(index, size * direction, 0.05 * rtol, 0.05 * atol, epsilon)
-            backward = float(np.vdot(gradient[index], direction))
-            found = (backward, forward(index, direction), difference / size, error / size)
-            rows.append(HypergradientRow(path, *found, *self.judge(*found, rtol, atol / size, epsilon)))
+            direction = np.ones_like(leaf) if leaf.size == 1 else random_unit_direction(random, leaf)
+            length = float(np.linalg.norm(leaf)) or 1.0  # a step is a part of the hyperparameter, whatever its scale
+            values = {
+                "forward": forward(index, direction),
+                "reverse": float(np.vdot(reverse[index], direction)),
+            }
+            compared = compare_along(
+                self.moved(index, length * direction),
+                values,
+                rtol=rtol,
+                atol=atol / length,
+                length=length,
+                epsilon=epsilon,
+            )
+            mode_rtol = max(rtol / 100, 10 * epsilon)
+            verdict, _ = compared.judge(rtol=rtol, atol=atol / length, mode_rtol=mode_rtol, mode_atol=atol / length)
+            found = (values["reverse"], values["forward"], compared.difference, compared.error)
+            rows.append(HypergradientRow(path, *found, verdict, self.hint(verdict, values["forward"])))
         return rows
 
     def derivatives(self, part: Mapping[int, ArrayLike]) -> tuple[dict[int, Array], Callable[[int, ArrayLike], float]]:
@@ -207,44 +227,16 @@ class _Problem:
 
         return jax.jit(jax.grad(at))(part) if part else {}, forward
 
-    def difference(self, index: int, step: ArrayLike, rtol: float, atol: float, epsilon: float) -> tuple[float, float]:
-        """The derivative by differences when one leaf moves by `step`, and what they say of their own error."""
+    def moved(self, index: int, step: ArrayLike) -> Callable[[float], Float[np.ndarray, ""]]:
+        """`f` where one leaf has moved by a multiple of `step`."""
+        leaves = lambda t: [np.asarray(x + t * step) if i == index else x for i, x in enumerate(self.leaves)]
+        return lambda t: np.asarray(self.run(leaves(t)), float)
 
-        def moved(t: float) -> Float[np.ndarray, ""]:
-            return np.asarray(
-                self.run([np.asarray(x + t * step) if i == index else x for i, x in enumerate(self.leaves)]), float
-            )
-
-        difference, error = central_difference(moved, rtol=rtol, atol=atol, epsilon=epsilon)
-        return float(difference), error
-
-    def judge(
-        self, reverse: float, forward: float, difference: float, error: float, rtol: float, atol: float, epsilon: float
-    ) -> tuple[str, str]:
-        """The verdict, and what it may come from."""
-        accepted = rtol * abs(difference) + atol
-        if not np.isfinite(reverse + forward):
-            return (
-                "not finite",
-                "Look for a square root, norm, logarithm or quotient at zero, or a failed linear solve.",
-            )
-        if abs(reverse - forward) > max(rtol / 100, 10 * epsilon) * abs(forward) + atol:
-            return "modes differ", "A custom derivative rule is wrong in one of them, or digits are lost."
-        if not error <= accepted:
-            return "undecided", "The differences do not settle: f jumps or has a kink here, or the training is chaotic."
-        if abs(forward - difference) <= accepted:
-            return "ok", ""
-        if self.assumptions:
-            return "wrong", " ".join(self.assumptions)
-        if forward == 0:
-            return "wrong", "It changes f, but a `stop_gradient`, an integer or a comparison cuts its derivative off."
-        return "wrong", "A `stop_gradient` cuts a part of it off, or a custom derivative rule is wrong."
-
-
-def _direction(random: np.random.Generator, leaf: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Of length 1, and for a number 1."""
-    drawn = np.ones_like(leaf) if leaf.size == 1 else random.normal(size=leaf.shape).astype(leaf.dtype)
-    return np.asarray(drawn / np.linalg.norm(drawn))
+    def hint(self, verdict: str, derivative: float) -> str:
+        """What a verdict may come from."""
+        if verdict != "wrong":
+            return _HINTS[verdict]
+        return self.assumption or (_CUT_OFF if derivative == 0 else _HINTS[verdict])
 
 
 def _wide(tree: PyTree) -> PyTree:

@@ -35,12 +35,12 @@ def _sequence(rates: HyperparameterLike) -> Hyperparameter:
     return rates
 
 
-def _length(rates: Hyperparameter) -> int:
+def _length(rates: PyTree) -> int:
     """How many rates there are."""
     return jax.tree.leaves(rates)[0].shape[0]
 
 
-def _entry(rates: Hyperparameter, index: Int[Array, ""]) -> PyTree:
+def _entry(rates: PyTree, index: Int[Array, ""]) -> PyTree:
     """The rates at `index`, the last ones beyond the end."""
     return jax.tree.map(lambda leaf: jnp.take(leaf, index, axis=0, mode="clip"), rates)
 
