@@ -28,7 +28,10 @@ class L1Loss(AbstractLoss):
 
 
 class L2Loss(AbstractLoss):
-    r"""The 2-norm of the error, $\|y - f(x)\|_2$; for a sequence of vectors the mean over time."""
+    r"""The 2-norm of the error, $\|y - f(x)\|_2$; for a sequence of vectors the mean over time.
+
+    The name is the original's. The squared norm is `Quadratic`, and half of it is what Optax calls `l2_loss`.
+    """
 
     def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Float[Array, ""]:
         """The 2-norm of the error; its derivative where the error is zero is 0."""

@@ -37,8 +37,10 @@ class Params(eqx.Module):
             for the method's own default. Rates that scale each entry (`RMSProp`, `AdaGrad`, `Adam`) go with `GD`. An
             Optax transformation brings its own.
         momentum: such as `Momentum(0.9)`; not with a line search, nor with an Optax transformation.
-        loss: of one prediction and one target; any function of the two will do. For `train`.
-        regularization: the penalty that is added to the loss, such as `L2Reg(1e-4)`. For `train`.
+        loss: of one prediction and one target; any function of the two will do. `L2Loss()`, as in the original, if not
+            given. For `train`.
+        regularization: the penalty that is added to the loss. `L2Reg(1e-4)`, as in the original, if not given. For
+            `train`.
         gradient_clipping: such as `NormClip(1.)`.
         batch: how many examples a step looks at, such as `Minibatch(100)`. For `train`.
         early_stopping: a patience rule, such as `Early(750, 10)`.

@@ -63,7 +63,7 @@ class L1Reg(AbstractRegularization):
 
 
 class L2Reg(AbstractRegularization):
-    r"""The penalty $\lambda \|w\|_2^2$, without a factor of one half.
+    r"""The penalty $\lambda \|w\|_2^2$, without a factor of one half: weight decay of $2 \lambda$ in Optax's terms.
 
     Args:
         coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,

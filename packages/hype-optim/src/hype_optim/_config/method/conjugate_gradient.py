@@ -76,7 +76,7 @@ class CD(AbstractConjugateGradient):
 
 
 class NonlinearCG(AbstractConjugateGradient):
-    r"""Conjugate gradients of Fletcher & Reeves (1964): $\beta = |g'|^2 / |g|^2$."""
+    r"""Conjugate gradients of Fletcher & Reeves (1964): $\beta = |g'|^2 / |g|^2$. The name is the original's."""
 
     def beta(self, new: PyTree, old: PyTree, direction: PyTree) -> Float[Array, ""]:
         r"""$|g'|^2 / |g|^2$."""
