@@ -115,7 +115,7 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
         return ForecastRow(name, analysis.temp_size_in_bytes, count / unit, exact)
 
     own = list(filter(_is_adjoint, jax.tree.leaves(params, is_leaf=_is_adjoint)))
-    compared = {repr(adjoint): adjoint for adjoint in ((*EXACT, *own) if adjoints is None else adjoints)}
+    compared = {_name(adjoint): adjoint for adjoint in ((*EXACT, *own) if adjoints is None else adjoints)}
     ways = [(name, objective(adjoint)) for name, adjoint in compared.items()] if own else [("reverse mode", plain)]
     tangent = lambda floats, direction: jax.jvp(plain, (floats,), (direction,))[1]
     once = look(FORWARD, tangent, floats, floats)
@@ -136,6 +136,10 @@ def _is_differentiable(objective: Callable[[PyTree], Float[Array, ""]], floats: 
     except NoDerivativeError:
         return False
     return True
+
+
+def _name(adjoint: AbstractAdjoint) -> str:
+    return eqx.tree_pformat(adjoint, hide_defaults=False)
 
 
 def _with_adjoint(params: PyTree, adjoint: AbstractAdjoint | None) -> PyTree:
