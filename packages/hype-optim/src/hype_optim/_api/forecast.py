@@ -1,7 +1,7 @@
 """What a hypergradient will cost, from compiled programs that are not run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import equinox as eqx
@@ -139,7 +139,8 @@ def _is_differentiable(objective: Callable[[PyTree], Float[Array, ""]], floats: 
 
 
 def _name(adjoint: AbstractAdjoint) -> str:
-    return eqx.tree_pformat(adjoint, hide_defaults=False)
+    settings = ", ".join(f"{field.name}={getattr(adjoint, field.name)!r}" for field in fields(adjoint))
+    return f"{type(adjoint).__name__}({settings})"
 
 
 def _with_adjoint(params: PyTree, adjoint: AbstractAdjoint | None) -> PyTree:
