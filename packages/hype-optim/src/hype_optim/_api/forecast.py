@@ -48,9 +48,17 @@ class Forecast:
     rows: tuple[ForecastRow, ...]
     numbers: int
 
-    def __getitem__(self, name: str) -> ForecastRow:
-        """The row of a name."""
-        return next(row for row in self.rows if row.name == name)
+    def __getitem__(self, way: str | AbstractAdjoint) -> ForecastRow:
+        """The row of an adjoint, or of a name.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        name = _name(way) if isinstance(way, AbstractAdjoint) else way
+        rows = {row.name: row for row in self.rows}
+        if name not in rows:
+            raise KeyError(f"There is no row {name!r}, only {list(rows)}.")
+        return rows[name]
 
     def fastest(self, memory: int | float) -> ForecastRow | None:
         """The fastest way to the whole hypergradient that needs at most `memory` bytes; `None` if there is none."""
