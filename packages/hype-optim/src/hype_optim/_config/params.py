@@ -1,16 +1,17 @@
 """`Params`: the whole configuration of a run."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import equinox as eqx
 import optax
-from hype_ad.internal.checks import boolean, instance, integer, is_real, known
-from jaxtyping import Array, Float, Int
+from hype_ad.internal.checks import boolean, instance, is_real, known
+from jaxtyping import Array, Int
 
 from .._adjoint import AbstractAdjoint, Auto, Checkpointed
-from .._hyperparameter import Hyperparameter, HyperparameterLike, hyperparameter, is_range, non_negative
+from .._hyperparameter import Hyperparameter, HyperparameterLike, at_least, hyperparameter, is_range, non_negative
 from .._objective import Derivative
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
@@ -21,7 +22,70 @@ from .method import GD, AbstractMethod, Optax
 from .momentum import AbstractMomentum, NoMomentum
 from .regularization import AbstractRegularization, L2Reg, NoReg
 
-_LOSS, _REGULARIZATION, _BATCH = L2Loss(), L2Reg(), Full()  # as objects, to tell them from others that were given
+T = TypeVar("T")
+LogFunction = Callable[[int, Any, float], None]
+
+_LOSS, _REGULARIZATION = L2Loss(), L2Reg()  # as objects, to tell them from others that were given
+
+
+def _choice(name: str, default: T, kind: type[T], accepted: str) -> Callable[[T | None], T]:
+    """A converter that takes members of a family, and the default for `None`."""
+    return lambda given: instance(name, default if given is None else given, kind, accepted)
+
+
+def _flag(name: str) -> Callable[[bool], bool]:
+    def convert(given: bool) -> bool:
+        return boolean(name, given)
+
+    return convert
+
+
+def _method(given: AbstractMethod | optax.GradientTransformation | None) -> AbstractMethod:
+    if isinstance(given, optax.GradientTransformation):
+        return Optax(partial(_constant, given))
+    accepted = "a method such as GD() or Newton(), or an Optax transformation"
+    return instance("method", GD() if given is None else given, AbstractMethod, accepted)
+
+
+def _constant(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    return transformation
+
+
+def _learning_rate(given: AbstractLearningRate | HyperparameterLike | None) -> AbstractLearningRate:
+    if is_real(given) or is_range(given):
+        return Constant(given)
+    return instance("learning_rate", given, AbstractLearningRate, "a number or a rate such as Constant(0.1)")
+
+
+def _loss(given: AbstractLoss | Callable[[Array, Array], Any] | None) -> Any:
+    if given is None:
+        return _LOSS
+    if isinstance(given, type) or not callable(given):
+        raise TypeError(
+            f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {given!r}."
+        )
+    return given if isinstance(given, eqx.Module) else FunctionLoss(given)
+
+
+def _adjoint(given: AbstractAdjoint | Literal["auto"] | None) -> AbstractAdjoint:
+    adjoint = {None: Checkpointed(), "auto": Auto()}.get(given, given) if isinstance(given, str | None) else given
+    return instance("adjoint", adjoint, AbstractAdjoint, 'an adjoint such as Checkpointed(2), or "auto"')
+
+
+def _tolerance(given: HyperparameterLike | None) -> Hyperparameter | None:
+    return None if given is None else non_negative("tolerance")(given)
+
+
+def _derivative(given: Derivative) -> Derivative:
+    if given not in ("reverse", "forward"):
+        raise ValueError(f'`derivative` must be "reverse" or "forward", got {given!r}.')
+    return given
+
+
+def _log_function(given: LogFunction | None) -> LogFunction | None:
+    if given is not None and not callable(given):
+        raise TypeError(f"`logging_function` must be a function of a step, weights and a loss, got {given!r}.")
+    return given
 
 
 class Params(eqx.Module):
@@ -63,151 +127,81 @@ class Params(eqx.Module):
         ValueError: if a number is out of its range, or if method, rate and momentum do not go together.
     """
 
-    method: AbstractMethod
-    learning_rate: AbstractLearningRate
-    momentum: AbstractMomentum
-    loss: Callable[..., Any]
-    regularization: AbstractRegularization
-    gradient_clipping: AbstractGradientClipping
-    batch: AbstractBatch
-    early_stopping: AbstractEarlyStopping
-    adjoint: AbstractAdjoint
-    improvement_threshold: Hyperparameter
-    tolerance: Hyperparameter | None
-    epochs: int = eqx.field(static=True)
-    validation_interval: int = eqx.field(static=True)
-    derivative: Derivative = eqx.field(static=True)
-    silent: bool = eqx.field(static=True)
-    return_best: bool = eqx.field(static=True)
-    keep_w_history: bool = eqx.field(static=True)
-    track_sensitivity: bool = eqx.field(static=True)
-    logging_function: Callable[[int, Any, float], None] | None = eqx.field(static=True)
+    epochs: int = eqx.field(static=True, converter=at_least("epochs", 1), default=100)
+    method: AbstractMethod = eqx.field(converter=_method, default=None)
+    learning_rate: AbstractLearningRate = eqx.field(converter=_learning_rate, default=None)
+    _: KW_ONLY
+    momentum: AbstractMomentum = eqx.field(
+        converter=_choice("momentum", NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"),
+        default=None,
+    )
+    loss: Callable[..., Any] = eqx.field(converter=_loss, default=None)
+    regularization: AbstractRegularization = eqx.field(
+        converter=_choice("regularization", _REGULARIZATION, AbstractRegularization, "NoReg(), L1Reg() or L2Reg()"),
+        default=None,
+    )
+    gradient_clipping: AbstractGradientClipping = eqx.field(
+        converter=_choice("gradient_clipping", NoClip(), AbstractGradientClipping, "NoClip() or NormClip(1.)"),
+        default=None,
+    )
+    batch: AbstractBatch = eqx.field(
+        converter=_choice("batch", Full(), AbstractBatch, "Full(), Minibatch(100) or Stochastic()"), default=None
+    )
+    early_stopping: AbstractEarlyStopping = eqx.field(
+        converter=_choice("early_stopping", NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"),
+        default=None,
+    )
+    improvement_threshold: Hyperparameter = eqx.field(
+        # Above 1, a loss that has risen would count as improved.
+        converter=hyperparameter("improvement_threshold", lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"),
+        default=0.995,
+    )
+    silent: bool = eqx.field(static=True, converter=_flag("silent"), default=False)
+    return_best: bool = eqx.field(static=True, converter=_flag("return_best"), default=True)
+    validation_interval: int = eqx.field(static=True, converter=at_least("validation_interval", 1), default=1)
+    logging_function: LogFunction | None = eqx.field(static=True, converter=_log_function, default=None)
+    adjoint: AbstractAdjoint = eqx.field(converter=_adjoint, default=None)
+    derivative: Derivative = eqx.field(static=True, converter=_derivative, default="reverse")
+    tolerance: Hyperparameter | None = eqx.field(converter=_tolerance, default=None)
+    keep_w_history: bool = eqx.field(static=True, converter=_flag("keep_w_history"), default=False)
+    track_sensitivity: bool = eqx.field(static=True, converter=_flag("track_sensitivity"), default=False)
     for_train: tuple[str, ...] = eqx.field(static=True, init=False, repr=False)
     """The arguments given that only `train` honors."""
 
-    def __init__(
-        self,
-        epochs: int = 100,
-        method: AbstractMethod | optax.GradientTransformation | None = None,
-        learning_rate: AbstractLearningRate | HyperparameterLike | None = None,
-        *,
-        momentum: AbstractMomentum | None = None,
-        loss: AbstractLoss | Callable[[Array, Array], Float[Array, ""]] | None = None,
-        regularization: AbstractRegularization | None = None,
-        gradient_clipping: AbstractGradientClipping | None = None,
-        batch: AbstractBatch | None = None,
-        early_stopping: AbstractEarlyStopping | None = None,
-        improvement_threshold: HyperparameterLike = 0.995,
-        silent: bool = False,
-        return_best: bool = True,
-        validation_interval: int = 1,
-        logging_function: Callable[[int, Any, float], None] | None = None,
-        adjoint: AbstractAdjoint | Literal["auto"] | None = None,
-        derivative: Derivative = "reverse",
-        tolerance: HyperparameterLike | None = None,
-        keep_w_history: bool = False,
-        track_sensitivity: bool = False,
-    ):
-        def choice(name: str, value: Any, default: Any, kind: type, accepted: str) -> Any:
-            return instance(name, default if value is None else value, kind, accepted)
-
-        self.epochs = integer("epochs", epochs, 1)
-        if isinstance(method, optax.GradientTransformation):
-            method = Optax(partial(_given, method))
-        self.method = choice(
-            "method", method, GD(), AbstractMethod, "a method such as GD() or Newton(), or an Optax transformation"
-        )
-        _check_alone(self.method, learning_rate=learning_rate, momentum=momentum)
-        self.learning_rate = _learning_rate(learning_rate, self.method)
-        self.momentum = choice(
-            "momentum", momentum, NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"
-        )
-        _check_combination(self.method, self.learning_rate, self.momentum)
-        self.loss = _loss(loss)
-        self.regularization = choice(
-            "regularization",
-            regularization,
-            _REGULARIZATION,
-            AbstractRegularization,
-            "NoReg(), L1Reg(1e-4) or L2Reg(1e-4)",
-        )
-        self.gradient_clipping = choice(
-            "gradient_clipping", gradient_clipping, NoClip(), AbstractGradientClipping, "NoClip() or NormClip(1.)"
-        )
-        self.batch = choice("batch", batch, _BATCH, AbstractBatch, "Full(), Minibatch(100) or Stochastic()")
-        self.early_stopping = choice(
-            "early_stopping", early_stopping, NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"
-        )
-        adjoint = Auto() if adjoint == "auto" else adjoint
-        self.adjoint = choice("adjoint", adjoint, Checkpointed(), AbstractAdjoint, 'Checkpointed(2) or "auto"')
-        # Above 1, a loss that has risen would count as improved.
-        self.improvement_threshold = hyperparameter(
-            "improvement_threshold", lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"
-        )(improvement_threshold)
-        self.tolerance = None if tolerance is None else non_negative("tolerance")(tolerance)
-        self.validation_interval = integer("validation_interval", validation_interval, 1)
-        if derivative not in ("reverse", "forward"):
-            raise ValueError(f'`derivative` must be "reverse" or "forward", got {derivative!r}.')
-        self.derivative = derivative
-        self.silent = boolean("silent", silent)
-        self.return_best = boolean("return_best", return_best)
-        self.keep_w_history = boolean("keep_w_history", keep_w_history)
-        self.track_sensitivity = boolean("track_sensitivity", track_sensitivity)
-        if logging_function is not None and not callable(logging_function):
-            raise TypeError(
-                f"`logging_function` must be a function of a step, weights and a loss, got {logging_function!r}."
-            )
-        self.logging_function = logging_function
+    def __post_init__(self) -> None:
+        self.method = _method(self.method)
+        if self.learning_rate is None:
+            self.learning_rate = self.method.default_learning_rate()
         given = {
-            "loss": self.loss is not _LOSS,
-            "regularization": self.regularization is not _REGULARIZATION and not isinstance(regularization, NoReg),
-            "batch": not isinstance(self.batch, Full),
+            "loss": self.loss is not None and self.loss is not _LOSS,
+            "regularization": not (
+                self.regularization is None
+                or self.regularization is _REGULARIZATION
+                or isinstance(self.regularization, NoReg)
+            ),
+            "batch": not (self.batch is None or isinstance(self.batch, Full)),
         }
         self.for_train = tuple(name for name, is_given in given.items() if is_given)
 
-
-def _given(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
-    return transformation
-
-
-def _learning_rate(given: Any, method: AbstractMethod) -> AbstractLearningRate:
-    if given is None:
-        return method.default_learning_rate()
-    if is_real(given) or is_range(given):
-        return Constant(given)
-    return instance("learning_rate", given, AbstractLearningRate, "a number or a rate such as Constant(0.1)")
-
-
-def _check_alone(method: AbstractMethod, **others: Any) -> None:
-    for name, other in others.items():
-        if not method.takes_rate and not (other is None or isinstance(other, Unscaled | NoMomentum)):
+    def __check_init__(self) -> None:
+        method, rate, momentum = self.method, self.learning_rate, self.momentum
+        brought = {} if method.takes_rate else {"learning_rate": (rate, Unscaled), "momentum": (momentum, NoMomentum)}
+        for name, (given, nothing) in brought.items():
+            if not isinstance(given, nothing):
+                raise ValueError(
+                    f"`{name}` must not be given beside an Optax transformation, which brings its own, got {given!r}."
+                )
+        kind = type(rate).__name__
+        if rate.scales_entries and not method.takes_scaling:
             raise ValueError(
-                f"`{name}` must not be given beside an Optax transformation, which brings its own, got {other!r}."
+                f"`learning_rate` must be one that keeps the direction of {type(method).__name__}, such as Constant, "
+                f"Backtrack or StrongWolfe; {kind} rescales its entries and goes with GD()."
             )
-
-
-def _check_combination(method: AbstractMethod, learning_rate: AbstractLearningRate, momentum: AbstractMomentum) -> None:
-    kind = type(learning_rate).__name__
-    if learning_rate.scales_entries and not method.takes_scaling:
-        raise ValueError(
-            f"`learning_rate` must be one that keeps the direction of {type(method).__name__}, such as Constant, "
-            f"Backtrack or StrongWolfe; {kind} rescales its entries and goes with GD()."
-        )
-    if learning_rate.searches and not isinstance(momentum, NoMomentum):
-        raise ValueError(
-            f"`momentum` must be NoMomentum() with a line search, got {type(momentum).__name__}: what is added to the "
-            f"step that {kind} finds would undo what it guarantees."
-        )
-
-
-def _loss(loss: Any) -> Any:
-    if loss is None:
-        return _LOSS
-    if isinstance(loss, type) or not callable(loss):
-        raise TypeError(
-            f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {loss!r}."
-        )
-    return loss if isinstance(loss, eqx.Module) else FunctionLoss(loss)
+        if rate.searches and not isinstance(momentum, NoMomentum):
+            raise ValueError(
+                f"`momentum` must be NoMomentum() with a line search, got {type(momentum).__name__}: what is added to "
+                f"the step that {kind} finds would undo what it guarantees."
+            )
 
 
 def as_params(params: Params | None) -> Params:

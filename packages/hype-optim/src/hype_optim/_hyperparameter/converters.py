@@ -83,7 +83,11 @@ def open_fraction(name: str, *, single: bool = False) -> Converter:
 
 def at_least(name: str, lowest: int) -> Callable[[int], int]:
     """For integers of at least `lowest`, which are part of the program and have no derivative."""
-    return lambda value: integer(name, value, lowest)
+
+    def convert(value: int) -> int:
+        return integer(name, value, lowest)
+
+    return convert
 
 
 def check_prefix(name: str, factors: PyTree, w: PyTree) -> None:
