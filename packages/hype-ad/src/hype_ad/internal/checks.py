@@ -140,7 +140,7 @@ def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], wh
 
 
 def check_key(name: str, value: Any) -> PRNGKeyArray:
-    """`value`, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
+    """`value` as a JAX array, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
 
     Raises:
         TypeError: if it is something else.
@@ -155,4 +155,4 @@ def check_key(name: str, value: Any) -> PRNGKeyArray:
         raise TypeError(f"`{name}` must be a key such as jax.random.key(0), got an array of dtype {value.dtype}.")
     if value.ndim != (0 if new else 1):
         raise ValueError(f"`{name}` must be one key, got an array of shape {value.shape}; use jax.vmap for several.")
-    return value
+    return jnp.asarray(value)
