@@ -2,7 +2,7 @@
 
 The program is read as JAX writes it down (a jaxpr). What does not depend on the variable is computed as it is. Linear
 operations act on each coefficient, bilinear ones on pairs of them, quotients and integer powers have recurrences
-(`series.py`). For all others JAX's own rule of differentiation is enough: where y = f(x), the rule gives y' as a
+(`power_series.py`). For all others JAX's own rule of differentiation is enough: where y = f(x), the rule gives y' as a
 program of x and x', and the series of y is the integral of that program's. When the rule asks for f(x) again, or for
 another operation on the same values that is under way already, it gets that very series: so sine and cosine find each
 other, and a function costs about as much as a few products, the square of the order.
@@ -22,8 +22,8 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from . import series
-from .series import Coefficient, Series
+from . import power_series as series
+from .power_series import Coefficient, Series
 
 Value = Series | Array | np.ndarray
 Function = Callable[..., Sequence[Array]]

@@ -1,32 +1,34 @@
-"""Which of several arguments a derivative is taken in, said as JAX says it."""
+"""`argnums` and `has_aux` as JAX has them: which arguments to differentiate in, and output that is passed through."""
 
-import operator as op
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias
 
 from jaxtyping import PyTree
 
-from .point import Function, check_floats
+from ..internal.checks import integer
+from .checks import check_floats
+from .operator import Function
+
+Argnums: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
 
 def at_argument(
-    operator: str,
-    f: Function,
-    argnums: int | Sequence[int],
-    has_aux: bool,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    f: Function, argnums: Argnums, has_aux: bool, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Function, PyTree]:
     """`f` as a function of the arguments `argnums` alone, with the pair (output, auxiliary output), and the point.
 
     Without auxiliary output that is `None`. With several `argnums` the point is the tuple of these arguments.
+
+    Raises:
+        TypeError: if `argnums` is not made of integers, or if such an argument is not made of real floats.
+        ValueError: if `argnums` names no positional argument.
     """
     several = isinstance(argnums, Sequence)
-    places = [op.index(place) for place in argnums] if several else [op.index(argnums)]
+    places = [integer("argnums", place, -len(args)) for place in (argnums if several else (argnums,))]
     for place in places:
-        if not -len(args) <= place < len(args):
+        if place >= len(args):
             raise ValueError(
-                f"{operator}: argnums={argnums} must name positional arguments of the call; it has {len(args)} of them."
+                f"`argnums` must name positional arguments of the call, which has {len(args)}, got {place}."
             )
 
     def of_point(x: PyTree) -> tuple[Any, Any]:
@@ -37,12 +39,12 @@ def at_argument(
         if not has_aux:
             return out, None
         if not isinstance(out, tuple) or len(out) != 2:
-            raise TypeError(f"{operator}: with has_aux=True f must return a pair (output, auxiliary); got {out!r}.")
+            raise TypeError(f"`f` must return a pair (output, auxiliary output) with `has_aux=True`, got {out!r}.")
         return out
 
     chosen = [args[place] for place in places]
     for place, argument in zip(places, chosen, strict=True):
-        check_floats(operator, f"argument {place}", argument)
+        check_floats("x" if len(args) == 1 else f"args[{place}]", argument)
     return of_point, tuple(chosen) if several else chosen[0]
 
 
