@@ -24,11 +24,11 @@ def at_argument(
         ValueError: if `argnums` names no positional argument.
     """
     several = isinstance(argnums, Sequence)
-    places = [integer("argnums", place, -len(args)) for place in (argnums if several else (argnums,))]
+    places = [integer("argnums", place) for place in (argnums if several else (argnums,))]
     for place in places:
-        if place >= len(args):
+        if not -len(args) <= place < len(args):
             raise ValueError(
-                f"`argnums` must name positional arguments of the call, which has {len(args)}, got {place}."
+                f"`argnums` must be positions from {-len(args)} to {len(args) - 1} in this call, got {place}."
             )
 
     def of_point(x: PyTree) -> tuple[Any, Any]:
@@ -39,7 +39,7 @@ def at_argument(
         if not has_aux:
             return out, None
         if not isinstance(out, tuple) or len(out) != 2:
-            raise TypeError(f"`f` must return a pair (output, auxiliary output) with `has_aux=True`, got {out!r}.")
+            raise TypeError(f"`f` must give a pair (output, auxiliary output) with `has_aux`, got {out!r}.")
         return out
 
     chosen = [args[place] for place in places]

@@ -45,8 +45,8 @@ def boolean(name: str, value: Any) -> bool:
     return instance(name, value, bool, "True or False")
 
 
-def integer(name: str, value: Any, lowest: int) -> int:
-    """`value` as a Python integer of at least `lowest`; NumPy's integers and known JAX scalars are integers too.
+def integer(name: str, value: Any, lowest: int | None = None) -> int:
+    """`value` as a Python integer, of at least `lowest`; NumPy's integers and known JAX scalars are integers too.
 
     Raises:
         TypeError: if `value` is not an integer, or is traced.
@@ -58,7 +58,7 @@ def integer(name: str, value: Any, lowest: int) -> int:
         value = operator.index(value)
     except TypeError:
         raise TypeError(f"`{name}` must be an integer, got {value!r}.") from None
-    if value < lowest:
+    if lowest is not None and value < lowest:
         raise ValueError(f"`{name}` must be at least {lowest}, got {value}.")
     return value
 
