@@ -64,6 +64,9 @@ def test_values_and_kinds(problem):
         assert isinstance(result, (D, DV, DM)[np.ndim(expected)])
         np.testing.assert_allclose(result, expected, rtol=1e-14)
     assert isinstance(problem.f(V), jax.Array)
+    np.testing.assert_array_equal(problem.f(x=V, axis=0), problem.f(V, axis=0))
+    with pytest.raises(TypeError):
+        problem.f(V, 0)
     assert jax.eval_shape(problem.f, DV(V).astype(jnp.float32)).dtype == jnp.float32
 
 

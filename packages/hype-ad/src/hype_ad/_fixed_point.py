@@ -21,7 +21,7 @@ from .internal.checks import integer
 
 
 class FixedPoint(eqx.Module):
-    """What `fixed_point` found, and whether it is a fixed point."""
+    """The result of `fixed_point`: the last iterate, and whether it converged."""
 
     value: PyTree
     """The solution, or the last iterate if there is none: of the structure, shapes and types of `a0`."""
@@ -33,7 +33,7 @@ class FixedPoint(eqx.Module):
     """The largest change of any number in the last step."""
 
     def check(self) -> PyTree:
-        """Gives the solution, if it is one. Not for compiled code, where values are not known.
+        """The solution, if the iteration converged. Not for compiled code, where that is not known.
 
         Returns:
             `value`.

@@ -19,7 +19,7 @@ def check_mode(name: str, mode: str) -> None:
 
 @contextmanager
 def explain_while_loop() -> Iterator[None]:
-    """Adds to JAX's refusal of reverse mode through a `while_loop` that there is forward mode."""
+    """Adds a note on forward mode to JAX's error for reverse mode through a `while_loop`."""
     try:
         yield
     except ValueError as error:

@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 
 from ..internal.checks import integer
 from .checks import check_floats
-from .operator import Function
+from .forms import Function
 
 Argnums: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
@@ -15,9 +15,10 @@ Argnums: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 def at_argument(
     f: Function, argnums: Argnums, has_aux: bool, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Function, PyTree]:
-    """`f` as a function of the arguments `argnums` alone, with the pair (output, auxiliary output), and the point.
+    """Gives `f` as a function of the arguments `argnums` alone, and the point: these arguments.
 
-    Without auxiliary output that is `None`. With several `argnums` the point is the tuple of these arguments.
+    The function gives the pair (output, auxiliary output), the latter `None` without `has_aux`. With several `argnums`
+    the point is a tuple.
 
     Raises:
         TypeError: if `argnums` is not made of integers, or if such an argument is not made of real floats.
@@ -49,5 +50,5 @@ def at_argument(
 
 
 def with_aux(result: Any, aux: Any, has_aux: bool) -> Any:
-    """What an operator gives: `result`, or with auxiliary output the pair."""
+    """`result`, or with `has_aux` the pair of it and the auxiliary output."""
     return (result, aux) if has_aux else result

@@ -25,7 +25,7 @@ class Blocks:
 
     @staticmethod
     def from_columns(out: PyTree, x: PyTree, columns: PyTree) -> "Blocks":
-        """From a pytree like `out` with the numbers of `x` along a new trailing axis."""
+        """From a pytree like `out` with the entries of `x` along a new trailing axis."""
         bounds = _bounds(x)
         strips = (jnp.split(leaf, bounds, axis=-1) for leaf in jax.tree.leaves(columns))
         return Blocks(
@@ -39,7 +39,7 @@ class Blocks:
 
     @staticmethod
     def from_rows(out: PyTree, x: PyTree, rows: PyTree) -> "Blocks":
-        """From a pytree like `x` with the numbers of `out` along a new leading axis."""
+        """From a pytree like `x` with the entries of `out` along a new leading axis."""
         bounds = _bounds(out)
         strips = [jnp.split(leaf, bounds) for leaf in jax.tree.leaves(rows)]
         return Blocks(

@@ -11,7 +11,7 @@ from ..internal import tree
 from .argnums import Argnums, at_argument, with_aux
 from .checks import check_floats, scalar_value, tangent
 from .directions import along_each
-from .operator import Function, arguments_of, without_value
+from .forms import Function, arguments_of, without_value
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
@@ -23,7 +23,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode
         argnums: which positional argument, or arguments, to differentiate with respect to.
         has_aux: whether `f` returns a pair whose second part is passed through.
         mode: "reverse" costs a few evaluations of `f`, whatever the number of coordinates. "forward" costs about one
-            for each coordinate, in the memory of 32, and goes through loops of unknown length (`jax.lax.while_loop`).
+            for each coordinate, taken 32 at a time, and goes through loops of unknown length (`jax.lax.while_loop`).
 
     Returns:
         A function with the arguments of `f` that gives the gradient, of the structure and types of `x`; with `has_aux`

@@ -1,4 +1,4 @@
-"""Hessians, forward over reverse: the gradient, pushed along every direction at the same time."""
+"""Hessians, forward over reverse: the JVPs of the gradient along all unit directions at once."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from .._mode import Mode, check_mode
 from ..internal import tree
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
+from .forms import Function, arguments_of, without_value
 from .gradient import value_gradient
-from .operator import Function, arguments_of, without_value
 
 
 def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:

@@ -16,13 +16,13 @@ from .._types.by_rank import in_kind
 from ..internal import tree
 from .checks import check_floats, parts, scalar_value
 from .directions import along_each
-from .operator import Function, arguments_of, without_value
+from .forms import Function, arguments_of, without_value
 
 
 def hessian_diag(f: Function) -> Function:
     r"""Diagonal of the Hessian, $\partial^2 f / \partial x_i^2$, exact, without the Hessian.
 
-    Costs about three evaluations of `f` for each coordinate, in the memory of 32 such; `hutchinson_hessian_diag`
+    Costs about three evaluations of `f` for each coordinate, taken 32 at a time; `hutchinson_hessian_diag`
     estimates it at the cost of a few products.
 
     Args:
@@ -57,7 +57,7 @@ def value_and_hessian_diag(f: Function) -> Function:
 def laplacian(f: Function) -> Function:
     r"""Laplacian $\sum_i \partial^2 f / \partial x_i^2$ of a function to one number, exact, without the Hessian.
 
-    Costs about three evaluations of `f` for each coordinate, in the memory of 32 such; `hutchinson_laplacian` estimates
+    Costs about three evaluations of `f` for each coordinate, taken 32 at a time; `hutchinson_laplacian` estimates
     it at the cost of a few evaluations.
 
     Args:

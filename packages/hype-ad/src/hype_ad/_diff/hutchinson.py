@@ -18,9 +18,9 @@ from .._types.by_rank import in_kind
 from ..internal.checks import check_key, integer
 from .checks import check_floats, parts, value_like
 from .directions import in_batches, inner
+from .forms import Function
 from .gradient import value_gradient
 from .hessian_diagonal import second_derivative
-from .operator import Function
 
 
 def hutchinson_laplacian(f: Function, *, num_samples: SupportsIndex = 1) -> Function:

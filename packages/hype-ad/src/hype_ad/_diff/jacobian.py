@@ -11,7 +11,7 @@ from ..internal import tree
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
 from .checks import float_value
-from .operator import Function, arguments_of, without_value
+from .forms import Function, arguments_of, without_value
 
 
 def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode | None = None) -> Function:

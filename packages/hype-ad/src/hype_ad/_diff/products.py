@@ -8,8 +8,8 @@ from jaxtyping import PyTree
 
 from .._mode import Mode, check_mode
 from .checks import check_floats, float_value, tangent
+from .forms import Function, arguments_of, without_value
 from .gradient import value_gradient
-from .operator import Function, arguments_of, without_value
 
 
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from ..internal.checks import integer
 from . import taylor
 from .checks import check_scalar, float_value
-from .operator import Function, arguments_of, without_value
+from .forms import Function, arguments_of, without_value
 
 
 def diff(f: Function) -> Function:

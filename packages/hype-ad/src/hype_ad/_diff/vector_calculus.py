@@ -10,13 +10,13 @@ from .._types.by_rank import in_kind
 from ..internal import tree
 from .checks import check_floats, check_vector, parts, value_like
 from .directions import along_each, inner
-from .operator import Function, arguments_of, without_value
+from .forms import Function, arguments_of, without_value
 
 
 def div(f: Function) -> Function:
     r"""Divergence $\sum_i \partial f_i / \partial x_i$ of a vector field, without its Jacobian.
 
-    Costs about two evaluations of `f` for each coordinate, in the memory of 32 such; `hutchinson_div` estimates it at
+    Costs about two evaluations of `f` for each coordinate, taken 32 at a time; `hutchinson_div` estimates it at
     the cost of a few evaluations.
 
     Args:

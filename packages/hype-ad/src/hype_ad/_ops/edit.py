@@ -1,6 +1,6 @@
-"""Copies with something added at one place: of tensors tensors, of arrays arrays, differentiable in both operands.
+"""Functional updates that add to an element, a block or the diagonal of a tensor or an array.
 
-`tensor.at[index]` has more such updates, with an array's names.
+They are differentiable in what is updated and in what is added. `tensor.at[index]` has more, with an array's names.
 """
 
 from typing import Any, SupportsIndex, overload

@@ -1,4 +1,4 @@
-"""Elementwise functions: of tensors they give tensors, of arrays arrays, differentiable to any order.
+"""Elementwise functions of tensors and of arrays, differentiable to any order.
 
 Conventions where a derivative does not exist: `absolute` has 0 at 0, `maximum` and `minimum` split it equally at a tie,
 `relu` has 0 at 0, the steps (`floor`, `ceil`, `round`, `sign`) have 0 everywhere. Where it is infinite, as that of

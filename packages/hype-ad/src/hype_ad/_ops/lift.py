@@ -1,4 +1,4 @@
-"""Decorators that lift a function of arrays to tensors and arrays alike: tensors in, tensors out; else arrays.
+"""Decorators that lift a function of arrays to tensors: tensors in, tensors out; arrays in, arrays out.
 
 A lifted function is compiled, so that outside of `jit` it is one call rather than one for each of its operations, and
 inlined, so that inside of `jit` the program is the one that the function itself would have given.
@@ -119,7 +119,7 @@ class Scaling(Protocol):
 
 
 def scaling(function: Callable[..., Array]) -> Scaling:
-    """Lifts a function that keeps the shape of an array and looks along one axis, which is checked, or at the whole."""
+    """Lifts a function that keeps the shape and looks along one axis, which is checked, or at the whole array."""
     return _lifted(function, _with_axis, "axis")
 
 

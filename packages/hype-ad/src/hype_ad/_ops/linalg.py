@@ -1,4 +1,4 @@
-"""Products and factorizations of matrices: of tensors they give tensors, of arrays arrays."""
+"""Products and factorizations of matrices, tensors or arrays."""
 
 from typing import Any, overload
 

@@ -37,7 +37,7 @@ def l2norm(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "
 
 
 def norm(x: Float[Array, "..."], *, axis: int | None = None, keepdims: bool = False) -> Float[Array, "..."]:
-    """What `l2norm` does, on arrays only."""
+    """`l2norm` of an array, of which the reduced axis can be kept."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
     # Floored by the smallest normal number, whose reciprocal is finite: the derivative divides by the scale.
     scale = jnp.where(jnp.isfinite(largest), jnp.maximum(largest, jnp.finfo(x.dtype).tiny), 1.0)

@@ -1,4 +1,4 @@
-"""Joining, splitting and reshaping: of tensors tensors, of arrays arrays, differentiable in every operand."""
+"""Joining, splitting and reshaping of tensors and of arrays, differentiable in every operand."""
 
 from collections.abc import Sequence
 from itertools import accumulate

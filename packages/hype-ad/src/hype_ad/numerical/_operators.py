@@ -6,7 +6,7 @@ from typing import Any, Protocol, SupportsIndex, runtime_checkable
 from jaxtyping import PyTree
 
 from .._diff.checks import check_floats, check_scalar
-from .._diff.operator import Documented, Function, without_value
+from .._diff.forms import Documented, Function, without_value
 from ..internal.checks import integer
 from ._differences import Differences
 from ._parts import Part, derivative
@@ -59,7 +59,7 @@ def _documented(function: Documented) -> Documented:
     function.__doc__ = f"""{function.__doc__ or f"`hype_ad.{name}` by central differences."}
 
     Args:
-        f: as in `hype_ad.{name}`, but JAX need not be able to trace it; other arguments are the same.
+        f: as in `hype_ad.{name}`; JAX need not be able to trace it.
 
     Returns:
         What `hype_ad.{name}` gives, of arguments whose values are known.

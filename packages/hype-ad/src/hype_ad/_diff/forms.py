@@ -1,4 +1,4 @@
-"""What the operators share: how `curl` follows from `value_and_curl`, and one documentation from the other.
+"""The two forms of an operator: `curl` follows from `value_and_curl`, which takes its documentation from `curl`.
 
 `value_and_curl(f)` gives f(x) too, from the same evaluation. `curl(f)` is the same without it, takes the same arguments
 and raises the same errors, so these are written down once, in the docstring of `curl`.
@@ -14,9 +14,9 @@ Documented = TypeVar("Documented", bound=Callable[..., Any])
 
 
 def without_value(derivatives: Function, has_aux: bool = False) -> Function:
-    """A function that gives f(x) and derivatives, made one that gives the derivatives alone.
+    """Drops f(x) from what a function gives: (f(x), derivative) becomes derivative, of several derivatives a tuple.
 
-    With `has_aux` the pair of f(x) and auxiliary output stands in place of f(x), and the latter is given last.
+    With `has_aux` the pair (f(x), auxiliary output) stands in place of f(x), and the latter is given last.
     """
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
