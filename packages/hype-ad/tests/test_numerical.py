@@ -136,3 +136,15 @@ def test_shapes_of_fields_and_orders_are_checked_as_in_hype_ad():
         numerical.diffn(-1, np.sin)
     with pytest.raises(ValueError, match=r"^`x` must be one number"):
         numerical.diff(np.sin)(X)
+
+
+@pytest.mark.parametrize("name", ["curl_div", "value_and_curl_div"])
+def test_parts_share_their_evaluations(name):
+    """Curl and divergence come from one Jacobian."""
+
+    def evaluations(name):
+        calls = []
+        getattr(numerical, name)(lambda x: (calls.append(x), field(x))[1])(X)
+        return len(calls)
+
+    assert evaluations(name) == evaluations("jacobian")

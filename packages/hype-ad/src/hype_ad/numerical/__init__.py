@@ -13,7 +13,7 @@ the operators of `hype_ad` raise, these raise too.
 
 from functools import partial as _partial
 
-from .._diff.checks import check_scalar as _number
+from .._diff.checks import check_scalar as _scalar
 from .._diff.checks import check_vector as _check_vector
 from . import _parts
 from ._operators import diffn as diffn
@@ -24,17 +24,17 @@ from ._operators import vjp as vjp
 
 _in_space = _partial(_check_vector, length=3)
 
-diff, value_and_diff = _pair("diff", _parts.derivative(1), point=_number)
-diff2, value_and_diff2 = _pair("diff2", _parts.derivative(2), point=_number)
-_, value_and_diff_diff2 = _pair("diff_diff2", _parts.derivative(1), _parts.derivative(2), point=_number)
-grad, value_and_grad = _pair("grad", _parts.gradient, value=_number)
-gradv, value_and_gradv = _pair("gradv", _parts.along, value=_number)
-hessian, value_and_hessian = _pair("hessian", _parts.hessian, value=_number)
-grad_hessian, value_and_grad_hessian = _pair("grad_hessian", _parts.gradient, _parts.hessian, value=_number)
-hvp, value_and_hvp = _pair("hvp", _parts.hessian_product, value=_number)
-grad_hvp, value_and_grad_hvp = _pair("grad_hvp", _parts.gradient, _parts.hessian_product, value=_number)
-hessian_diag, value_and_hessian_diag = _pair("hessian_diag", _parts.hessian_diag, value=_number)
-laplacian, value_and_laplacian = _pair("laplacian", _parts.laplacian, value=_number)
+diff, value_and_diff = _pair("diff", _parts.derivative(1), point=_scalar)
+diff2, value_and_diff2 = _pair("diff2", _parts.derivative(2), point=_scalar)
+_, value_and_diff_diff2 = _pair("diff_diff2", _parts.derivative(1), _parts.derivative(2), point=_scalar)
+grad, value_and_grad = _pair("grad", _parts.gradient, value=_scalar)
+gradv, value_and_gradv = _pair("gradv", _parts.along, value=_scalar)
+hessian, value_and_hessian = _pair("hessian", _parts.hessian, value=_scalar)
+grad_hessian, value_and_grad_hessian = _pair("grad_hessian", _parts.gradient, _parts.hessian, value=_scalar)
+hvp, value_and_hvp = _pair("hvp", _parts.hessian_product, value=_scalar)
+grad_hvp, value_and_grad_hvp = _pair("grad_hvp", _parts.gradient, _parts.hessian_product, value=_scalar)
+hessian_diag, value_and_hessian_diag = _pair("hessian_diag", _parts.hessian_diag, value=_scalar)
+laplacian, value_and_laplacian = _pair("laplacian", _parts.laplacian, value=_scalar)
 jacobian, value_and_jacobian = _pair("jacobian", _parts.jacobian)
 jacobian_t, value_and_jacobian_t = _pair("jacobian_t", _parts.jacobian_t)
 jacobianv, value_and_jacobianv = _pair("jacobianv", _parts.along)

@@ -1,6 +1,7 @@
 """Derivatives of one function at one point by central differences along directions, all of it in vectors of NumPy."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -90,6 +91,7 @@ class Differences:
         epsilon = max(self.x.epsilon, self.value.epsilon)
         return central_difference(moved, order=order, rtol=_RTOL, atol=1e-3 * _RTOL, epsilon=epsilon)[0]
 
+    @cached_property
     def jacobian(self) -> Matrix:
         """Entries of f(x) by entries of x."""
         return np.stack([self.along(unit) for unit in self._axes()], axis=1)

@@ -94,5 +94,5 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
 def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """`hype_ad.vjp` by central differences: the whole Jacobian, taken once for all uses of the pullback."""
     at = Differences(lambda x: f(*x), primals, "primals")
-    matrix = at.jacobian()
+    matrix = at.jacobian
     return at.value.tree, lambda u: at.x.with_entries(at.value.direction("u", u) @ matrix)

@@ -24,7 +24,7 @@ def derivative(order: int) -> Part:
 
 def gradient(at: Differences, *_: PyTree) -> PyTree:
     """The gradient."""
-    return at.x.with_entries(at.jacobian()[0])
+    return at.x.with_entries(at.jacobian[0])
 
 
 def along(at: Differences, v: PyTree) -> PyTree:
@@ -34,17 +34,17 @@ def along(at: Differences, v: PyTree) -> PyTree:
 
 def jacobian(at: Differences) -> PyTree:
     """The Jacobian, in blocks."""
-    return _blocks(at.jacobian(), at.value.tree, at.x.tree)
+    return _blocks(at.jacobian, at.value.tree, at.x.tree)
 
 
 def jacobian_t(at: Differences) -> PyTree:
     """The transposed Jacobian, in blocks."""
-    return _blocks(at.jacobian().T, at.x.tree, at.value.tree)
+    return _blocks(at.jacobian.T, at.x.tree, at.value.tree)
 
 
 def pulled_back(at: Differences, u: PyTree) -> PyTree:
     """The transposed Jacobian times `u`."""
-    return at.x.with_entries(at.value.direction("u", u) @ at.jacobian())
+    return at.x.with_entries(at.value.direction("u", u) @ at.jacobian)
 
 
 def hessian(at: Differences) -> PyTree:
@@ -75,12 +75,12 @@ def divergence(at: Differences) -> Any:
 
 def jacobian_trace(at: Differences) -> Any:
     """The trace of the Jacobian."""
-    return _number(np.trace(at.jacobian()), at)
+    return _number(np.trace(at.jacobian), at)
 
 
 def curl(at: Differences) -> PyTree:
     """The curl of a vector field in space."""
-    j = at.jacobian()
+    j = at.jacobian
     return at.x.with_entries(np.stack([j[2, 1] - j[1, 2], j[0, 2] - j[2, 0], j[1, 0] - j[0, 1]]))
 
 
