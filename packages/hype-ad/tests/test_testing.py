@@ -143,7 +143,7 @@ def test_bad_arguments_raise(arguments, error, message):
 
 def test_unknown_mode_raises():
     # where annotations are checked, as here, an unknown mode does not get as far as this check
-    with pytest.raises(ValueError, match=r'modes must be "reverse" or "forward"; got .backward.'):
+    with pytest.raises(ValueError, match=r'^`modes` must be "reverse" or "forward", got .backward.'):
         check_mode("modes", "backward")
 
 

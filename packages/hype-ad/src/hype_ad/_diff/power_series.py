@@ -1,4 +1,4 @@
-r"""Power series $\sum_k c_k t^k$ whose coefficients are computed when they are asked for, from those below.
+r"""Lazy power series $\sum_k c_k t^k$: a coefficient is computed from lower ones, when it is asked for.
 
 Coefficient k is an array, or None where it is known to be zero; the first is always an array. As coefficient k is only
 ever computed from lower ones of itself, a series may be defined by itself: the exponential of x is the integral of its
@@ -17,7 +17,7 @@ Apply = Callable[..., Array]
 
 
 class Series:
-    """A value that depends on the variable: its coefficients so far, and how to get the next one."""
+    """The power series of one value: its coefficients so far, and how to get the next one."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ def derivative(x: Series) -> Series:
 
 
 def integral(start: Start, slope: Callable[[int], Coefficient]) -> Series:
-    """What starts at `start` and has a derivative with the coefficients `slope`."""
+    """The series that has `start` as coefficient 0, and a derivative with the coefficients `slope`."""
     return Series(start, lambda k: scaled(slope(k - 1), 1 / k), slope)
 
 
 def linear(inputs: Sequence[Series], starts: Sequence[Start], apply: Callable[..., Sequence[Array]]) -> list[Series]:
-    """A function that is linear in all inputs together, of several outputs, acts on each coefficient."""
+    """A function of several outputs that is linear in all inputs together: it acts on each coefficient by itself."""
     applied: dict[int, Sequence[Coefficient]] = {}
 
     def coefficients(k: int) -> Sequence[Coefficient]:
@@ -72,7 +72,7 @@ def linear(inputs: Sequence[Series], starts: Sequence[Start], apply: Callable[..
 
 
 def product(a: Series, b: Series, start: Start, multiply: Apply) -> Series:
-    """A function that is linear in each of two inputs.
+    """A bilinear function of two inputs.
 
     The terms go in the order in which XLA (JAX 0.10) compiles them fastest, by a third: it dislikes values that are
     used far from where they are computed.

@@ -1,14 +1,15 @@
-"""Derivatives of functions of one number, to any order."""
+"""Derivatives of functions of one number, to any order: nested forward mode up to the second, Taylor mode above."""
 
-import operator as op
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from ..internal.checks import integer
 from . import taylor
-from .point import Function, check_scalar, float_valued
+from .checks import check_scalar, float_value
+from .forms import Function, arguments_of, without_value
 
 
 def diff(f: Function) -> Function:
@@ -21,77 +22,53 @@ def diff(f: Function) -> Function:
         A function of `x` that gives the derivative, in the structure and types of f(x).
 
     Raises:
-        TypeError: if `x` or `f(x)` is not made of real floats.
+        TypeError: if `x` or f(x) is not made of real floats.
         ValueError: if `x` is not one number.
     """
-    return lambda x: _derivatives("diff", 1, f, x)[1]
+    return without_value(value_and_diff(f))
 
 
+@arguments_of(diff)
 def value_and_diff(f: Function) -> Function:
     r"""Value $f(x)$ and derivative $f'(x)$ from one evaluation of `f`.
 
-    Args:
-        f: as in `diff`.
-
     Returns:
-        A function of `x` that gives the pair of them.
-
-    Raises:
-        TypeError: as `diff`.
-        ValueError: as `diff`.
+        A function of `x` that gives the pair (value, derivative).
     """
-    return lambda x: _derivatives("value_and_diff", 1, f, x)
+    return lambda x: _derivatives(1, f, x)
 
 
+@arguments_of(diff)
 def diff2(f: Function) -> Function:
     r"""Second derivative $f''(x)$ of a function of one number.
 
-    Args:
-        f: as in `diff`.
-
     Returns:
-        A function of `x` that gives the second derivative.
-
-    Raises:
-        TypeError: as `diff`.
-        ValueError: as `diff`.
+        A function of `x` that gives the second derivative, in the structure and types of f(x).
     """
-    return lambda x: _derivatives("diff2", 2, f, x)[2]
+    return without_value(value_and_diff2(f))
 
 
+@arguments_of(diff)
 def value_and_diff2(f: Function) -> Function:
     r"""Value $f(x)$ and second derivative $f''(x)$ from one evaluation of `f`.
 
-    Args:
-        f: as in `diff`.
-
     Returns:
-        A function of `x` that gives the pair of them.
-
-    Raises:
-        TypeError: as `diff`.
-        ValueError: as `diff`.
+        A function of `x` that gives the pair (value, second derivative).
     """
-    return lambda x: _derivatives("value_and_diff2", 2, f, x)[::2]
+    return lambda x: _derivatives(2, f, x)[::2]
 
 
+@arguments_of(diff)
 def value_and_diff_diff2(f: Function) -> Function:
     r"""Value $f(x)$, first and second derivative from one evaluation of `f`.
 
-    Args:
-        f: as in `diff`.
-
     Returns:
-        A function of `x` that gives the triple of them.
-
-    Raises:
-        TypeError: as `diff`.
-        ValueError: as `diff`.
+        A function of `x` that gives the triple (value, derivative, second derivative).
     """
-    return lambda x: _derivatives("value_and_diff_diff2", 2, f, x)
+    return lambda x: _derivatives(2, f, x)
 
 
-def diffn(n: int, f: Function) -> Function:
+def diffn(n: SupportsIndex, f: Function) -> Function:
     r"""Derivative $f^{(n)}(x)$ of order n of a function of one number.
 
     Above order 2 the Taylor series of `f` is computed, operation by operation, at a cost that grows as the square of n;
@@ -101,46 +78,38 @@ def diffn(n: int, f: Function) -> Function:
 
     Args:
         n: order, at least 0.
-        f: as in `diff`.
+        f: function of a `D` or a number to any pytree of floats.
 
     Returns:
         A function of `x` that gives the derivative; f(x) for n = 0.
 
     Raises:
-        TypeError: as `diff`, or if `n` is not an integer.
-        ValueError: as `diff`, or if `n` is negative.
+        TypeError: if `n` is not an integer, or if `x` or f(x) is not made of real floats.
+        ValueError: if `n` is negative, or if `x` is not one number.
     """
-    _check_order("diffn", n)
-    return lambda x: _derivatives("diffn", n, f, x)[n]
+    return without_value(value_and_diffn(n, f))
 
 
-def value_and_diffn(n: int, f: Function) -> Function:
+@arguments_of(diffn)
+def value_and_diffn(n: SupportsIndex, f: Function) -> Function:
     r"""Value $f(x)$ and derivative $f^{(n)}(x)$ of order n from one evaluation of `f`.
 
-    Args:
-        n: as in `diffn`.
-        f: as in `diff`.
-
     Returns:
-        A function of `x` that gives the pair of them.
-
-    Raises:
-        TypeError: as `diffn`.
-        ValueError: as `diffn`.
+        A function of `x` that gives the pair (value, derivative).
     """
-    _check_order("value_and_diffn", n)
+    order = integer("n", n, 0)
 
-    def derivative(x: Any) -> tuple[Any, Any]:
-        derivatives = _derivatives("value_and_diffn", n, f, x)
-        return derivatives[0], derivatives[n]
+    def value_and_derivative(x: Any) -> tuple[Any, Any]:
+        derivatives = _derivatives(order, f, x)
+        return derivatives[0], derivatives[order]
 
-    return derivative
+    return value_and_derivative
 
 
-def _derivatives(operator: str, n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
+def _derivatives(n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
     """(f(x), f'(x), ..., f^(n)(x))."""
-    check_scalar(operator, "x", x)
-    checked = float_valued(operator, f)
+    check_scalar("x", x)
+    checked = lambda x: float_value(f(x))
     if n <= 2:
         return _nested(n, checked, x)
     try:
@@ -168,8 +137,3 @@ def _nested(n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
 
     _, highest, derivatives = jax.jvp(below, (x,), (jax.tree.map(jnp.ones_like, x),), has_aux=True)
     return (*derivatives, highest)
-
-
-def _check_order(operator: str, n: int) -> None:
-    if op.index(n) < 0:
-        raise ValueError(f"{operator}: n must be at least 0; got {n}.")

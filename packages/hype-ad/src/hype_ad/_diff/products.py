@@ -1,15 +1,15 @@
-"""Derivatives times a vector, without the matrix: J v forward, J^T v in reverse, H v forward over reverse."""
+"""Products with a vector, without the matrix: J v in forward mode, J^T v in reverse, H v forward over reverse."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._mode import Mode, check_mode
+from .checks import check_floats, float_value, tangent
+from .forms import Function, arguments_of, without_value
 from .gradient import value_gradient
-from .point import Function, check_floats, float_valued, tangent
 
 
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple[Any, ...]:
@@ -30,12 +30,11 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     """
     primals, tangents = tuple(primals), tuple(tangents)
     if len(primals) != len(tangents):
-        raise ValueError(f"jvp: tangents must be as many as primals, {len(primals)}; got {len(tangents)}.")
+        raise ValueError(f"`tangents` must be as many as `primals`, {len(primals)}, got {len(tangents)}.")
     for i, primal in enumerate(primals):
-        check_floats("jvp", f"primals[{i}]", primal)
+        check_floats(f"primals[{i}]", primal)
     directions = tuple(
-        tangent("jvp", f"tangents[{i}]", v, f"primals[{i}]", x)
-        for i, (x, v) in enumerate(zip(primals, tangents, strict=True))
+        tangent(f"tangents[{i}]", v, f"primals[{i}]", x) for i, (x, v) in enumerate(zip(primals, tangents, strict=True))
     )
     return jax.jvp(f, primals, directions, has_aux=has_aux)
 
@@ -57,15 +56,14 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         ValueError: if the `u` given to the pullback does not have the shape of f(x).
     """
     for i, primal in enumerate(primals):
-        check_floats("vjp", f"primals[{i}]", primal)
+        check_floats(f"primals[{i}]", primal)
 
     def checked(*args: Any) -> Any:
         value, aux = f(*args) if has_aux else (f(*args), None)
-        check_floats("vjp", "f(x)", value)
-        return jax.tree.map(jnp.asarray, value), aux
+        return float_value(value), aux
 
     value, pull, aux = jax.vjp(checked, *primals, has_aux=True)
-    pullback = lambda u: pull(tangent("vjp", "u", u, "f(x)", value))
+    pullback = lambda u: pull(tangent("u", u, "f(x)", value))
     return (value, pullback, aux) if has_aux else (value, pullback)
 
 
@@ -82,23 +80,22 @@ def jacobianv(f: Function) -> Function:
         TypeError: if `x` or f(x) is not made of real floats.
         ValueError: if `v` does not have the shape of `x`.
     """
-    return lambda x, v: _value_jacobianv("jacobianv", f, x, v)[1]
+    return without_value(value_and_jacobianv(f))
 
 
+@arguments_of(jacobianv)
 def value_and_jacobianv(f: Function) -> Function:
     r"""Value $f(x)$ and $J(x)\, v$ from one evaluation of `f`.
 
-    Args:
-        f: as in `jacobianv`.
-
     Returns:
-        A function of `x` and a direction `v` that gives the pair of them.
-
-    Raises:
-        TypeError: as `jacobianv`.
-        ValueError: as `jacobianv`.
+        A function of `x` and a direction `v` that gives the pair (value, product).
     """
-    return lambda x, v: _value_jacobianv("value_and_jacobianv", f, x, v)
+
+    def value_and_product(x: PyTree, v: PyTree) -> tuple[Any, Any]:
+        check_floats("x", x)
+        return jax.jvp(lambda x: float_value(f(x)), (x,), (tangent("v", v, "x", x),))
+
+    return value_and_product
 
 
 def jacobian_tv(f: Function) -> Function:
@@ -114,23 +111,23 @@ def jacobian_tv(f: Function) -> Function:
         TypeError: if `x` or f(x) is not made of real floats.
         ValueError: if `u` does not have the shape of f(x).
     """
-    return lambda x, u: _value_jacobian_tv("jacobian_tv", f, x, u)[1]
+    return without_value(value_and_jacobian_tv(f))
 
 
+@arguments_of(jacobian_tv)
 def value_and_jacobian_tv(f: Function) -> Function:
     r"""Value $f(x)$ and $J(x)^\top u$ from one evaluation of `f`.
 
-    Args:
-        f: as in `jacobian_tv`.
-
     Returns:
-        A function of `x` and a `u` of the shape of f(x), that gives the pair of them.
-
-    Raises:
-        TypeError: as `jacobian_tv`.
-        ValueError: as `jacobian_tv`.
+        A function of `x` and a `u` of the shape of f(x), that gives the pair (value, product).
     """
-    return lambda x, u: _value_jacobian_tv("value_and_jacobian_tv", f, x, u)
+
+    def value_and_product(x: PyTree, u: PyTree) -> tuple[Any, PyTree]:
+        check_floats("x", x)
+        value, pull = jax.vjp(lambda x: float_value(f(x)), x)
+        return value, pull(tangent("u", u, "f(x)", value))[0]
+
+    return value_and_product
 
 
 def hvp(f: Function, *, mode: Mode = "reverse") -> Function:
@@ -144,87 +141,53 @@ def hvp(f: Function, *, mode: Mode = "reverse") -> Function:
         A function of `x` and a direction `v` of its shape, that gives a pytree of the structure and types of `x`.
 
     Raises:
-        TypeError: if `x` or `f(x)` is not made of real floats.
-        ValueError: if `f(x)` is not one number, if `v` does not have the shape of `x`, or if `mode` is unknown.
+        TypeError: if `x` or f(x) is not made of real floats.
+        ValueError: if f(x) is not one number, if `v` does not have the shape of `x`, or if `mode` is unknown.
     """
-    check_mode("hvp: mode", mode)
-    return lambda x, v: _value_grad_hvp("hvp", f, x, v, mode)[2]
+    return without_value(value_and_hvp(f, mode=mode))
 
 
+@arguments_of(hvp)
 def value_and_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
 
-    Args:
-        f: as in `hvp`.
-        mode: as in `hvp`.
-
     Returns:
         A function of `x` and a direction `v` that gives the pair (value, product).
-
-    Raises:
-        TypeError: as `hvp`.
-        ValueError: as `hvp`.
     """
-    check_mode("value_and_hvp: mode", mode)
-    return lambda x, v: _value_grad_hvp("value_and_hvp", f, x, v, mode)[::2]
+    derivatives = value_and_grad_hvp(f, mode=mode)
+    return lambda x, v: derivatives(x, v)[::2]
 
 
+@arguments_of(hvp)
 def grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Gradient $\nabla f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
 
     The first part is the whole gradient; its product with `v` is the directional derivative that F#'s `gradhessianv`
     gave.
 
-    Args:
-        f: as in `hvp`.
-        mode: as in `hvp`.
-
     Returns:
         A function of `x` and a direction `v` that gives the pair (gradient, product).
-
-    Raises:
-        TypeError: as `hvp`.
-        ValueError: as `hvp`.
     """
-    check_mode("grad_hvp: mode", mode)
-    return lambda x, v: _value_grad_hvp("grad_hvp", f, x, v, mode)[1:]
+    return without_value(value_and_grad_hvp(f, mode=mode))
 
 
+@arguments_of(hvp)
 def value_and_grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$, gradient $\nabla f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
 
-    Args:
-        f: as in `hvp`.
-        mode: as in `hvp`.
-
     Returns:
         A function of `x` and a direction `v` that gives the triple (value, gradient, product).
-
-    Raises:
-        TypeError: as `hvp`.
-        ValueError: as `hvp`.
     """
-    check_mode("value_and_grad_hvp: mode", mode)
-    return lambda x, v: _value_grad_hvp("value_and_grad_hvp", f, x, v, mode)
+    check_mode("mode", mode)
 
+    def derivatives(x: PyTree, v: PyTree) -> tuple[Any, PyTree, PyTree]:
+        check_floats("x", x)
 
-def _value_jacobianv(operator: str, f: Function, x: PyTree, v: PyTree) -> tuple[Any, Any]:
-    check_floats(operator, "x", x)
-    return jax.jvp(float_valued(operator, f), (x,), (tangent(operator, "v", v, "x", x),))
+        def gradient(x: PyTree) -> tuple[PyTree, Any]:
+            value, result, _ = value_gradient(lambda x: (f(x), None), x, mode)
+            return result, value
 
+        result, product, value = jax.jvp(gradient, (x,), (tangent("v", v, "x", x),), has_aux=True)
+        return value, result, product
 
-def _value_jacobian_tv(operator: str, f: Function, x: PyTree, u: PyTree) -> tuple[Any, PyTree]:
-    check_floats(operator, "x", x)
-    value, pull = jax.vjp(float_valued(operator, f), x)
-    return value, pull(tangent(operator, "u", u, "f(x)", value))[0]
-
-
-def _value_grad_hvp(operator: str, f: Function, x: PyTree, v: PyTree, mode: Mode) -> tuple[Any, PyTree, PyTree]:
-    check_floats(operator, "x", x)
-
-    def gradient(x: PyTree) -> tuple[PyTree, Any]:
-        value, result, _ = value_gradient(operator, lambda x: (f(x), None), x, mode)
-        return result, value
-
-    gradient, product, value = jax.jvp(gradient, (x,), (tangent(operator, "v", v, "x", x),), has_aux=True)
-    return value, gradient, product
+    return derivatives

@@ -1,31 +1,27 @@
-"""Functions that take tensors and arrays alike and answer in kind.
+"""Decorators that lift a function of arrays to tensors: tensors in, tensors out; arrays in, arrays out.
 
-They are written for arrays. If an operand is a `D`, `DV` or `DM`, so is the result, by its rank; else it is an array.
-Each is compiled, so that outside of `jit` too it is one call and not one for each of its operations; inlined, so that
-within a traced program nothing tells.
+A lifted function is compiled, so that outside of `jit` it is one call rather than one for each of its operations, and
+inlined, so that inside of `jit` the program is the one that the function itself would have given.
 """
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .._types import DM, DV, AbstractTensor, D
-from .._types.broadcast import aligned
-from .._types.by_rank import is_tensor, of_rank
+from .._types.by_rank import in_kind
+from .._types.methods import aligned
 from .._types.to_array import Number, Plain, to_array
+from .shape_checks import check_axis, check_rank
 
 Tensor = TypeVar("Tensor", bound=AbstractTensor)
 In = TypeVar("In", bound=AbstractTensor, contravariant=True)
 Out = TypeVar("Out", bound=AbstractTensor, covariant=True)
-
-
-def in_kind(result: Float[Array, "..."], *operands: object) -> Any:
-    """Gives `result` the type of its rank if an operand is a tensor."""
-    return of_rank(result) if any(map(is_tensor, operands)) else result
 
 
 @runtime_checkable
@@ -39,14 +35,8 @@ class Elementwise(Protocol):
 
 
 def elementwise(function: Callable[[Array], Array]) -> Elementwise:
-    """Lets a function of one array that keeps its shape answer in kind."""
-    compiled = jax.jit(function, inline=True)
-
-    def answer(x: Any) -> Any:
-        return in_kind(compiled(to_array(x)), x)
-
-    functools.update_wrapper(answer, function)
-    return answer
+    """Lifts a function of one array that keeps its shape."""
+    return _lifted(function, lambda x: [to_array(x)])
 
 
 @runtime_checkable
@@ -60,23 +50,15 @@ class OneToOne(Protocol[In, Out]):
 
 
 def one_to_one(kind: type[In], answer: type[Out]) -> Callable[[Callable[[Array], Array]], OneToOne[In, Out]]:
-    """Lets a function of one array of the rank of `kind`, which it checks, answer in kind.
+    """Lifts a function of one array of the rank of `kind`, which is checked.
 
     `answer` is what a type checker learns; at run time the result's rank speaks for itself.
     """
-    rank, description = {D: (0, "a number"), DV: (1, "a vector"), DM: (2, "a matrix")}[kind]
+    rank = {D: 0, DV: 1, DM: 2}[kind]
 
     def decorator(function: Callable[[Array], Array]) -> OneToOne[In, Out]:
-        compiled = jax.jit(function, inline=True)
-
-        def answer(x: Any) -> Any:
-            array = to_array(x)
-            if array.ndim != rank:
-                raise ValueError(f"{function.__name__} takes {description}, got rank {array.ndim}, shape {array.shape}")
-            return in_kind(compiled(array), x)
-
-        functools.update_wrapper(answer, function)
-        return answer
+        (name,) = inspect.signature(function).parameters
+        return _lifted(function, lambda x: [check_rank(name, x, rank)])
 
     return decorator
 
@@ -97,15 +79,9 @@ class Pairwise(Protocol):
     def __call__(self, x: Plain, y: Plain) -> Array: ...
 
 
-def pairwise(function: Callable[..., Array]) -> Pairwise:
-    """Lets an elementwise function of two arrays broadcast as NumPy does and answer in kind."""
-    compiled = jax.jit(function, inline=True)
-
-    def answer(x: Any, y: Any) -> Any:
-        return in_kind(compiled(*aligned(_weak(x), _weak(y))), x, y)
-
-    functools.update_wrapper(answer, function)
-    return answer
+def pairwise(function: Callable[[Array, Array], Array]) -> Pairwise:
+    """Lifts an elementwise function of two arrays, with NumPy's broadcasting."""
+    return _lifted(function, lambda x, y: aligned(_weak(x), _weak(y)))
 
 
 def _weak(x: Any) -> Any:
@@ -128,14 +104,8 @@ class Reduction(Protocol):
 
 
 def reduction(function: Callable[..., Array]) -> Reduction:
-    """Lets a reduction of an array answer in kind, after a look at its axis."""
-    compiled = jax.jit(function, static_argnames="axis", inline=True)
-
-    def answer(x: Any, *, axis: int | None = None) -> Any:
-        return in_kind(compiled(_with_axis(x, axis), axis=axis), x)
-
-    functools.update_wrapper(answer, function)
-    return answer
+    """Lifts a function that takes away one axis of an array, which is checked, or all of them."""
+    return _lifted(function, _with_axis, "axis")
 
 
 @runtime_checkable
@@ -149,18 +119,31 @@ class Scaling(Protocol):
 
 
 def scaling(function: Callable[..., Array]) -> Scaling:
-    """Lets a function that keeps the shape of an array answer in kind, after a look at its axis."""
-    compiled = jax.jit(function, static_argnames="axis", inline=True)
-
-    def answer(x: Any, *, axis: int | None = None) -> Any:
-        return in_kind(compiled(_with_axis(x, axis), axis=axis), x)
-
-    functools.update_wrapper(answer, function)
-    return answer
+    """Lifts a function that keeps the shape and looks along one axis, which is checked, or at the whole array."""
+    return _lifted(function, _with_axis, "axis")
 
 
-def _with_axis(x: Any, axis: int | None) -> Float[Array, "..."]:
+def _with_axis(x: Any, *, axis: int | None = None) -> Sequence[Array]:
     array = to_array(x)
-    if axis is not None and not -array.ndim <= axis < array.ndim:
-        raise ValueError(f"axis must be None or an axis of x, got {axis} for the shape {array.shape}")
-    return array
+    if axis is not None:
+        check_axis(axis, array, "None or an axis of `x`")
+    return [array]
+
+
+def _lifted(function: Callable[..., Array], arrays: Callable[..., Sequence[Any]], *settings: str) -> Any:
+    """`function` with tensors in, tensors out.
+
+    Args:
+        function: of one array for each operand, which may be given by position or by name, and of settings.
+        arrays: takes operands and settings as the user gave them; checks them and gives the arrays.
+        settings: names of keyword-only arguments that are part of the program.
+    """
+    compiled = jax.jit(function, static_argnames=settings, inline=True)
+    names = [name for name in inspect.signature(function).parameters if name not in settings]
+
+    @functools.wraps(function)
+    def lifted(*operands: Any, **others: Any) -> Any:
+        operands = (*operands, *(others.pop(name) for name in names[len(operands) :] if name in others))
+        return in_kind(compiled(*arrays(*operands, **others), **others), *operands)
+
+    return lifted
