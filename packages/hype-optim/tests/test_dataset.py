@@ -95,9 +95,10 @@ def test_some_examples(data):
 @pytest.mark.parametrize(
     ("index", "error", "message"),
     [
-        (ROWS, IndexError, "Row 12 is out of range for a data set of 12"),
-        ([0, -13], IndexError, "Row -13 is out of range"),
-        (np.array([True]), IndexError, "one truth value a row, 12, got shape"),
+        (ROWS, IndexError, "index 12 is out of bounds for axis 0 with size 12"),
+        ([0, -13], IndexError, "index -13 is out of bounds"),
+        (np.array([True]), IndexError, "boolean index did not match .* 12 but .* 1"),
+        (True, IndexError, "a mask a vector, got shape"),
         ([[0]], IndexError, "got shape"),
         (1.0, TypeError, "An index must be an integer"),
         ((0, 1), TypeError, "An index must be an integer"),

@@ -79,7 +79,7 @@ SOLVED = Params(3, learning_rate=0.1, adjoint=Implicit(), silent=True)
 
 
 def test_bad_input_raises(found):
-    with pytest.raises(KeyError, match="There is no row 'Checkpointed', only .*Checkpointed\\(levels=2\\)"):
+    with pytest.raises(KeyError, match=r"There is no row 'Checkpointed', only .*Checkpointed\(levels=2\)"):
         found["Checkpointed"]
     with pytest.raises(TypeError, match="`params` must have at least one float leaf"):
         forecast(lambda p: 1.0, {"steps": 3})

@@ -1,4 +1,4 @@
-"""Pictures of what happened in a run."""
+"""Figures of loss and learning-rate histories, by Matplotlib."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,37 +1,52 @@
-"""Opening and reading what a caller names, with errors that say what was found instead."""
+"""Reading files strictly: errors that name the file and the place, and no more memory than the file fills."""
 
 import os
-from io import BufferedIOBase
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
+LARGEST_COMPRESSION = 1032
+"""How many bytes one byte of a DEFLATE stream can stand for at most."""
 
 _CHUNK = 1 << 20
 
 
-def existing_file(path: str | os.PathLike[str]) -> Path:
-    """The path of a file that is there.
+@contextmanager
+def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[BufferedReader]:
+    """Open a file that is to be of some kind.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: if there is something else than a file.
+        ValueError: if there is something else than a file, or anything is raised while it is read.
     """
-    found = Path(path)
-    if not found.exists():
-        raise FileNotFoundError(f"{found}: there is no such file.")
-    if not found.is_file():
-        raise ValueError(f"{found}: expected a file, found {'a directory' if found.is_dir() else 'no regular file'}.")
-    return found
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file.")
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a file, found {'a directory' if path.is_dir() else 'no regular file'}.")
+    with errors_at(f"{path}: cannot be read as {kind}"), path.open("rb") as file:
+        yield file
 
 
-def read_bytes(stream: BufferedIOBase, size: int) -> UInt8[np.ndarray, " read"]:
-    """The next `size` bytes of a stream, or those that are left, without a second copy of them in memory."""
-    content, filled = np.empty(size, np.uint8), 0
-    while filled < size:
-        chunk = stream.read(min(_CHUNK, size - filled))
-        if not chunk:
-            break
-        content[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        filled += len(chunk)
-    return content[:filled]
+@contextmanager
+def errors_at(place: str) -> Iterator[None]:
+    """Say of every error where it came up.
+
+    A damaged file makes zipfile, zlib, Pillow and NumPy's parser of headers raise errors of a dozen types.
+
+    Raises:
+        ValueError: if anything is raised inside.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def read_bytes(stream: BufferedIOBase, size: int) -> bytearray:
+    """The next `size` bytes of a stream, or those that are left: nothing is reserved for what a header only claims."""
+    content = bytearray()
+    while len(content) < size and (chunk := stream.read(min(_CHUNK, size - len(content)))):
+        content += chunk
+    return content
