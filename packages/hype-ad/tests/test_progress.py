@@ -33,8 +33,7 @@ def loop(x, rate=0.1, fails=False):
         bar.end(jnp.array(STEPS), lambda seconds, made, x: f"{made} turns to {x:.4f}, {seconds > 0}.", x)
         return x
 
-    x, rate = jnp.asarray(x, float), jnp.asarray(rate, float)
-    return progress.audible(run, x, rate)(x, rate)
+    return run(x, rate, progress.is_plain((x, rate)))
 
 
 def shown(capfd):

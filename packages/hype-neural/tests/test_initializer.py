@@ -121,8 +121,13 @@ def test_derivative_in_closed_form(key):
         (lambda: InitNormal(float("nan")), ValueError, "`mean` must be a finite number, got nan"),
         (lambda: InitRBM(-1), ValueError, "`std` must be a number of at least 0"),
         (lambda: InitUniform(0.0, float("inf")), ValueError, "`high` must be a finite number, got inf"),
-        (lambda: InitUniform(jnp.zeros(2)), TypeError, r"`low` must be a finite number, got float64 of shape \(2,\)"),
-        (lambda: InitStandard(jnp.array(1j)), TypeError, "`gain` must be a finite number, got complex128"),
+        (lambda: InitUniform(jnp.zeros(2)), TypeError, r"`low` must be a finite number, got an array of shape \(2,\)"),
+        (
+            lambda: InitStandard(jnp.array(1j)),
+            TypeError,
+            "`gain` must be a finite number, got an array of dtype complex",
+        ),
+        (lambda: InitReLU(True), TypeError, "`gain` must be a finite number, got True"),
     ],
 )
 def test_what_is_refused(make, error, message):

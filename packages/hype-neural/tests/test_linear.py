@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_ad.testing import assert_derivatives_match
+from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_neural import InitNormal, InitStandard, InitUniform, Linear, LinearNoBias
 
 KINDS = [Linear, LinearNoBias]
+# What the layers say, or the type checker before them where tests run with it.
+NO_KEY = r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"
 X = np.random.default_rng(0).normal(size=(2, 5, 4))
 
 
@@ -32,9 +34,9 @@ def test_initializer(kind, key):
     if kind is Linear:
         np.testing.assert_array_equal(layer.bias, np.zeros(3))
     again = layer.init(jax.random.key(1), InitUniform())
-    assert type(again) is kind
     np.testing.assert_array_equal(again.weight, InitUniform()(jax.random.key(1), 3, 4))
     assert jax.tree.structure(again) == jax.tree.structure(layer)
+    assert (again.bias is None) == (kind is LinearNoBias)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,8 +70,7 @@ def test_derivatives_in_the_scale_of_the_weights(kind, key):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_refused(kind, key):
-    name = kind.__name__
-    with pytest.raises(ValueError, match=rf"{name}\(4, 3\) takes 4 features on the last axis, got shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"Linear\(4, 3\) takes 4 features on the last axis, got shape \(3,\)"):
         kind(4, 3, key=key)(jnp.zeros(3))
     with pytest.raises(ValueError, match="`in_features` must be at least 1, got 0"):
         kind(0, 3, key=key)
@@ -77,3 +78,13 @@ def test_what_is_refused(kind, key):
         kind(3, True, key=key)
     with pytest.raises(TypeError, match="`dtype` must be a dtype of real floats"):
         kind(3, 4, key=key, dtype=jnp.int32)
+    with pytest.raises(TypeError, match=NO_KEY):
+        kind(3, 4, key=0)
+
+
+def test_no_bias_is_a_choice(key):
+    layer = Linear(4, 3, use_bias=False, key=key)
+    assert tree_allclose(layer, LinearNoBias(4, 3, key=key), rtol=0.0, atol=0.0)
+    assert layer.bias is None
+    with pytest.raises(TypeError, match=r"`use_bias` must be True or False|parameter 'use_bias'"):
+        Linear(4, 3, use_bias=1, key=key)

@@ -22,6 +22,7 @@ from hype_neural import (
     Recurrence,
     Recurrent,
 )
+from hype_optim import Checkpointed, Truncated
 
 TIMES, IN, HIDDEN = 5, 3, 4
 XS = jnp.asarray(np.random.default_rng(0).normal(size=(TIMES, IN)))
@@ -119,7 +120,7 @@ def test_last(kind):
 
 
 @each_kind
-@pytest.mark.parametrize("settings", [{}, {"last": True}, {"reverse": True}, {"levels": 2}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"last": True}, {"reverse": True}, {"adjoint": Checkpointed(2)}], ids=str)
 def test_padding_changes_nothing(kind, settings):
     layer = make(kind, recurrence=Recurrence(**settings))
     padded = jnp.concatenate([XS, 100 * jnp.ones((3, IN))])
@@ -147,7 +148,7 @@ def test_checkpointing_changes_nothing(kind):
     loss = lambda layer: jnp.sum(jnp.sin(layer(XS)))
     gradient = jax.jit(jax.value_and_grad(loss))
     plain = gradient(make(kind))
-    value, nested = gradient(make(kind, recurrence=Recurrence(levels=2)))
+    value, nested = gradient(make(kind, recurrence=Recurrence(adjoint=Checkpointed(2))))
     np.testing.assert_allclose(value, plain[0], rtol=1e-12)
     assert tree_allclose(nested.encode(), plain[1].encode(), rtol=1e-10)
 
@@ -281,10 +282,10 @@ def test_feed_forward_carries_the_states(key):
     np.testing.assert_allclose(jnp.concatenate([first, second]), whole, rtol=1e-12)
 
 
-@pytest.mark.parametrize("setting", ["levels", "truncate"])
-def test_recurrence_that_is_refused(setting):
-    make = {"levels": lambda n: Recurrence(levels=n), "truncate": lambda n: Recurrence(truncate=n)}[setting]
-    with pytest.raises(ValueError, match=f"`{setting}` must be at least 1, got 0"):
-        make(0)
-    with pytest.raises(TypeError, match=f"`{setting}` must be an integer"):
-        make(True)
+def test_recurrence_that_is_refused():
+    with pytest.raises(ValueError, match="`truncate` must be at least 1, got 0"):
+        Recurrence(truncate=0)
+    with pytest.raises(TypeError, match="`truncate` must be an integer"):
+        Recurrence(truncate=True)
+    with pytest.raises(TypeError, match=r"`adjoint` must be `Unrolled\(\)` or `Checkpointed\(levels\)` for a sequence"):
+        Recurrence(adjoint=Truncated(2))

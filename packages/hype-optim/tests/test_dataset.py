@@ -95,9 +95,10 @@ def test_some_examples(data):
 @pytest.mark.parametrize(
     ("index", "error", "message"),
     [
-        (ROWS, IndexError, "Row 12 is out of range for a data set of 12"),
-        ([0, -13], IndexError, "Row -13 is out of range"),
-        (np.array([True]), IndexError, "one truth value a row, 12, got shape"),
+        (ROWS, IndexError, "index 12 is out of bounds for axis 0 with size 12"),
+        ([0, -13], IndexError, "index -13 is out of bounds"),
+        (np.array([True]), IndexError, "boolean index did not match .* 12 but .* 1"),
+        (True, IndexError, "a mask a vector, got shape"),
         ([[0]], IndexError, "got shape"),
         (1.0, TypeError, "An index must be an integer"),
         ((0, 1), TypeError, "An index must be an integer"),
@@ -319,7 +320,7 @@ def test_pictures():
     ("x", "image_rows", "message"),
     [
         (np.ones((4, 6)), None, "An image grid takes matrices in `x`, or vectors and `image_rows`"),
-        (np.ones((4, 6)), 4, "must be a positive divisor of the row length 6"),
+        (np.ones((4, 6)), 4, "`image_rows` must divide the length 6 of the rows"),
         (np.ones(4), 1, "An image grid takes matrices"),
         (np.ones((0, 6)), 2, "at least one row"),
     ],

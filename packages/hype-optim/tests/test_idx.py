@@ -60,7 +60,7 @@ BAD_CHECKSUM = ZIPPED[:-8] + bytes([ZIPPED[-8] ^ 1]) + ZIPPED[-7:]
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "expected an IDX file, found only 0 bytes"),
+        (b"", "cannot be read as an IDX file: found only 0 bytes"),
         (gzip.compress(b"\0\0", mtime=0), "found only 2 bytes"),
         (b"\x00\x01" + GOOD[2:], "found the bytes 00 01 08 03"),
         (b"\x00\x00\x0a" + GOOD[3:], "found the bytes 00 00 0a 03"),
@@ -71,16 +71,18 @@ BAD_CHECKSUM = ZIPPED[:-8] + bytes([ZIPPED[-8] ^ 1]) + ZIPPED[-7:]
         (gzip.compress(GOOD[:-1], mtime=0), "24 in all, but the file is truncated after 23"),
         (GOOD + b"\0", "24 in all, but more bytes follow"),
         (gzip.compress(GOOD + b"\0", mtime=0), "24 in all, but more bytes follow"),
-        (ZIPPED[:-9], "the gzip stream is damaged or cut short"),
-        (ZIPPED[:-3], "the gzip stream is damaged or cut short"),
-        (BAD_CHECKSUM, "the gzip stream is damaged or cut short"),
-        (ZIPPED + b"x", "the gzip stream is damaged or cut short"),
-        (ZIPPED[:12] + b"\xff\xff" + ZIPPED[14:], "the gzip stream is damaged or cut short"),
+        (ZIPPED[:-9], "Compressed file ended before the end-of-stream marker"),
+        (ZIPPED[:-3], "Compressed file ended before the end-of-stream marker"),
+        (BAD_CHECKSUM, "CRC check failed"),
+        (ZIPPED + b"x", "Compressed file ended|Not a gzipped file"),
+        (ZIPPED[:12] + b"\xff\xff" + ZIPPED[14:], "Error -3 while decompressing data"),
         (struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3) + bytes(100), "more than the file can hold"),
         (
             gzip.compress(struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3) + bytes(100), mtime=0),
             "more than the file can hold",
         ),
+        (struct.pack(">HBB65I", 0, 8, 65, *[1] * 65) + b"1", "maximum supported dimension"),
+        (struct.pack(">HBB3I", 0, 14, 3, 0, 2**32 - 1, 2**32 - 1), "array is too big"),
     ],
     ids=repr,
 )

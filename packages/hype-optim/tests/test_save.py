@@ -109,15 +109,18 @@ ABOUT = {"format": "hype", "version": 1, "types": {}}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bias": None}, r"the arrays \['bias'\] are not there, and \[\] have no place"),
-        ({"more": np.zeros(1)}, r"the arrays \[\] are not there, and \['more'\] have no place"),
-        ({"bias": np.zeros(4)}, r"expected float64 of shape \(3,\) for bias, found float64 of shape \(4,\)"),
-        ({"about": None, "bias": np.zeros(3, np.float32)}, "for bias, found float32"),
-        ({"bias": np.array([{}] * 3)}, "array 'bias' is damaged.*Python objects, which are not unpickled"),
+        ({"bias": None}, r"missing arrays: \['bias'\]; unexpected arrays: none"),
+        ({"more": np.zeros(1)}, r"missing arrays: none; unexpected arrays: \['more'\]"),
+        ({"bias": np.zeros(4)}, r"array 'bias': expected float64 of shape \(3,\), found float64 of shape \(4,\)"),
+        ({"about": None, "bias": np.zeros(3, np.float32)}, r"array 'bias': expected float64 .*, found float32"),
+        ({"bias": np.array([{}] * 3)}, "array 'bias': it holds Python objects, which are not unpickled"),
         ({"about": np.array("{")}, "the entry 'about' is not what `save` writes"),
         ({"about": np.array(json.dumps(ABOUT | {"version": 2}))}, "expected hype version 1, found hype 2"),
         ({"about": np.array(json.dumps(ABOUT | {"format": "other"}))}, "expected hype version 1, found other 1"),
-        ({"about": np.array(json.dumps(ABOUT | {"types": {"bias": "rbg key"}}))}, "float64 .* for bias, found rbg key"),
+        (
+            {"about": np.array(json.dumps(ABOUT | {"types": {"bias": "rbg key"}}))},
+            r"array 'bias': expected float64 .*, found rbg key",
+        ),
     ],
 )
 def test_files_that_do_not_fit(path, changes, message):
@@ -131,13 +134,13 @@ def test_files_that_do_not_fit(path, changes, message):
 def test_keys_are_not_taken_for_others(path):
     save(path, {"key": jax.random.key(0)})
     for other in (jax.random.key(0, impl="rbg"), jnp.zeros(2, jnp.uint32), jax.random.split(jax.random.key(0))):
-        with pytest.raises(ValueError, match="for key, found threefry2x32 key"):
+        with pytest.raises(ValueError, match=r"array 'key': expected .*, found threefry2x32 key of shape \(2,\)"):
             load(path, {"key": other})
 
 
 def test_a_state_of_another_kind_of_run(path):
     save(path, run().state)
-    with pytest.raises(ValueError, match=r"the arrays \[\] are not there, and \['key'\] have no place"):
+    with pytest.raises(ValueError, match=r"missing arrays: none; unexpected arrays: \['key'\]"):
         load(path, eqx.filter_eval_shape(run, key=None).state)
 
 
@@ -148,7 +151,7 @@ def test_files_that_claim_more_than_they_have(path):
             np.lib.format.write_array_header_1_0(entry, header(shape))
             entry.write(b"\0" * 16)
         like = jax.ShapeDtypeStruct(shape, jnp.float64) if shape[0] > 0 else jnp.zeros(1)
-        with pytest.raises(ValueError, match=r"array 'a' is damaged.*its header promises"):
+        with pytest.raises(ValueError, match=r"array 'a': its header promises|expected float64 of shape \(1,\), found"):
             load(path, {"a": like})
 
 
@@ -172,7 +175,9 @@ def test_no_file_and_other_files(path):
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         load(path, MODEL)
     path.write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"expected a NumPy \.npz archive, found another kind of file"):
+    with pytest.raises(
+        ValueError, match=r"cannot be read as a NumPy \.npz archive of what `like` is: File is not a zip file"
+    ):
         load(path, MODEL)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("letter.txt", "text")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import checkpointed_scan
-from hype_ad.internal.progress import audible, clearing
+from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from . import _tree
@@ -190,10 +190,11 @@ def _run(
         state = SamplerState(chains, kernel, state.keys, state.iteration)
         return _draws(logdensity, state, steps, num_samples, thin, report)
 
-    def reported(state: SamplerState, loud: Bool[Array, ""]) -> Samples:
-        return run(state, reporter(state.chains.logdensity, num_warmup + thin * num_samples, loud))
-
-    return run(state, SILENT) if silent else audible(reported, state)(state)
+    if silent:
+        return run(state, SILENT)
+    one_position = jax.tree.map(lambda x: x[0], state.chains.position)
+    loud = is_plain((eqx.filter_closure_convert(logdensity, one_position), state, warmup))
+    return run(state, reporter(state.chains.logdensity, num_warmup + thin * num_samples, loud))
 
 
 def _draws(

@@ -12,6 +12,7 @@ from ._equinox_layer import EquinoxLayer as EquinoxLayer
 from ._feed_forward import FeedForward as FeedForward
 from ._gru import GRU as GRU
 from ._initializer import AbstractInitializer as AbstractInitializer
+from ._initializer import AbstractScaledInitializer as AbstractScaledInitializer
 from ._initializer import InitCustom as InitCustom
 from ._initializer import InitNormal as InitNormal
 from ._initializer import InitOrthogonal as InitOrthogonal
@@ -22,7 +23,8 @@ from ._initializer import InitStandard as InitStandard
 from ._initializer import InitTanh as InitTanh
 from ._initializer import InitUniform as InitUniform
 from ._language import Language as Language
-from ._layer import Layer as Layer
+from ._layer import AbstractLayer as AbstractLayer
+from ._layer import AbstractStatelessLayer as AbstractStatelessLayer
 from ._linear import Linear as Linear
 from ._linear import LinearNoBias as LinearNoBias
 from ._lstm import LSTM as LSTM

@@ -8,10 +8,18 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ._function import is_plain
 from ._initializer import AbstractInitializer
-from ._layer import Layer
+from ._layer import AbstractStatelessLayer
 
 
-class Activation(Layer):
+def _plain(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    if not callable(function):
+        raise TypeError(f"`function` must be a function of an array, got {function!r}.")
+    if not is_plain(function):
+        raise TypeError(f"`function` is a pytree: make it an element of a FeedForward as it is, got {function!r}.")
+    return function
+
+
+class Activation(AbstractStatelessLayer):
     """A function of one example as a layer without weights.
 
     Args:
@@ -22,14 +30,7 @@ class Activation(Layer):
         TypeError: if `function` cannot be called, or is a pytree, whose arrays would be lost.
     """
 
-    function: Callable[[Array], Array] = eqx.field(static=True)
-
-    def __init__(self, function: Callable[[Array], Any]):
-        if not callable(function):
-            raise TypeError(f"`function` must be a function of an array, got {function!r}.")
-        if not is_plain(function):
-            raise TypeError(f"`function` is a pytree: make it an element of a FeedForward as it is, got {function!r}.")
-        self.function = function
+    function: Callable[[Array], Any] = eqx.field(static=True, converter=_plain)
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         """Apply the function."""
@@ -38,8 +39,3 @@ class Activation(Layer):
     def init(self, key: PRNGKeyArray, initializer: AbstractInitializer | None = None) -> "Activation":
         """Itself: there is nothing to draw."""
         return self
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return getattr(self.function, "__name__", type(self.function).__name__)

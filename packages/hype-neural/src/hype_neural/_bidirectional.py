@@ -1,15 +1,16 @@
-"""Both directions of a sequence."""
+"""Two recurrent layers that read a sequence from both ends."""
 
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.checks import check_key, instance
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from ._initializer import AbstractInitializer
-from ._layer import Layer
+from ._layer import AbstractLayer
 from ._recurrence import AbstractRecurrent
 
 
-class Bidirectional(Layer):
+class Bidirectional(AbstractLayer):
     """One recurrent layer from each end of a sequence, their outputs side by side (Schuster & Paliwal 1997).
 
     Args:
@@ -26,9 +27,7 @@ class Bidirectional(Layer):
 
     def __init__(self, forward: AbstractRecurrent, backward: AbstractRecurrent):
         for name, layer in (("forward", forward), ("backward", backward)):
-            if not isinstance(layer, AbstractRecurrent):
-                raise TypeError(f"`{name}` must be a recurrent layer, got {layer!r}.")
-            if layer.recurrence.reverse:
+            if instance(name, layer, AbstractRecurrent, "a recurrent layer").recurrence.reverse:
                 raise ValueError(f"`{name}` must not go in reverse by itself: `Bidirectional` turns sequences around.")
         if forward.recurrence.last != backward.recurrence.last:
             raise ValueError("`forward` and `backward` must both put out all steps, or both the last one alone.")
@@ -64,5 +63,5 @@ class Bidirectional(Layer):
 
     def init(self, key: PRNGKeyArray, initializer: AbstractInitializer | None = None) -> "Bidirectional":
         """The same layers with weights drawn anew."""
-        first, second = jax.random.split(key)
+        first, second = jax.random.split(check_key("key", key))
         return Bidirectional(self.forward.init(first, initializer), self.backward.init(second, initializer))

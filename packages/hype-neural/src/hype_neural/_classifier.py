@@ -1,4 +1,4 @@
-"""Models whose outputs mean classes."""
+"""Classifiers: models whose outputs are scores or probabilities of classes."""
 
 import abc
 from collections.abc import Callable
@@ -8,35 +8,53 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import integer, known
 from hype_optim import Dataset
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int
-
-from ._checks import positive_size
 
 _ROWS_AT_A_TIME = 1024
 
 
-class AbstractClassifier(eqx.Module):
-    """A model, and what its output says about the class of an example."""
+def _callable(model: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    if isinstance(model, type) or not callable(model):
+        raise TypeError(f"`model` must be a function of one example, got {model!r}.")
+    return model
 
-    model: eqx.AbstractVar[Callable[[Array], Array]]
+
+class AbstractClassifier(eqx.Module):
+    """A model, and what its output says about the class of an example.
+
+    Args:
+        model: maps an example to what its class is decided by.
+        logits: whether its outputs are logits (unnormalized log probabilities), as for the loss `CrossEntropyOnLinear`;
+            else they are probabilities, as those of a model that ends with `jax.nn.softmax` or `jax.nn.sigmoid`.
+
+    Raises:
+        TypeError: if `model` cannot be called.
+    """
+
+    model: Callable[[Array], Any] = eqx.field(converter=_callable)
+    logits: bool = eqx.field(static=True, converter=bool, default=False, kw_only=True)
 
     @abc.abstractmethod
     def probabilities(self, x: Array) -> Float[Array, "*times classes"]:
-        """The probability of each class for one example. Differentiable."""
+        """The probability of each class for one example. Differentiable.
+
+        Raises:
+            ValueError: if `logits` is false, and the outputs are known to be no probabilities.
+        """
 
     def __call__(self, x: Array) -> Array:
         """The model's output for one example."""
         return self.model(x)
 
+    @abc.abstractmethod
     def classify(self, x: Array) -> Int[Array, "*times"]:
         """The most probable class of one example, of equals the first; -1, which is none, where an output is NaN.
 
         Args:
             x: the example. For many, use `classify_all`, or `jax.vmap`.
         """
-        return _largest(self.probabilities(x))
 
     def classify_all(self, xs: Array) -> Int[Array, "rows *times"]:
         """The most probable class of each row of `xs`, computed a thousand rows at a time."""
@@ -65,13 +83,13 @@ class AbstractClassifier(eqx.Module):
                 is known to be below 0 or not below `num_classes`.
         """
         predicted, labels = self._predicted(data), data.labels.astype(int)
-        known = [np.asarray(x) for x in (predicted, labels) if not isinstance(x, Tracer)]
+        values = [np.asarray(x) for x in (predicted, labels) if known(x)]
         if num_classes is None:
-            if len(known) < 2:
+            if len(values) < 2:
                 raise TypeError("`num_classes` must be given under `jit`.")
-            num_classes = int(max(x.max() for x in known)) + 1
-        n = positive_size("num_classes", num_classes)
-        for x in known:
+            num_classes = int(max(x.max() for x in values)) + 1
+        n = integer("num_classes", num_classes, 1)
+        for x in values:
             if not 0 <= x.min() <= x.max() < n:
                 raise ValueError(f"Classes must be from 0 to {n - 1} for {n} of them, got {x.min()} to {x.max()}.")
         return jnp.zeros((n, n), int).at[labels, predicted].add(1)
@@ -89,74 +107,29 @@ class AbstractClassifier(eqx.Module):
 
 
 class SoftmaxClassifier(AbstractClassifier):
-    """A classifier by the largest of a model's outputs, one for each class.
-
-    Args:
-        model: maps an example to one number a class on the last axis.
-        logits: whether the outputs are unnormalized log probabilities, as for the loss `CrossEntropyOnLinear`; else
-            they are probabilities, as those of a model that ends with `jax.nn.softmax`.
-
-    Raises:
-        TypeError: if `model` cannot be called.
-    """
-
-    model: Callable[[Array], Array]
-    logits: bool = eqx.field(static=True)
-
-    def __init__(self, model: Callable[[Array], Any], *, logits: bool = False):
-        self.model, self.logits = _callable(model), bool(logits)
+    """Any number of classes, by a model with one output for each of them on the last axis: the largest one decides."""
 
     def probabilities(self, x: Array) -> Float[Array, "*times classes"]:
-        """The probability of each class for one example. Differentiable.
-
-        Raises:
-            ValueError: if `logits` is false, and the outputs are known to be no probabilities.
-        """
+        """The outputs, or their softmax if they are logits."""
         outputs = self.model(x)
         return jax.nn.softmax(outputs) if self.logits else _checked(outputs, sums_to_one=True)
 
     def classify(self, x: Array) -> Int[Array, "*times"]:
-        """The class of the largest output for one example, of equals the first; -1 where an output is NaN.
-
-        Args:
-            x: the example. For many, use `classify_all`, or `jax.vmap`.
-        """
+        """The class of the largest output, of equals the first; -1 where an output is NaN."""
         return _largest(self.model(x))
 
 
 class LogisticClassifier(AbstractClassifier):
-    """A classifier into classes 0 and 1 by a model's first output.
-
-    Args:
-        model: maps an example to a vector whose first entry counts, or to a single number.
-        logits: whether that is the logit of the probability of class 1; else it is the probability, as that of a model
-            that ends with `jax.nn.sigmoid`.
-
-    Raises:
-        TypeError: if `model` cannot be called.
-    """
-
-    model: Callable[[Array], Array]
-    logits: bool = eqx.field(static=True)
-
-    def __init__(self, model: Callable[[Array], Any], *, logits: bool = False):
-        self.model, self.logits = _callable(model), bool(logits)
+    """Classes 0 and 1, by a model whose output, or its first entry, is the probability of class 1 or its logit."""
 
     def probabilities(self, x: Array) -> Float[Array, "*times classes"]:
-        """The probabilities of classes 0 and 1 for one example. Differentiable.
-
-        Raises:
-            ValueError: if `logits` is false, and the output is known to be no probability.
-        """
+        """Those of classes 0 and 1."""
         output = self._first(x)
         p = jax.nn.sigmoid(output) if self.logits else _checked(output, sums_to_one=False)
         return jnp.stack([1 - p, p], axis=-1)
 
     def classify(self, x: Array) -> Int[Array, "*times"]:
         """1 if the probability of class 1 is above a half, else 0; -1 where the output is NaN.
-
-        Args:
-            x: the example. For many, use `classify_all`, or `jax.vmap`.
 
         Raises:
             ValueError: if `logits` is false, and the output is known to be no probability.
@@ -180,17 +153,10 @@ def _largest(outputs: Float[Array, "*times classes"]) -> Int[Array, "*times"]:
     return jnp.where(jnp.any(jnp.isnan(outputs), axis=-1), -1, jnp.argmax(outputs, axis=-1))
 
 
-def _callable(model: Any) -> Any:
-    if isinstance(model, type) or not callable(model):
-        raise TypeError(f"`model` must be a function of one example, got {model!r}.")
-    return model
-
-
 def _checked(outputs: Float[Array, "..."], sums_to_one: bool) -> Float[Array, "..."]:
-    if isinstance(outputs, Tracer):
+    if not known(outputs):
         return outputs
-    known = np.asarray(outputs)
-    inside = np.all((known >= 0) & (known <= 1)) and (not sums_to_one or np.allclose(known.sum(-1), 1, atol=1e-3))
-    if not inside:
-        raise ValueError(f"The model's output must be probabilities, got {known}; pass logits=True if it is logits.")
+    p = np.asarray(outputs)
+    if not np.all((p >= 0) & (p <= 1)) or (sums_to_one and not np.allclose(p.sum(-1), 1, atol=1e-3)):
+        raise ValueError(f"The model's output must be probabilities, got {p}; pass logits=True if it is logits.")
     return outputs

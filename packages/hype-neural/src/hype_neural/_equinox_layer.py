@@ -12,10 +12,10 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._function import is_plain
 from ._initializer import AbstractInitializer
-from ._layer import Layer
+from ._layer import AbstractStatelessLayer
 
 
-class EquinoxLayer(Layer):
+class EquinoxLayer(AbstractStatelessLayer):
     """An `equinox.nn` layer, or any other callable pytree, as a layer; `FeedForward` makes them of such elements.
 
     Its arrays and truth values stay leaves, the latter for `equinox.nn.inference_mode`. What else Equinox has as leaves
@@ -47,11 +47,6 @@ class EquinoxLayer(Layer):
         """The module."""
         return eqx.combine(self.leaves, self.rest)
 
-    @property
-    def name(self) -> str:
-        """The class of the module."""
-        return type(self.leaves).__name__
-
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         """Call the module.
 
@@ -61,9 +56,9 @@ class EquinoxLayer(Layer):
         module = self.module
         if key is None and any(map(_drops, jax.tree.leaves(module, is_leaf=_is_dropout))):
             raise ValueError(
-                f"{self.name} draws at random and needs `key=`. To train with it, call `train` with `keyed=True` and a "
-                "key; elsewhere switch it off by `equinox.nn.inference_mode(model)`, or call the model with a key for "
-                "each example."
+                f"{type(module).__name__} draws at random and needs `key=`. To train with it, call `train` with "
+                "`keyed=True` and a key; elsewhere switch it off by `equinox.nn.inference_mode(model)`, or call the "
+                "model with a key for each example."
             )
         if key is not None and "key" in inspect.signature(module).parameters:
             return module(x, key=key)
@@ -76,9 +71,8 @@ class EquinoxLayer(Layer):
             TypeError: if it has: how to draw them is not known here.
         """
         if self.num_parameters:
-            raise TypeError(
-                f"The weights of {self.name} cannot be drawn anew here; make a new one with its constructor."
-            )
+            name = type(self.module).__name__
+            raise TypeError(f"The weights of {name} cannot be drawn anew here; make a new one with its constructor.")
         return self
 
 

@@ -1,19 +1,20 @@
-"""Layers one after another."""
+"""Layers, functions and Equinox layers composed: each takes what the one before gives."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, overload
 
 import jax
+from hype_ad.internal.checks import check_key
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._activation import Activation
 from ._equinox_layer import EquinoxLayer
 from ._function import is_plain
 from ._initializer import AbstractInitializer
-from ._layer import Layer
+from ._layer import AbstractLayer
 
 
-class FeedForward(Layer):
+class FeedForward(AbstractLayer):
     """Layers, each of which takes what the one before gives. Without any it is the identity.
 
     Args:
@@ -24,9 +25,9 @@ class FeedForward(Layer):
         TypeError: if an element is something else, or keeps state.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[AbstractLayer, ...]
 
-    def __init__(self, elements: Iterable[Layer | Callable[..., Any]] = ()):
+    def __init__(self, elements: Iterable[AbstractLayer | Callable[..., Any]] = ()):
         self.layers = tuple(as_layer(f"elements[{i}]", element) for i, element in enumerate(elements))
 
     def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
@@ -36,7 +37,7 @@ class FeedForward(Layer):
             x: one example.
             key: split among the layers.
         """
-        keys = [None] * len(self) if key is None else jax.random.split(key, len(self))
+        keys = [None] * len(self) if key is None else jax.random.split(check_key("key", key), len(self))
         for layer, layer_key in zip(self.layers, keys, strict=True):
             x = layer(x, key=layer_key)
         return x
@@ -51,7 +52,7 @@ class FeedForward(Layer):
         Raises:
             TypeError: if there is an Equinox layer with weights.
         """
-        keys = jax.random.split(key, max(1, len(self)))
+        keys = jax.random.split(check_key("key", key), max(1, len(self)))
         return FeedForward(layer.init(k, initializer) for layer, k in zip(self.layers, keys, strict=False))
 
     def run(self, xs: Array, state: tuple[PyTree, ...] | None = None) -> tuple[Array, tuple[PyTree, ...]]:
@@ -73,11 +74,11 @@ class FeedForward(Layer):
             after.append(layer_state)
         return xs, tuple(after)
 
-    def add(self, element: Layer | Callable[..., Any]) -> "FeedForward":
+    def add(self, element: AbstractLayer | Callable[..., Any]) -> "FeedForward":
         """With one more layer or function at the end."""
         return self.insert(len(self), element)
 
-    def insert(self, i: int, element: Layer | Callable[..., Any]) -> "FeedForward":
+    def insert(self, i: int, element: AbstractLayer | Callable[..., Any]) -> "FeedForward":
         """With one more layer or function, which then has place `i`.
 
         Raises:
@@ -102,31 +103,26 @@ class FeedForward(Layer):
         return len(self.layers)
 
     @overload
-    def __getitem__(self, index: int) -> Layer: ...
+    def __getitem__(self, index: int) -> AbstractLayer: ...
 
     @overload
     def __getitem__(self, index: slice) -> "FeedForward": ...
 
-    def __getitem__(self, index: int | slice) -> "Layer | FeedForward":
+    def __getitem__(self, index: int | slice) -> "AbstractLayer | FeedForward":
         """One layer, or a `FeedForward` of several for a slice."""
         return FeedForward(self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
-    def __iter__(self) -> Iterator[Layer]:
+    def __iter__(self) -> Iterator[AbstractLayer]:
         return iter(self.layers)
 
-    @property
-    def parts(self) -> tuple[Layer, ...]:
-        """The layers."""
-        return self.layers
 
-
-def as_layer(name: str, element: Layer | Callable[..., Any]) -> Layer:
+def as_layer(name: str, element: AbstractLayer | Callable[..., Any]) -> AbstractLayer:
     """What `FeedForward` makes of an element.
 
     Raises:
         TypeError: if it is neither a layer nor a function.
     """
-    if isinstance(element, Layer):
+    if isinstance(element, AbstractLayer):
         return element
     if isinstance(element, type) or not callable(element):
         raise TypeError(f"`{name}` must be a layer or a function (an instance, not a class), got {element!r}.")

@@ -1,4 +1,4 @@
-"""Functions inside pytrees."""
+"""Functions as pytrees, so that what holds them needs no filtering by `jit` and `grad`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import jax
 
 
 class StaticFunction(eqx.Module):
-    """A plain function as a pytree without leaves, so that what holds it needs no filtering by `jit` and `grad`."""
+    """A plain function as a pytree without leaves."""
 
     function: Callable[..., Any] = eqx.field(static=True)
 
@@ -22,12 +22,12 @@ def is_plain(f: Callable[..., Any]) -> bool:
     return jax.tree_util.all_leaves([f])
 
 
-def as_pytree(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """A callable as a pytree of arrays.
+def as_pytree(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A converter of a callable to a pytree of arrays, which raises a `TypeError` on what cannot be called."""
 
-    Raises:
-        TypeError: if `f` cannot be called.
-    """
-    if not callable(f):
-        raise TypeError(f"`{name}` must be a function, got {f!r}.")
-    return StaticFunction(f) if is_plain(f) else f
+    def convert(f: Callable[..., Any]) -> Callable[..., Any]:
+        if not callable(f):
+            raise TypeError(f"`{name}` must be a function, got {f!r}.")
+        return StaticFunction(f) if is_plain(f) else f
+
+    return convert

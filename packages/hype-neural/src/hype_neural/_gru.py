@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.checks import check_key, integer
 from jax.nn import sigmoid
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ._checks import float_type, positive_size
+from ._checks import float_type
 from ._initializer import AbstractInitializer, InitStandard
-from ._recurrence import AbstractRecurrent, Recurrence, recurrent_weights
+from ._linear import affine
+from ._recurrence import AbstractRecurrent, Recurrence, stacked
 
 
 class GRU(AbstractRecurrent):
@@ -38,7 +40,7 @@ class GRU(AbstractRecurrent):
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is not an integer, or `dtype` is not one of floats.
+        TypeError: if a length is not an integer, `key` not a key, or `dtype` not one of floats.
         ValueError: if a length is below 1.
     """
 
@@ -59,21 +61,16 @@ class GRU(AbstractRecurrent):
         recurrence: Recurrence | None = None,
         dtype: DTypeLike | None = None,
     ):
-        inputs, k = positive_size("in_features", in_features), positive_size("cells", cells)
-        kind = float_type("dtype", dtype)
+        inputs, k = integer("in_features", in_features, 1), integer("cells", cells, 1)
+        dtype = float_type("dtype", dtype)
         initializer = InitStandard() if initializer is None else initializer
         recurrent = initializer if recurrent_initializer is None else recurrent_initializer
-        input_key, gate_key, candidate_key = jax.random.split(key, 3)
-        self.bias = jnp.zeros(3 * k, kind)
-        self.input_weight = recurrent_weights(input_key, initializer, 3, k, inputs, kind)
-        self.gate_weight = recurrent_weights(gate_key, recurrent, 2, k, k, kind)
-        self.candidate_weight = recurrent(candidate_key, k, k, kind)
+        input_key, gate_key, candidate_key = jax.random.split(check_key("key", key), 3)
+        self.bias = jnp.zeros(3 * k, dtype)
+        self.input_weight = stacked(input_key, initializer, 3, k, inputs, dtype)
+        self.gate_weight = stacked(gate_key, recurrent, 2, k, k, dtype)
+        self.candidate_weight = recurrent(candidate_key, k, k, dtype)
         self.recurrence = Recurrence() if recurrence is None else recurrence
-
-    @property
-    def in_features(self) -> int:
-        """Length of an input."""
-        return self.input_weight.shape[1]
 
     def init(
         self,
@@ -99,8 +96,7 @@ class GRU(AbstractRecurrent):
 
     def project(self, xs: Float[Array, "time in"]) -> list[Float[Array, "time cells"]]:
         """What the gates and the candidate take from the inputs."""
-        products = xs @ self.input_weight.T
-        return jnp.split(products + jnp.broadcast_to(self.bias, products.shape), 3, axis=1)
+        return jnp.split(affine(xs, self.input_weight, self.bias), 3, axis=1)
 
     def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
         """One step from $h$ to $h$."""

@@ -1,26 +1,25 @@
-r"""How weights are drawn.
+r"""Initializers: the distributions that weights are drawn from.
 
-An initializer is a pytree whose floats are leaves, and what it draws is a smooth function of them at a fixed key (the
-standard draw is shifted and scaled), so a loss after training has a derivative with respect to a standard deviation.
-Below, $n_\text{in}$ and $n_\text{out}$ are the numbers of columns and rows of the matrix drawn: a layer's inputs and
-outputs.
+An initializer is a pytree whose floats are leaves, and its draw is a smooth function of them at a fixed key (a standard
+draw, shifted and scaled: the reparameterization trick), so a loss after training has a derivative with respect to a
+standard deviation. Below, $n_\text{in}$ and $n_\text{out}$ are the numbers of columns and rows of the matrix drawn: a
+layer's inputs and outputs.
 """
 
 import abc
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.checks import check_key, integer
 from hype_optim import AbstractRange
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._checks import Scale, float_type, non_negative_scale, positive_size, scale
+from ._checks import Scale, finite, float_type, non_negative
 from ._function import as_pytree
-
-ScaleLike: TypeAlias = ArrayLike | AbstractRange
 
 
 class AbstractInitializer(eqx.Module):
@@ -39,13 +38,17 @@ class AbstractInitializer(eqx.Module):
 
         Returns:
             The matrix, differentiable with respect to the initializer's floats.
+
+        Raises:
+            TypeError: if `key` is not a key, a length is not an integer, or `dtype` is not one of floats.
+            ValueError: if a length is below 1.
         """
-        shape = positive_size("fan_out", fan_out), positive_size("fan_in", fan_in)
-        return self.draw(key, shape, float_type("dtype", dtype))
+        shape = integer("fan_out", fan_out, 1), integer("fan_in", fan_in, 1)
+        return self.draw(check_key("key", key), shape, float_type("dtype", dtype))
 
     @abc.abstractmethod
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """Draw a matrix of a shape and a dtype that have been checked."""
+        """A matrix of a shape and a dtype that have been checked."""
 
 
 class InitUniform(AbstractInitializer):
@@ -60,15 +63,11 @@ class InitUniform(AbstractInitializer):
         ValueError: if one of them is known and not finite.
     """
 
-    low: Scale
-    high: Scale
-
-    def __init__(self, low: ScaleLike = -0.1, high: ScaleLike = 0.1):
-        self.low = scale("low", low)
-        self.high = scale("high", high)
+    low: Scale = eqx.field(converter=finite("low"), default=-0.1)
+    high: Scale = eqx.field(converter=finite("high"), default=0.1)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """Low plus the width times what is uniform between 0 and 1."""
+        """`low + (high - low) u` with `u` uniform between 0 and 1."""
         low, high = _value(self.low, dtype), _value(self.high, dtype)
         return low + (high - low) * jax.random.uniform(key, shape, dtype)
 
@@ -85,15 +84,11 @@ class InitNormal(AbstractInitializer):
         ValueError: if one of them is known and out of its range.
     """
 
-    mean: Scale
-    std: Scale
-
-    def __init__(self, mean: ScaleLike = 0.0, std: ScaleLike = 0.01):
-        self.mean = scale("mean", mean)
-        self.std = non_negative_scale("std", std)
+    mean: Scale = eqx.field(converter=finite("mean"), default=0.0)
+    std: Scale = eqx.field(converter=non_negative("std"), default=0.01)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """The mean plus `std` times what is standard normal."""
+        """A standard normal draw, scaled by `std` and shifted by `mean`."""
         return _value(self.mean, dtype) + _value(self.std, dtype) * jax.random.normal(key, shape, dtype)
 
 
@@ -108,13 +103,10 @@ class InitRBM(AbstractInitializer):
         ValueError: if it is known and below 0.
     """
 
-    std: Scale
-
-    def __init__(self, std: ScaleLike = 0.01):
-        self.std = non_negative_scale("std", std)
+    std: Scale = eqx.field(converter=non_negative("std"), default=0.01)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """`std` times what is standard normal."""
+        """A standard normal draw, scaled by `std`."""
         return _value(self.std, dtype) * jax.random.normal(key, shape, dtype)
 
 
@@ -122,105 +114,78 @@ class InitReLU(AbstractInitializer):
     r"""Normal with standard deviation $\sqrt{2 / n_\text{in}}$ (He et al. 2015, equation 10), for rectified units.
 
     Args:
-        gain: multiplies what is drawn. Differentiable.
+        gain: multiplies the standard deviation. Differentiable.
 
     Raises:
         TypeError: if it is not a number.
         ValueError: if it is known and not finite.
     """
 
-    gain: Scale
-
-    def __init__(self, gain: ScaleLike = 1.0):
-        self.gain = scale("gain", gain)
+    gain: Scale = eqx.field(converter=finite("gain"), default=1.0)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """The gain times what the class says."""
+        """A standard normal draw, scaled by the standard deviation."""
         return _value(self.gain, dtype) * (2 / shape[1]) ** 0.5 * jax.random.normal(key, shape, dtype)
 
 
-class InitSigmoid(AbstractInitializer):
-    r"""Uniform in $\pm 4 \sqrt{6 / (n_\text{in} + n_\text{out})}$: Glorot & Bengio (2010) for logistic units.
+class AbstractScaledInitializer(AbstractInitializer):
+    """`gain` times a draw from a distribution that the shape of the matrix decides alone.
 
     Args:
-        gain: multiplies what is drawn. Differentiable.
+        gain: multiplies the draw. Differentiable.
 
     Raises:
         TypeError: if it is not a number.
         ValueError: if it is known and not finite.
     """
 
-    gain: Scale
-
-    def __init__(self, gain: ScaleLike = 1.0):
-        self.gain = scale("gain", gain)
+    gain: Scale = eqx.field(converter=finite("gain"), default=1.0)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """The gain times what the class says."""
-        return _symmetric_uniform(key, shape, dtype, 4 * (6 / sum(shape)) ** 0.5, self.gain)
+        """`gain` times the draw for a gain of 1."""
+        return _value(self.gain, dtype) * self.unscaled(key, shape, dtype)
+
+    @abc.abstractmethod
+    def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
+        """The draw for a gain of 1."""
 
 
-class InitTanh(AbstractInitializer):
-    r"""Uniform in $\pm \sqrt{6 / (n_\text{in} + n_\text{out})}$ (Glorot & Bengio 2010, equation 16), for tanh units.
+class InitTanh(AbstractScaledInitializer):
+    r"""`gain` times uniform in $\pm \sqrt{6 / (n_\text{in} + n_\text{out})}$.
 
-    Args:
-        gain: multiplies what is drawn. Differentiable.
-
-    Raises:
-        TypeError: if it is not a number.
-        ValueError: if it is known and not finite.
+    The initialization of Glorot & Bengio (2010, equation 16), for tanh units.
     """
 
-    gain: Scale
-
-    def __init__(self, gain: ScaleLike = 1.0):
-        self.gain = scale("gain", gain)
-
-    def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """The gain times what the class says."""
-        return _symmetric_uniform(key, shape, dtype, (6 / sum(shape)) ** 0.5, self.gain)
+    def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
+        """A uniform draw."""
+        return _symmetric_uniform(key, shape, dtype, (6 / sum(shape)) ** 0.5)
 
 
-class InitStandard(AbstractInitializer):
-    r"""Uniform in $\pm 1 / \sqrt{n_\text{in}}$ (LeCun et al. 1998, "Efficient BackProp", section 4.6).
+class InitSigmoid(AbstractScaledInitializer):
+    r"""`gain` times uniform in $\pm 4 \sqrt{6 / (n_\text{in} + n_\text{out})}$, four times `InitTanh`.
 
-    Args:
-        gain: multiplies what is drawn. Differentiable.
-
-    Raises:
-        TypeError: if it is not a number.
-        ValueError: if it is known and not finite.
+    For logistic units, after the same authors.
     """
 
-    gain: Scale
-
-    def __init__(self, gain: ScaleLike = 1.0):
-        self.gain = scale("gain", gain)
-
-    def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """The gain times what the class says."""
-        return _symmetric_uniform(key, shape, dtype, shape[1] ** -0.5, self.gain)
+    def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
+        """A uniform draw."""
+        return _symmetric_uniform(key, shape, dtype, 4 * (6 / sum(shape)) ** 0.5)
 
 
-class InitOrthogonal(AbstractInitializer):
-    """Orthonormal rows or columns, whichever are fewer, uniform among these (Saxe et al. 2014): for recurrent matrices.
+class InitStandard(AbstractScaledInitializer):
+    r"""`gain` times uniform in $\pm 1 / \sqrt{n_\text{in}}$ (LeCun et al. 1998, "Efficient BackProp", section 4.6)."""
 
-    Args:
-        gain: multiplies what is drawn. Differentiable.
+    def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
+        """A uniform draw."""
+        return _symmetric_uniform(key, shape, dtype, shape[1] ** -0.5)
 
-    Raises:
-        TypeError: if it is not a number.
-        ValueError: if it is known and not finite.
-    """
 
-    gain: Scale
+class InitOrthogonal(AbstractScaledInitializer):
+    """`gain` times orthonormal rows or columns, whichever are fewer (Saxe et al. 2014), for recurrent matrices."""
 
-    def __init__(self, gain: ScaleLike = 1.0):
-        self.gain = scale("gain", gain)
-
-    def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """The gain times what the class says."""
-        return _value(self.gain, dtype) * jax.random.orthogonal(key, max(shape), (), dtype)[: shape[0], : shape[1]]
+    def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
+        """A block of a square orthogonal matrix that is drawn from the Haar measure."""
+        return jax.random.orthogonal(key, max(shape), (), dtype)[: shape[0], : shape[1]]
 
 
 class InitCustom(AbstractInitializer):
@@ -235,10 +200,7 @@ class InitCustom(AbstractInitializer):
         ValueError: when weights are drawn, if it does not return a scalar.
     """
 
-    function: Callable[[PRNGKeyArray, int, int], Float[Array, ""]]
-
-    def __init__(self, function: Callable[[PRNGKeyArray, int, int], Any]):
-        self.function = as_pytree("function", function)
+    function: Callable[[PRNGKeyArray, int, int], Float[Array, ""]] = eqx.field(converter=as_pytree("function"))
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """One call an entry."""
@@ -258,6 +220,6 @@ def _value(x: Scale, dtype: Any) -> Float[Array, ""]:
 
 
 def _symmetric_uniform(
-    key: PRNGKeyArray, shape: tuple[int, int], dtype: Any, bound: float, gain: Scale
+    key: PRNGKeyArray, shape: tuple[int, int], dtype: Any, bound: float
 ) -> Float[Array, "fan_out fan_in"]:
-    return _value(gain, dtype) * jax.random.uniform(key, shape, dtype, -bound, bound)
+    return jax.random.uniform(key, shape, dtype, -bound, bound)

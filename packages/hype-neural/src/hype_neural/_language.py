@@ -1,19 +1,20 @@
-"""Texts as sequences of numbers, and models of them."""
+"""A vocabulary: texts as sequences of numbers, and texts drawn from models of them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import check_key, integer
 from hype_optim import Dataset
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ._checks import non_negative_scale, positive_size
-from ._layer import Layer
+from ._checks import non_negative
+from ._layer import AbstractLayer
 from ._tokens import AbstractTokenizer, Words
 
 
@@ -120,7 +121,7 @@ class Language(eqx.Module):
             ValueError: if the text is shorter than one example and the token after it, or as `encode` raises.
         """
         places = self.encode(text)
-        length = len(places) - 1 if length is None else positive_size("length", length)
+        length = len(places) - 1 if length is None else integer("length", length, 1)
         count = (len(places) - 1) // max(length, 1)
         if count < 1:
             needed = max(length, 1) + 1
@@ -131,7 +132,7 @@ class Language(eqx.Module):
 
     def sample(
         self,
-        model: Layer,
+        model: AbstractLayer,
         start: str | Iterable[str],
         *,
         key: PRNGKeyArray,
@@ -154,7 +155,7 @@ class Language(eqx.Module):
             The text, with its beginning.
 
         Raises:
-            TypeError: if `max_length` is not an integer.
+            TypeError: if `max_length` is not an integer, or `key` not a key.
             ValueError: if `start` is empty, if `temperature` is below 0, if the model's output has another shape or
                 is NaN, or as `encode` raises.
         """
@@ -163,26 +164,34 @@ class Language(eqx.Module):
             raise ValueError("`start` must have at least one token, got none.")
         stops = np.zeros(len(self), bool)
         stops[np.asarray(self.encode(stop))] = True
-        t = non_negative_scale("temperature", temperature)
-        steps = positive_size("max_length", max_length)
-        drawn, count = _draw(model, first, jnp.asarray(stops), key, t, steps)
-        places = np.concatenate([first, drawn[: int(count)]])
+        t = non_negative("temperature")(temperature)
+        steps = integer("max_length", max_length, 1)
+        after = _draw(model, first, jnp.asarray(stops), check_key("key", key), t, steps)
+        places = np.concatenate([first, after.drawn[: int(after.length)]])
         if np.any(places < 0):
             raise ValueError("`model` must give numbers, got NaN: has its training diverged?")
         return self.decode(places)
 
 
+class _Draws(NamedTuple):
+    """The carry of the sampling loop: tokens drawn, of which `length` count, and what the next one follows from."""
+
+    length: Int[Array, ""]
+    drawn: Int[Array, " steps"]
+    logits: Float[Array, " tokens"]
+    state: Any
+    ended: Bool[Array, ""]
+
+
 @eqx.filter_jit
 def _draw(
-    model: Layer,
+    model: AbstractLayer,
     first: Int[Array, " start"],
     stops: Bool[Array, " tokens"],
     key: PRNGKeyArray,
     temperature: Any,
     steps: int,
-) -> tuple[Int[Array, " steps"], Int[Array, ""]]:
-    """Tokens drawn, and how many of them were before the end."""
-
+) -> _Draws:
     def run(places: Int[Array, " time"], state: Any) -> tuple[Float[Array, " tokens"], Any]:
         rows = jax.nn.one_hot(places, len(stops), dtype=jnp.result_type(float))
         logits, state = model.run(rows, state)
@@ -196,16 +205,11 @@ def _draw(
         token = jnp.where(t > 0, hot, jnp.argmax(logits)).astype(jnp.int32)
         return jnp.where(jnp.any(jnp.isnan(logits)), -1, token)
 
-    def go_on(carry: Any) -> Any:
-        return (carry[0] < steps) & ~carry[4]
+    def step(before: _Draws) -> _Draws:
+        token = draw(jax.random.fold_in(key, before.length), before.logits)
+        logits, state = run(token[None], before.state)
+        drawn = before.drawn.at[before.length].set(token)
+        return _Draws(before.length + 1, drawn, logits, state, stops[token] | (token < 0))
 
-    def step(carry: Any) -> Any:
-        count, drawn, logits, state, _ = carry
-        token = draw(jax.random.fold_in(key, count), logits)
-        logits, state = run(token[None], state)
-        return count + 1, drawn.at[count].set(token), logits, state, stops[token] | (token < 0)
-
-    logits, state = run(first, None)
-    begin = (jnp.array(0), jnp.zeros(steps, jnp.int32), logits, state, jnp.array(False))
-    count, drawn, *_ = lax.while_loop(go_on, step, begin)
-    return drawn, count
+    begin = _Draws(jnp.array(0), jnp.zeros(steps, jnp.int32), *run(first, None), jnp.array(False))
+    return lax.while_loop(lambda draws: (draws.length < steps) & ~draws.ended, step, begin)

@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Sequence
-from functools import reduce
 from typing import TypeVar
 
 import equinox as eqx
@@ -10,16 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import DV
+from hype_ad.internal import tree
 from hype_optim import Dataset, Params, Result, train
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ._initializer import AbstractInitializer
 
-AnyLayer = TypeVar("AnyLayer", bound="Layer")
+AnyLayer = TypeVar("AnyLayer", bound="AbstractLayer")
 
 
-class Layer(eqx.Module):
+class AbstractLayer(eqx.Module):
     """A function of one example, with weights: an Equinox module that JAX's transformations take as it is.
 
     Batches are mapped over by `jax.vmap`. A layer is immutable: `init`, `decode` and `train` give new ones.
@@ -43,6 +43,7 @@ class Layer(eqx.Module):
             initializer: how; if not given, as the layer's constructor does by default. Differentiable.
         """
 
+    @abc.abstractmethod
     def run(self, xs: Array, state: PyTree = None) -> tuple[Array, PyTree]:
         """The output, and the state to go on from with the next piece of a sequence.
 
@@ -53,22 +54,11 @@ class Layer(eqx.Module):
         Returns:
             The output and the new state, which is `None` for a layer that has none.
         """
-        return self(xs), None
-
-    @property
-    def name(self) -> str:
-        """What a summary calls the layer."""
-        return type(self).__name__
-
-    @property
-    def parts(self) -> "tuple[Layer, ...]":
-        """The layers that it applies one after another, if it is made of such."""
-        return ()
 
     @property
     def num_parameters(self) -> int:
         """The number of weights."""
-        return sum(leaf.size for leaf in _weights(self))
+        return tree.size(_weights(self))
 
     def encode(self) -> DV:
         """All weights as one vector, in the order of the fields and of their entries, row by row.
@@ -76,7 +66,7 @@ class Layer(eqx.Module):
         The vector has the widest dtype among the weights; it is empty if there are none. Differentiable.
         """
         weights = _weights(self)
-        dtype = reduce(np.promote_types, [leaf.dtype for leaf in weights]) if weights else jnp.result_type(float)
+        dtype = tree.float_dtype(weights) if weights else jnp.result_type(float)
         return DV(jnp.concatenate([jnp.zeros(0, dtype), *(leaf.ravel().astype(dtype) for leaf in weights)]))
 
     def decode(self: AnyLayer, w: DV | ArrayLike | Sequence[float]) -> AnyLayer:
@@ -124,6 +114,14 @@ class Layer(eqx.Module):
             `params` and the data.
         """
         return train(self, data, params, valid=valid, key=key, keyed=keyed, state=state)
+
+
+class AbstractStatelessLayer(AbstractLayer):
+    """A layer whose output follows from its input alone: there is no state to go on from."""
+
+    def run(self, xs: Array, state: PyTree = None) -> tuple[Array, None]:
+        """The output for one example, and no state."""
+        return self(xs), None
 
 
 def _weights(layer: PyTree) -> list[Float[Array, "..."]]:

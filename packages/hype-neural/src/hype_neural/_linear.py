@@ -1,31 +1,34 @@
 """Affine and linear maps."""
 
 import jax.numpy as jnp
+from hype_ad.internal.checks import boolean, integer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._checks import float_type, positive_size
+from ._checks import float_type
 from ._initializer import AbstractInitializer, InitStandard
-from ._layer import Layer
+from ._layer import AbstractStatelessLayer
 
 
-class Linear(Layer):
+class Linear(AbstractStatelessLayer):
     r"""The map $x \mapsto W x + b$ of the last axis.
 
     Args:
         in_features: length of $x$.
         out_features: length of the output.
         initializer: draws $W$; `InitStandard()` if not given. Differentiable. $b$ starts at 0.
+        use_bias: whether there is a $b$.
         key: decides what is drawn.
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is not an integer, or `dtype` is not one of floats.
+        TypeError: if a length is not an integer, `use_bias` not a truth value, `key` not a key, or `dtype` not one of
+            floats.
         ValueError: if a length is below 1.
     """
 
     weight: Float[Array, "out_features in_features"]
-    bias: Float[Array, " out_features"]
+    bias: Float[Array, " out_features"] | None
 
     def __init__(
         self,
@@ -33,11 +36,14 @@ class Linear(Layer):
         out_features: int,
         initializer: AbstractInitializer | None = None,
         *,
+        use_bias: bool = True,
         key: PRNGKeyArray,
         dtype: DTypeLike | None = None,
     ):
-        self.weight = _draw(in_features, out_features, initializer, key, dtype)
-        self.bias = jnp.zeros(out_features, self.weight.dtype)
+        shape = integer("out_features", out_features, 1), integer("in_features", in_features, 1)
+        initializer = InitStandard() if initializer is None else initializer
+        self.weight = initializer(key, *shape, float_type("dtype", dtype))
+        self.bias = jnp.zeros(shape[0], self.weight.dtype) if boolean("use_bias", use_bias) else None
 
     def __call__(
         self, x: Float[Array, "... in_features"], *, key: PRNGKeyArray | None = None
@@ -47,77 +53,44 @@ class Linear(Layer):
         Raises:
             ValueError: if it does not have `in_features` entries.
         """
-        y = _product(self, x, self.weight)
-        return y + jnp.broadcast_to(self.bias, y.shape)
+        out_features, in_features = self.weight.shape
+        if x.shape[-1:] != (in_features,):
+            raise ValueError(
+                f"Linear({in_features}, {out_features}) takes {in_features} features on the last axis, "
+                f"got shape {x.shape}."
+            )
+        return affine(x, self.weight, self.bias)
 
     def init(self, key: PRNGKeyArray, initializer: AbstractInitializer | None = None) -> "Linear":
-        """The same layer with weights drawn anew and a bias of 0."""
+        """The same layer with weights drawn anew and a bias, if it has one, of 0."""
         out_features, in_features = self.weight.shape
-        return Linear(in_features, out_features, initializer, key=key, dtype=self.weight.dtype)
+        return Linear(
+            in_features,
+            out_features,
+            initializer,
+            use_bias=self.bias is not None,
+            key=key,
+            dtype=self.weight.dtype,
+        )
 
 
-class LinearNoBias(Layer):
-    r"""The map $x \mapsto W x$ of the last axis.
-
-    Args:
-        in_features: length of $x$.
-        out_features: length of the output.
-        initializer: draws $W$; `InitStandard()` if not given. Differentiable.
-        key: decides what is drawn.
-        dtype: of the weights; JAX's default float dtype if not given.
-
-    Raises:
-        TypeError: if a length is not an integer, or `dtype` is not one of floats.
-        ValueError: if a length is below 1.
-    """
-
-    weight: Float[Array, "out_features in_features"]
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        initializer: AbstractInitializer | None = None,
-        *,
-        key: PRNGKeyArray,
-        dtype: DTypeLike | None = None,
-    ):
-        self.weight = _draw(in_features, out_features, initializer, key, dtype)
-
-    def __call__(
-        self, x: Float[Array, "... in_features"], *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "... out_features"]:
-        """Map the last axis.
-
-        Raises:
-            ValueError: if it does not have `in_features` entries.
-        """
-        return _product(self, x, self.weight)
-
-    def init(self, key: PRNGKeyArray, initializer: AbstractInitializer | None = None) -> "LinearNoBias":
-        """The same layer with weights drawn anew."""
-        out_features, in_features = self.weight.shape
-        return LinearNoBias(in_features, out_features, initializer, key=key, dtype=self.weight.dtype)
-
-
-def _draw(
+def LinearNoBias(
     in_features: int,
     out_features: int,
-    initializer: AbstractInitializer | None,
+    initializer: AbstractInitializer | None = None,
+    *,
     key: PRNGKeyArray,
-    dtype: DTypeLike | None,
-) -> Float[Array, "out_features in_features"]:
-    shape = positive_size("out_features", out_features), positive_size("in_features", in_features)
-    initializer = InitStandard() if initializer is None else initializer
-    return initializer(key, *shape, float_type("dtype", dtype))
+    dtype: DTypeLike | None = None,
+) -> Linear:
+    r"""`Linear` with `use_bias=False`, under the original's name: the map $x \mapsto W x$ of the last axis."""
+    return Linear(in_features, out_features, initializer, use_bias=False, key=key, dtype=dtype)
 
 
-def _product(
-    layer: Layer, x: Float[Array, "..."], weight: Float[Array, "out_features in_features"]
+def affine(
+    x: Float[Array, "... in_features"],
+    weight: Float[Array, "out_features in_features"],
+    bias: Float[Array, " out_features"] | None,
 ) -> Float[Array, "... out_features"]:
-    if x.shape[-1:] != weight.shape[-1:]:
-        raise ValueError(
-            f"{layer.name}({weight.shape[1]}, {weight.shape[0]}) takes {weight.shape[1]} features on the last axis, "
-            f"got shape {x.shape}."
-        )
-    return x @ weight.T
+    """$W x + b$ of the last axis."""
+    y = x @ weight.T
+    return y if bias is None else y + jnp.broadcast_to(bias, y.shape)

@@ -5,13 +5,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.checks import check_key, integer
 from jax.nn import sigmoid
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ._checks import float_type, positive_size
+from ._checks import float_type
 from ._initializer import AbstractInitializer, InitTanh
-from ._recurrence import AbstractRecurrent, Recurrence, recurrent_weights
+from ._linear import affine
+from ._recurrence import AbstractRecurrent, Recurrence, stacked
 
 
 class LSTMState(NamedTuple):
@@ -56,7 +58,7 @@ class LSTM(AbstractRecurrent):
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is not an integer, or `dtype` is not one of floats.
+        TypeError: if a length is not an integer, `key` not a key, or `dtype` not one of floats.
         ValueError: if a length is below 1.
     """
 
@@ -77,20 +79,15 @@ class LSTM(AbstractRecurrent):
         recurrence: Recurrence | None = None,
         dtype: DTypeLike | None = None,
     ):
-        inputs, k = positive_size("in_features", in_features), positive_size("cells", cells)
-        kind = float_type("dtype", dtype)
+        inputs, k = integer("in_features", in_features, 1), integer("cells", cells, 1)
+        dtype = float_type("dtype", dtype)
         initializer = InitTanh() if initializer is None else initializer
         recurrent = initializer if recurrent_initializer is None else recurrent_initializer
-        input_key, hidden_key = jax.random.split(key)
-        self.input_weight = recurrent_weights(input_key, initializer, 4, k, inputs, kind)
-        self.hidden_weight = recurrent_weights(hidden_key, recurrent, 4, k, k, kind)
-        self.bias = jnp.zeros(4 * k, kind).at[2 * k : 3 * k].set(jnp.asarray(forget_bias, kind))
+        input_key, hidden_key = jax.random.split(check_key("key", key))
+        self.input_weight = stacked(input_key, initializer, 4, k, inputs, dtype)
+        self.hidden_weight = stacked(hidden_key, recurrent, 4, k, k, dtype)
+        self.bias = jnp.zeros(4 * k, dtype).at[2 * k : 3 * k].set(jnp.asarray(forget_bias, dtype))
         self.recurrence = Recurrence() if recurrence is None else recurrence
-
-    @property
-    def in_features(self) -> int:
-        """Length of an input."""
-        return self.input_weight.shape[1]
 
     def init(
         self,
@@ -119,8 +116,7 @@ class LSTM(AbstractRecurrent):
 
     def project(self, xs: Float[Array, "time in"]) -> list[Float[Array, "time cells"]]:
         """What the gates take from the inputs, an array for each gate: a step then reads whole rows."""
-        products = xs @ self.input_weight.T
-        return jnp.split(products + jnp.broadcast_to(self.bias, products.shape), 4, axis=1)
+        return jnp.split(affine(xs, self.input_weight, self.bias), 4, axis=1)
 
     def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
         """One step from $(h, c)$ to $(h, c)$."""

@@ -1,4 +1,4 @@
-"""The scan that the recurrent layers share.
+"""What recurrent layers share: a scan over time, from which all that can be done for a whole sequence is hoisted.
 
 A step has two parts: what it takes from its input, and what it takes from the state before. The first is the same
 linear map at every time, so it is one matrix product for the whole sequence, before the scan; and what a step puts out
@@ -13,12 +13,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad import checkpointed_scan
+from hype_ad.internal.checks import integer
+from hype_optim import AbstractAdjoint, Checkpointed, Unrolled
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from ._checks import positive_size
 from ._initializer import AbstractInitializer
-from ._layer import Layer
+from ._layer import AbstractLayer
+
+
+def _adjoint(value: AbstractAdjoint) -> Checkpointed | Unrolled:
+    if not isinstance(value, Checkpointed | Unrolled):
+        raise TypeError(f"`adjoint` must be `Unrolled()` or `Checkpointed(levels)` for a sequence, got {value!r}.")
+    return value
+
+
+def _steps_or_none(truncate: int | None) -> int | None:
+    return None if truncate is None else integer("truncate", truncate, 1)
 
 
 class Recurrence(eqx.Module):
@@ -27,34 +38,30 @@ class Recurrence(eqx.Module):
     Args:
         reverse: whether from the end to the beginning; outputs stay at the times of their inputs.
         last: whether the output is that of the last step alone, instead of all.
-        levels: for long sequences: how deep `hype_ad.checkpointed_scan` nests, so that reverse mode keeps about
-            `levels * T**(1/levels)` states instead of all T, for `levels - 1` more forward passes.
+        adjoint: how derivatives pass back through the sequence: `hype_optim.Unrolled()`, or for long sequences
+            `hype_optim.Checkpointed(levels)`, with which reverse mode keeps about `levels * T**(1/levels)` states
+            instead of all T, for `levels - 1` more forward passes.
         truncate: cuts the gradient of the state before every such number of steps, counted from the first (truncated
             backpropagation through time); `None` for never.
 
     Raises:
-        TypeError: if `levels` or `truncate` is not an integer.
-        ValueError: if one of them is below 1.
+        TypeError: if `adjoint` is another one, or `truncate` is not an integer.
+        ValueError: if `truncate` is below 1.
     """
 
-    reverse: bool = eqx.field(static=True)
-    last: bool = eqx.field(static=True)
-    levels: int = eqx.field(static=True)
-    truncate: int | None = eqx.field(static=True)
-
-    def __init__(self, reverse: bool = False, last: bool = False, levels: int = 1, truncate: int | None = None):
-        self.reverse = bool(reverse)
-        self.last = bool(last)
-        self.levels = positive_size("levels", levels)
-        self.truncate = None if truncate is None else positive_size("truncate", truncate)
+    reverse: bool = eqx.field(static=True, converter=bool, default=False)
+    last: bool = eqx.field(static=True, converter=bool, default=False)
+    adjoint: Checkpointed | Unrolled = eqx.field(converter=_adjoint, default_factory=Unrolled)
+    truncate: int | None = eqx.field(static=True, converter=_steps_or_none, default=None)
 
 
-class AbstractRecurrent(Layer):
+class AbstractRecurrent(AbstractLayer):
     """A layer that maps a sequence, with time on the leading axis, and carries a state along it.
 
     Its state is given and returned by `run`; the layer itself remembers nothing.
     """
 
+    input_weight: eqx.AbstractVar[Float[Array, "rows features"]]
     recurrence: eqx.AbstractVar[Recurrence]
 
     @abc.abstractmethod
@@ -74,9 +81,9 @@ class AbstractRecurrent(Layer):
         """What comes out at the times of some states."""
 
     @property
-    @abc.abstractmethod
     def in_features(self) -> int:
         """The number of entries of an input."""
+        return self.input_weight.shape[1]
 
     def __call__(
         self,
@@ -109,14 +116,12 @@ class AbstractRecurrent(Layer):
         """
         if xs.ndim != 2 or xs.shape[1] != self.in_features:
             raise ValueError(
-                f"{self.name} takes a sequence of shape (time, {self.in_features}), got {xs.shape}; "
+                f"{type(self).__name__} takes a sequence of shape (time, {self.in_features}), got {xs.shape}; "
                 "map it over a batch with `jax.vmap`."
             )
         if mask is not None and mask.shape != xs.shape[:1]:
             raise ValueError(f"`mask` must have an entry for each of {xs.shape[0]} times, got shape {mask.shape}.")
-        inputs = self.project(xs)
-        state = self._checked(state)
-        after, states = _scan(self.cell(), inputs, state, mask, self.recurrence)
+        after, states = _scan(self.cell(), self.project(xs), self._checked(state), mask, self.recurrence)
         if self.recurrence.last:
             return self.output(after), after
         ys = self.output(states)
@@ -132,7 +137,7 @@ class AbstractRecurrent(Layer):
         return state
 
 
-def recurrent_weights(
+def stacked(
     key: PRNGKeyArray, initializer: AbstractInitializer, gates: int, fan_out: int, fan_in: int, dtype: Any
 ) -> Float[Array, "rows columns"]:
     """A matrix for each gate, drawn by itself, one below the other."""
@@ -162,8 +167,9 @@ def _scan(
     def in_order(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: jnp.flip(x, 0), tree) if how.reverse else tree
 
+    levels = how.adjoint.levels if isinstance(how.adjoint, Checkpointed) else 1
     xs = (in_order(inputs), in_order(mask), cuts)
     # The widest dtype among inputs and weights, which a carry that starts at zero would not have by itself.
     state = jax.tree.map(lambda s: jnp.asarray(s, jax.tree.leaves(inputs)[0].dtype), state)
-    after, states = lax.scan(step, state, xs) if how.levels == 1 else checkpointed_scan(step, state, xs, how.levels)
+    after, states = checkpointed_scan(step, state, xs, levels)
     return after, in_order(states)

@@ -5,17 +5,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.checks import check_key, integer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ._checks import float_type, positive_size
+from ._checks import float_type
 from ._function import as_pytree
 from ._initializer import AbstractInitializer, InitTanh
+from ._linear import affine
 from ._recurrence import AbstractRecurrent, Recurrence
 
 
 class RNN(AbstractRecurrent):
-    r"""Elman's network: $h_t = a(W_{hh} h_{t-1} + W_{xh} x_t + b_h)$, $y_t = W_{hy} h_t + b_y$ (Elman 1990).
+    r"""Elman's simple recurrent network: $h_t = a(W_{hh} h_{t-1} + W_{xh} x_t + b_h)$, $y_t = W_{hy} h_t + b_y$ (1990).
 
     Args:
         in_features: length of $x_t$.
@@ -30,7 +32,7 @@ class RNN(AbstractRecurrent):
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is not an integer, `activation` is no function, or `dtype` is not one of floats.
+        TypeError: if a length is no integer, `activation` no function, `key` no key, or `dtype` not one of floats.
         ValueError: if a length is below 1.
     """
 
@@ -55,25 +57,20 @@ class RNN(AbstractRecurrent):
         recurrence: Recurrence | None = None,
         dtype: DTypeLike | None = None,
     ):
-        inputs = positive_size("in_features", in_features)
-        hidden = positive_size("hidden_features", hidden_features)
-        outputs = positive_size("out_features", out_features)
-        kind = float_type("dtype", dtype)
+        inputs = integer("in_features", in_features, 1)
+        hidden = integer("hidden_features", hidden_features, 1)
+        outputs = integer("out_features", out_features, 1)
+        dtype = float_type("dtype", dtype)
         initializer = InitTanh() if initializer is None else initializer
         recurrent = initializer if recurrent_initializer is None else recurrent_initializer
-        input_key, hidden_key, output_key = jax.random.split(key, 3)
-        self.hidden_bias = jnp.zeros(hidden, kind)
-        self.output_bias = jnp.zeros(outputs, kind)
-        self.hidden_weight = recurrent(hidden_key, hidden, hidden, kind)
-        self.input_weight = initializer(input_key, hidden, inputs, kind)
-        self.output_weight = initializer(output_key, outputs, hidden, kind)
-        self.activation = as_pytree("activation", activation)
+        input_key, hidden_key, output_key = jax.random.split(check_key("key", key), 3)
+        self.hidden_bias = jnp.zeros(hidden, dtype)
+        self.output_bias = jnp.zeros(outputs, dtype)
+        self.hidden_weight = recurrent(hidden_key, hidden, hidden, dtype)
+        self.input_weight = initializer(input_key, hidden, inputs, dtype)
+        self.output_weight = initializer(output_key, outputs, hidden, dtype)
+        self.activation = as_pytree("activation")(activation)
         self.recurrence = Recurrence() if recurrence is None else recurrence
-
-    @property
-    def in_features(self) -> int:
-        """Length of an input."""
-        return self.input_weight.shape[1]
 
     def init(
         self,
@@ -102,8 +99,7 @@ class RNN(AbstractRecurrent):
 
     def project(self, xs: Float[Array, "time in"]) -> Float[Array, "time hidden"]:
         r"""$W_{xh} x_t + b_h$ at all times."""
-        products = xs @ self.input_weight.T
-        return products + jnp.broadcast_to(self.hidden_bias, products.shape)
+        return affine(xs, self.input_weight, self.hidden_bias)
 
     def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
         """One step from $h$ to $h$."""
@@ -112,8 +108,7 @@ class RNN(AbstractRecurrent):
 
     def output(self, state: Float[Array, "... hidden"]) -> Float[Array, "... out"]:
         r"""$W_{hy} h_t + b_y$."""
-        products = state @ self.output_weight.T
-        return products + jnp.broadcast_to(self.output_bias, products.shape)
+        return affine(state, self.output_weight, self.output_bias)
 
 
 Recurrent = RNN

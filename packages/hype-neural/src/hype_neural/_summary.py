@@ -6,12 +6,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.text import table
 from jaxtyping import Array
 
-from ._layer import Layer
+from ._activation import Activation
+from ._equinox_layer import EquinoxLayer
+from ._feed_forward import FeedForward
+from ._layer import AbstractLayer
 
 
-def summary(layer: Layer, x: Array | jax.ShapeDtypeStruct | tuple[int, ...]) -> str:
+def summary(layer: AbstractLayer, x: Array | jax.ShapeDtypeStruct | tuple[int, ...]) -> str:
     """A table of what a layer is made of: the shape of each output for one example, and the number of weights.
 
     Args:
@@ -23,26 +27,28 @@ def summary(layer: Layer, x: Array | jax.ShapeDtypeStruct | tuple[int, ...]) -> 
     """
     example = jax.ShapeDtypeStruct(x, jnp.result_type(float)) if isinstance(x, tuple) else x
     layer = eqx.nn.inference_mode(layer)
-    rows = [("layer", "output", "weights"), *_rows(layer, example, 0)]
-    if layer.parts:
-        rows.append(("all", _shape(eqx.filter_eval_shape(layer, example)), f"{layer.num_parameters:,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}" for name, shape, count in rows]
-    return "\n".join(lines)
+    if not isinstance(layer, FeedForward):
+        return table(_HEAD, [_row(_name(layer), layer, example)])
+    return table(_HEAD, [*_rows(layer, example, ""), _row("all", layer, example)])
 
 
-def _rows(layer: Layer, x: Any, depth: int) -> Iterator[tuple[str, str, str]]:
-    if not layer.parts:
-        output = eqx.filter_eval_shape(layer, x)
-        yield "  " * depth + layer.name, _shape(output), f"{layer.num_parameters:,}"
-    for i, part in enumerate(layer.parts):
-        output = eqx.filter_eval_shape(part, x)
-        indent = "  " * depth
-        yield f"{indent}{i} {part.name}", _shape(output), f"{part.num_parameters:,}"
-        if part.parts:
-            yield from _rows(part, x, depth + 1)
-        x = output
+_HEAD = "layer", "output", "weights"
 
 
-def _shape(output: Any) -> str:
-    return str(tuple(output.shape))
+def _rows(model: FeedForward, x: Any, indent: str) -> Iterator[tuple[str, str, str]]:
+    for i, layer in enumerate(model):
+        yield _row(f"{indent}{i} {_name(layer)}", layer, x)
+        if isinstance(layer, FeedForward):
+            yield from _rows(layer, x, indent + "  ")
+        x = eqx.filter_eval_shape(layer, x)
+
+
+def _row(name: str, layer: AbstractLayer, x: Any) -> tuple[str, str, str]:
+    return name, str(eqx.filter_eval_shape(layer, x).shape), f"{layer.num_parameters:,}"
+
+
+def _name(layer: AbstractLayer) -> str:
+    """The name of a function, or the class of a layer or of the module inside of it."""
+    if isinstance(layer, Activation):
+        return getattr(layer.function, "__name__", type(layer.function).__name__)
+    return type(layer.module if isinstance(layer, EquinoxLayer) else layer).__name__

@@ -29,23 +29,17 @@ _BARS: dict[int, tqdm] = {}  # by the nanosecond at which the run began
 _LOCK = threading.Lock()
 
 
-def audible(run: Callable[..., PyTree], *args: PyTree) -> Callable[..., PyTree]:
-    """`run(*args, loud)` as a function of `args`, where `loud` is false in a derivative and in a batch.
-
-    That is found out here, of the arguments and of all that `run` closes over: an adjoint may stop gradients at the
-    inputs of a run, so that no tangent is seen inside of it. To be called inside of a `jit`.
-    """
-    converted = eqx.filter_closure_convert(run, *args, jnp.array(True))
-    loud = _is_plain((converted, args))
-    return lambda *args: converted(*args, loud)
-
-
 @eqx.filter_custom_jvp
-def _is_plain(inputs: PyTree) -> Bool[Array, ""]:
+def is_plain(inputs: PyTree) -> Bool[Array, ""]:
+    """True, and inside of a compiled program false if it is differentiated or batched with respect to `inputs`.
+
+    What a function among them closes over is seen after `equinox.filter_closure_convert`. To be asked outside of a
+    run: an adjoint may stop gradients at its inputs, so that inside of it no tangent is to be seen.
+    """
     return _is_one(*jax.tree.leaves(eqx.filter(inputs, eqx.is_array)))
 
 
-_is_plain.def_jvp(lambda primals, tangents: (jnp.array(False), None))
+is_plain.def_jvp(lambda primals, tangents: (jnp.array(False), None))
 _is_one = jax.custom_batching.custom_vmap(lambda *inputs: jnp.array(True))
 _is_one.def_vmap(lambda size, in_batched, *inputs: (jnp.array(False), False))
 

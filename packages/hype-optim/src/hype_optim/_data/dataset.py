@@ -8,14 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import AbstractTensor, image_grid, visualize
-from jax.core import Tracer
+from hype_ad.internal.checks import integer, known
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Int, Integer, Num, PRNGKeyArray
 
-from .._checks import integer
-from .known import known
 from .partition import part_sizes, plain_parts, stratified_parts
-from .rows import append_column, row_numbers, rows_of, truth
+from .rows import append_column, row_numbers, rows_of
 from .scaling import Scaling, standard_scaling, unit_scaling
 
 
@@ -143,13 +141,12 @@ class Dataset(eqx.Module):
         counts = part_sizes(sizes, len(self))
         if not stratify:
             return tuple(map(self._take, plain_parts(counts, key)))
-        labels = known(self.labels)
-        if labels is None or labels.ndim != 1:
+        if not known(self.y) or self.labels.ndim != 1:
             raise TypeError(
                 "`stratify` takes one class label an example that is known before compiling, got "
                 f"{self.y.dtype} of shape {self.y.shape}; split outside of jit, or with stratify=False."
             )
-        return tuple(map(self._take, stratified_parts(counts, labels, key)))
+        return tuple(map(self._take, stratified_parts(counts, np.asarray(self.labels), key)))
 
     def filter(self, predicate: Callable[[Any, Any], Any]) -> "Dataset":
         """Keep the examples for which `predicate(x, y)` is true: `data.filter(lambda x, y: y < 2)`.
@@ -161,9 +158,15 @@ class Dataset(eqx.Module):
             TypeError: if the answer depends on a traced value.
             ValueError: if the answer is not a single truth value.
         """
-        xs, ys = [array if isinstance(array, Tracer) else np.asarray(array) for array in (self.x, self.y)]
-        keep = np.array([truth(predicate(x, y)) for x, y in zip(xs, ys, strict=True)], dtype=bool)
-        return self._take(np.flatnonzero(keep))
+        xs, ys = [np.asarray(array) if known(array) else array for array in (self.x, self.y)]
+        keep = [predicate(x, y) for x, y in zip(xs, ys, strict=True)]
+        if not all(map(known, keep)):
+            raise TypeError(
+                "`predicate` must be decided by known values, got a traced answer; filter outside of jit and grad."
+            )
+        if shapes := set(map(np.shape, keep)) - {()}:
+            raise ValueError(f"`predicate` must give one truth value an example, got shape {shapes.pop()}.")
+        return self._take(np.flatnonzero(list(map(bool, keep))))
 
     def standardize(self) -> tuple["Dataset", Scaling]:
         """Bring each feature of `x` to mean 0 and standard deviation 1 (divisor: the number of rows).
@@ -241,13 +244,13 @@ class Dataset(eqx.Module):
         """
         if not jnp.issubdtype(self.y.dtype, jnp.integer):
             raise TypeError(f"`one_hot` takes integer class labels in `y`, got {self.y.dtype}.")
-        labels = known(self.y)
+        labels = np.asarray(self.y) if known(self.y) else np.zeros(0, int)
         if num_classes is None:
-            if labels is None or labels.size == 0:
+            if labels.size == 0:
                 raise TypeError("`num_classes` must be given where `y` is traced or empty.")
             num_classes = int(labels.max()) + 1
         num_classes = integer("num_classes", num_classes, 1)
-        if labels is not None and labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
             raise ValueError(
                 f"Labels in `y` must be from 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}."
             )

@@ -5,15 +5,16 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from io import BufferedIOBase, StringIO
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
-from .._file import existing_file
+from .._file.read import open_file
 from .dataset import Dataset
 
+_KIND = "a table of numbers"
 _ANY_SEPARATOR = re.compile(r"[ \t]*,[ \t]*|[ \t]+")
 
 
@@ -35,7 +36,8 @@ def load_delimited(
         ValueError: if the file is no text or empty, a row is longer or shorter than the first one, or a cell is not a
             finite number; the message names line and column.
     """
-    _, numbers = _table(path, delimiter, header)
+    with open_file(path, _KIND) as file:
+        _, numbers = _table(file, delimiter, header)
     return jnp.asarray(numbers, jnp.result_type(float))
 
 
@@ -70,103 +72,91 @@ def load_csv(
     """
     if label is not None and target is not None:
         raise TypeError(f"Give `label` or `target`, not both; got {label!r} and {target!r}.")
-    file, (names, numbers) = Path(path), _table(path, delimiter, header)
     if target is None:
-        name, wanted = "label", [-1 if label is None else label]
+        argument, wanted = "label", [-1 if label is None else label]
     else:
-        name, wanted = "target", [target] if isinstance(target, int | str) else list(target)
-    columns = [_column(file, name, choice, names, numbers.shape[1]) for choice in wanted]
-    x = np.delete(numbers, columns, axis=1)
-    if x.shape[1] == 0 or not columns:
-        raise ValueError(f"{file}: expected columns for both `x` and `y` of {numbers.shape[1]}, `{name}` is {wanted}.")
-    if target is None:
-        y = _class_numbers(file, numbers[:, columns[0]], columns[0], 2 if header else 1)
-    else:
-        y = numbers[:, columns[0] if isinstance(target, int | str) else columns].astype(jnp.result_type(float))
+        argument, wanted = "target", [target] if isinstance(target, int | str) else list(target)
+    with open_file(path, _KIND) as file:
+        names, numbers = _table(file, delimiter, header)
+        columns = [_column(argument, choice, names, numbers.shape[1]) for choice in wanted]
+        x = np.delete(numbers, columns, axis=1)
+        if x.shape[1] == 0 or not columns:
+            raise ValueError(f"expected columns for both `x` and `y` of {numbers.shape[1]}, `{argument}` is {wanted}")
+        if target is None:
+            y = _class_numbers(numbers[:, columns[0]], columns[0], 2 if header else 1)
+        else:
+            y = numbers[:, columns[0] if isinstance(target, int | str) else columns].astype(jnp.result_type(float))
     return Dataset(x.astype(jnp.result_type(float)), y)
 
 
 def _table(
-    path: str | os.PathLike[str], delimiter: str | None, header: bool
+    file: BufferedIOBase, delimiter: str | None, header: bool
 ) -> tuple[list[str], Float64[np.ndarray, "rows columns"]]:
     """The names in the header, and the numbers."""
-    path = existing_file(path)
     names: list[str] = []
-    rows: list[list[float]] = []
+    rows: list[list[float | None]] = []
     blank, width = None, 0
-    for line, cells in _lines(path, delimiter):
+    for line, cells in _lines(StringIO(file.read().decode("utf-8-sig"), newline=""), delimiter):
         if cells == [""]:
             blank = blank or line
             continue
         if blank is not None:
-            raise ValueError(f"{path}, line {blank}: the line is empty, but more follow.")
+            raise ValueError(f"line {blank}: the line is empty, but more follow")
         width = width or len(cells)
         if len(cells) != width:
-            raise ValueError(f"{path}, line {line}: expected {width} columns as in the first line, found {len(cells)}.")
+            raise ValueError(f"line {line}: expected {width} columns as in the first line, found {len(cells)}")
         if header and not names:
             names = cells
-        else:
-            rows.append(_numbers(path, line, cells, first=not header and not rows))
+            continue
+        row = list(map(_finite_number, cells))
+        if None in row:
+            column = row.index(None)
+            hint = "" if header or rows else " (header=True takes the first line as names)"
+            raise ValueError(
+                f"line {line}, column {column + 1}: expected a finite number, found {cells[column]!r}{hint}"
+            )
+        rows.append(row)
     if not rows:
-        raise ValueError(f"{path}: expected rows of numbers, found {'only a header' if names else 'an empty file'}.")
+        raise ValueError(f"expected rows of numbers, found {'only a header' if names else 'an empty file'}")
     return names, np.array(rows)
 
 
-def _lines(path: Path, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: StringIO, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line, with its number; an empty line has one empty cell."""
-    if delimiter is not None and len(delimiter) != 1:
-        raise ValueError(f"`delimiter` must be one character, got {delimiter!r}.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if delimiter is None:
-                for number, text in enumerate(file, start=1):
-                    yield number, _ANY_SEPARATOR.split(text.strip())
-            else:
-                reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
-                for cells in reader:
-                    yield reader.line_num, [cell.strip() for cell in cells] or [""]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected text in UTF-8, found the byte {error.object[error.start]:#04x}.") from error
-    except csv.Error as error:
-        raise ValueError(f"{path}: not a table with cells between {delimiter!r}: {error}.") from error
+    if delimiter is None:
+        for line, cells in enumerate(text, start=1):
+            yield line, _ANY_SEPARATOR.split(cells.strip())
+        return
+    if len(delimiter) != 1:
+        raise ValueError(f"`delimiter` must be one character, got {delimiter!r}")
+    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
+    for cells in reader:
+        yield reader.line_num, [cell.strip() for cell in cells] or [""]
 
 
-def _numbers(path: Path, line: int, cells: list[str], first: bool) -> list[float]:
+def _finite_number(cell: str) -> float | None:
+    """The number in a cell; Python's `float` also reads nan, inf and 1_000, which are none."""
     try:
-        numbers = list(map(float, cells))
+        number = float(cell)
     except ValueError:
-        numbers = []
-    # Python's `float` reads more than numbers: nan, inf, and 1_000.
-    if numbers and all(map(math.isfinite, numbers)) and "_" not in "".join(cells):
-        return numbers
-    column, cell = next((i, cell) for i, cell in enumerate(cells, start=1) if not _is_finite_number(cell))
-    hint = " (header=True takes the first line as names)" if first else ""
-    raise ValueError(f"{path}, line {line}, column {column}: expected a finite number, found {cell!r}{hint}.")
+        return None
+    return number if math.isfinite(number) and "_" not in cell else None
 
 
-def _is_finite_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell)) and "_" not in cell
-    except ValueError:
-        return False
-
-
-def _column(path: Path, argument: str, choice: int | str, names: list[str], width: int) -> int:
+def _column(argument: str, choice: int | str, names: list[str], width: int) -> int:
     if isinstance(choice, str):
         if names.count(choice) != 1:
             known = ", ".join(map(repr, names)) or "no names, as header=False"
-            raise ValueError(f"{path}: `{argument}` must be the name of one column, got {choice!r}; there are {known}.")
+            raise ValueError(f"`{argument}` must be the name of one column, got {choice!r}; there are {known}")
         return names.index(choice)
     if not -width <= choice < width:
-        raise ValueError(f"{path}: `{argument}` must be one of {width} columns (0 is the first), got {choice}.")
+        raise ValueError(f"`{argument}` must be one of {width} columns (0 is the first), got {choice}")
     return choice % width
 
 
-def _class_numbers(path: Path, labels: Float64[np.ndarray, " rows"], column: int, first_line: int) -> np.ndarray:
+def _class_numbers(labels: Float64[np.ndarray, " rows"], column: int, first_line: int) -> np.ndarray:
     wrong = np.flatnonzero((labels < 0) | (labels != np.floor(labels)) | (labels > np.iinfo(np.int32).max))
     if wrong.size:
-        raise ValueError(
-            f"{path}, line {wrong[0] + first_line}, column {column + 1}: expected a class number 0, 1, 2, ..., found "
-            f"{labels[wrong[0]]:g} (use `target` for what is not a class)."
-        )
+        place, found = f"line {wrong[0] + first_line}, column {column + 1}", f"{labels[wrong[0]]:g}"
+        raise ValueError(f"{place}: expected a class number 0, 1, 2, ..., found {found} (else use `target`)")
     return labels.astype(np.int32)

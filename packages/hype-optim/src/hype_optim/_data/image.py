@@ -1,4 +1,4 @@
-"""Pictures in files."""
+"""Grayscale pictures from image files, by Pillow."""
 
 import os
 
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._file import existing_file
+from .._file.read import open_file
 
 
 def load_image(path: str | os.PathLike[str]) -> Float[Array, "rows columns"]:
@@ -24,15 +24,11 @@ def load_image(path: str | os.PathLike[str]) -> Float[Array, "rows columns"]:
         ImportError: if Pillow is not installed.
         ValueError: if it is no picture, is damaged, or claims a size that only an attack would have.
     """
-    path = existing_file(path)
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError("`load_image` needs Pillow, which comes with `pip install 'hype-optim[plot]'`.") from error
-    try:
-        with Image.open(path) as picture:
-            deep = picture.mode.startswith("I")  # 16 bits, which Pillow would cut off at 255
-            pixels = np.asarray(picture if deep else picture.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{path}: expected a picture, found {error}.") from error
+    with open_file(path, "a picture") as file, Image.open(file) as picture:
+        deep = picture.mode.startswith("I")  # 16 bits, which Pillow would cut off at 255
+        pixels = np.asarray(picture if deep else picture.convert("L"))
     return jnp.asarray(pixels, jnp.result_type(float)) / (65535 if deep else 255)

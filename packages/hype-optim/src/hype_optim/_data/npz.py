@@ -1,8 +1,8 @@
-"""NumPy's archives of arrays."""
+"""Data sets from NumPy's archives of arrays."""
 
 import os
 
-from .._npz import open_npz
+from .._file.npz import open_npz
 from .dataset import Dataset
 
 
@@ -22,13 +22,9 @@ def load_npz(path: str | os.PathLike[str], *, x: str = "x", y: str = "y") -> Dat
         ValueError: if it is not such a file, is damaged, lacks one of the arrays, or they are not of numbers or
             differ in their number of rows.
     """
-    with open_npz(path) as archive:
+    with open_npz(path, "a data set") as archive:
         for name in (x, y):
             if name not in archive.names:
                 found = ", ".join(map(repr, archive.names)) or "none"
-                raise ValueError(f"{path}: expected an array named {name!r}, found {found}.")
-        arrays = archive.read(x), archive.read(y)
-    try:
-        return Dataset(*arrays)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+                raise ValueError(f"expected an array named {name!r}, found {found}")
+        return Dataset(archive.read(x), archive.read(y))

@@ -7,9 +7,8 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import integer
 from jaxtyping import Array, Int, PRNGKeyArray
-
-from .._checks import integer
 
 Rows: TypeAlias = Int[Array, " part"] | Int[np.ndarray, " part"]
 

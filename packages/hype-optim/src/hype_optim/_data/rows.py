@@ -1,14 +1,12 @@
-"""Rows, as a caller gives them and as he asks for them."""
+"""Checks of what a data set is given: arrays of rows, row numbers, and columns."""
 
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+from hype_ad.internal.checks import is_real, known
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int
-
-from .known import known
 
 
 def rows_of(name: str, value: Any) -> Array:
@@ -22,7 +20,7 @@ def rows_of(name: str, value: Any) -> Array:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"`{name}` must be an array of numbers, got {type(value).__name__}: {error}") from error
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or jnp.iscomplexobj(array):
+    if not is_real(array) and array.dtype != bool:
         raise TypeError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}.")
     if array.ndim == 0:
         raise ValueError(f"`{name}` must have a row for each example, got a single number.")
@@ -40,41 +38,17 @@ def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
         raise TypeError(
             f"An index must be an integer, a slice, or an array of row numbers or truth values, got {index!r}."
         )
-    rows = index if isinstance(index, Tracer) else np.asarray(index)
-    values = known(rows)
-    if rows.dtype == bool:
-        if values is None:
-            raise TypeError("A mask of rows must be known before compiling; its sum is the length of the result.")
-        if values.shape != (length,):
-            raise IndexError(f"A mask must have one truth value a row, {length}, got shape {values.shape}.")
-        return np.flatnonzero(values)
-    if not (jnp.issubdtype(rows.dtype, jnp.integer) or rows.size == 0):
+    rows = np.asarray(index) if known(index) else index
+    if rows.dtype == bool and not known(rows):
+        raise TypeError("A mask of rows must be known before compiling; its sum is the length of the result.")
+    if not (rows.dtype == bool or jnp.issubdtype(rows.dtype, jnp.integer) or rows.size == 0):
         raise TypeError(f"Row numbers must be integers, got {rows.dtype}.")
-    if rows.ndim > 1:
-        raise IndexError(f"Row numbers must be one number or a vector, got shape {rows.shape}.")
-    if values is None:
+    if rows.ndim > 1 or (rows.dtype == bool and rows.ndim == 0):
+        raise IndexError(f"Row numbers must be one number or a vector, and a mask a vector, got shape {rows.shape}.")
+    if not known(rows):
         return rows
-    # JAX takes the nearest row for one out of range: a wrong answer given quietly.
-    wrong = values[(values < -length) | (values >= length)]
-    if wrong.size:
-        raise IndexError(f"Row {wrong.flat[0]} is out of range for a data set of {length} examples.")
-    return values.astype(int)
-
-
-def truth(answer: Any) -> bool:
-    """What a predicate said of one example.
-
-    Raises:
-        TypeError: if the answer is traced.
-        ValueError: if it is not a single truth value.
-    """
-    if isinstance(answer, Tracer):
-        raise TypeError(
-            "`predicate` must be decided by known values, got a traced answer; filter outside of jit and grad."
-        )
-    if np.shape(answer) != ():
-        raise ValueError(f"`predicate` must give one truth value an example, got shape {np.shape(answer)}.")
-    return bool(answer)
+    # JAX takes the nearest row for one out of range, a wrong answer given quietly; NumPy raises.
+    return np.asarray(np.arange(length)[rows if rows.dtype == bool else rows.astype(int)])
 
 
 def append_column(name: str, matrix: Array, column_name: str, column: ArrayLike) -> Array:

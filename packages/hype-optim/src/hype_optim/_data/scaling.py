@@ -2,9 +2,8 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+from hype_ad.internal.checks import as_float_array
 from jaxtyping import Array, Bool, Float, Num
-
-from .._range import as_float_array
 
 
 class Scaling(eqx.Module):

@@ -1,0 +1,4 @@
+"""Files and pictures of results."""
+
+from .save import load as load
+from .save import save as save

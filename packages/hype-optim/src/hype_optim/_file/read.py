@@ -1,0 +1,52 @@
+"""Reading files strictly: errors that name the file and the place, and no more memory than the file fills."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase, BufferedReader
+from pathlib import Path
+
+LARGEST_COMPRESSION = 1032
+"""How many bytes one byte of a DEFLATE stream can stand for at most."""
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[BufferedReader]:
+    """Open a file that is to be of some kind.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+        ValueError: if there is something else than a file, or anything is raised while it is read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file.")
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a file, found {'a directory' if path.is_dir() else 'no regular file'}.")
+    with errors_at(f"{path}: cannot be read as {kind}"), path.open("rb") as file:
+        yield file
+
+
+@contextmanager
+def errors_at(place: str) -> Iterator[None]:
+    """Say of every error where it came up.
+
+    A damaged file makes zipfile, zlib, Pillow and NumPy's parser of headers raise errors of a dozen types.
+
+    Raises:
+        ValueError: if anything is raised inside.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def read_bytes(stream: BufferedIOBase, size: int) -> bytearray:
+    """The next `size` bytes of a stream, or those that are left: nothing is reserved for what a header only claims."""
+    content = bytearray()
+    while len(content) < size and (chunk := stream.read(min(_CHUNK, size - len(content)))):
+        content += chunk
+    return content
