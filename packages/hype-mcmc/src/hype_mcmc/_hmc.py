@@ -110,14 +110,7 @@ class HMC(AbstractAdaptiveKernel):
         """One transition, of the length that `jitter` picks, with the step size times `scale`."""
         num_steps, factor = self.length.pick(jitter, self.step_size)
         dynamics = Dynamics(logdensity, self.mass, self.step_size * scale * factor, self.integrator)
-        return transition(
-            key,
-            state,
-            self.mass,
-            lambda start: self.adjoint.trajectory(start, dynamics, num_steps),
-            jnp.asarray(num_steps, jnp.int32),
-            self.divergence_threshold,
-        )
+        return transition(key, state, dynamics, num_steps, self.adjoint, self.divergence_threshold)
 
     def trajectory(self, start: Phase, logdensity: LogDensity) -> Phase:
         """Where a given momentum carries a position.

@@ -56,7 +56,7 @@ def reporter(chains: Float[Array, " chains"], transitions: int, loud: Bool[Array
         every: int = 1,
     ) -> Tally:
         steps = tally.steps + 1
-        mean = lax.stop_gradient(jnp.mean(acceptance))
+        mean = lax.stop_gradient(jnp.mean(acceptance)).astype(chains.dtype)
         tally = Tally(
             steps,
             tally.acceptance + (mean - tally.acceptance) / steps.astype(mean.dtype),

@@ -1,15 +1,13 @@
 """A transition of Hamiltonian Monte Carlo: draw a momentum, follow a trajectory, accept its end or stay."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax.numpy as jnp
 from hype_ad.internal.tree import all_finite, where
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ._adjoint import AbstractTrajectoryAdjoint
 from ._custom_types import Position
-from ._dynamics import Phase
-from ._mass import AbstractMass
+from ._dynamics import Dynamics, Phase
 from ._random import normal_and_uniform
 
 
@@ -57,18 +55,18 @@ class HMCInfo(eqx.Module):
 def transition(
     key: PRNGKeyArray,
     state: HMCState,
-    mass: AbstractMass,
-    follow: Callable[[Phase], Phase],
-    num_steps: Int[Array, ""],
+    dynamics: Dynamics,
+    num_steps: int | Int[Array, ""],
+    adjoint: AbstractTrajectoryAdjoint,
     divergence_threshold: float,
 ) -> tuple[HMCState, HMCInfo]:
     """A momentum, a trajectory, and the choice of Metropolis et al. (1953) between its ends."""
     noise, uniform = normal_and_uniform(key, state.position)
-    start = Phase(state.position, mass.draw(noise), state.logdensity, state.logdensity_grad)
-    end = follow(start)
+    start = Phase(state.position, dynamics.mass.draw(noise), state.logdensity, state.logdensity_grad)
+    end = adjoint.trajectory(start, dynamics, num_steps)
 
-    start_energy = start.energy(mass)
-    error = end.energy(mass) - start_energy
+    start_energy = start.energy(dynamics.mass)
+    error = end.energy(dynamics.mass) - start_energy
     # Where the gradient is not finite no trajectory can start again: going there would freeze the chain.
     finite = jnp.isfinite(error) & all_finite(end.logdensity_grad)
     safe_error = jnp.where(finite, error, jnp.zeros_like(error))
@@ -85,6 +83,6 @@ def transition(
         energy=start_energy + jnp.where(accepted, safe_error, jnp.zeros_like(error)),
         energy_error=jnp.where(finite, error, jnp.full_like(error, jnp.inf)),
         proposal=end,
-        num_integration_steps=num_steps,
+        num_integration_steps=jnp.asarray(num_steps, jnp.int32),
     )
     return HMCState(kept.position, kept.logdensity, kept.logdensity_grad), info
