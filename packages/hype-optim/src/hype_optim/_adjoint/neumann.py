@@ -10,7 +10,7 @@ from hype_ad.internal.checks import static_number
 from hype_ad.internal.tree import zeros_like
 from jaxtyping import Array, PyTree
 
-from .._hyperparameter import at_least
+from .._hyperparameter.converters import at_least
 
 
 def _positive_step(step: int | float) -> float:

@@ -14,7 +14,7 @@ from hype_ad.testing import compare_along
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._adjoint import AbstractAdjoint
+from .._adjoint.base import AbstractAdjoint
 from .._objective import as_scalar
 from .._transform.jaxpr import influential
 from .._transform.nondifferentiable import NoDerivativeError

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from hype_ad.internal import text
 from jaxtyping import Array, Float, PyTree
 
-from .._adjoint import EXACT, AbstractAdjoint
+from .._adjoint.base import AbstractAdjoint
+from .._adjoint.exact import EXACT
 from .._objective import as_scalar
 from .._transform.jaxpr import influential, operations
 from .._transform.nondifferentiable import NoDerivativeError

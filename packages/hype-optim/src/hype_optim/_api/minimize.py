@@ -8,7 +8,7 @@ from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, PyTree
 
 from .._config.params import Params, as_params_without_data, steps_to_make
-from .._hyperparameter import resolve
+from .._hyperparameter.constraint import resolve
 from .._objective import Scalar, as_scalar
 from .._run.problem import Problem
 from .._run.result import Result

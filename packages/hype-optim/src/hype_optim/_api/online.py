@@ -16,7 +16,7 @@ import optax
 from hype_ad.internal.tree import dot, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from .._hyperparameter import HyperparameterLike, non_negative
+from .._hyperparameter.converters import HyperparameterLike, non_negative
 
 Factory = Callable[[Any], optax.GradientTransformation]
 

@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._config.params import Params
-from .._data import Dataset
+from .._data.dataset import Dataset
 from .._objective import Scalar
 from .._run.result import Result
 from .._run.state import RunState

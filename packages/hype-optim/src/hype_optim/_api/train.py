@@ -12,8 +12,8 @@ from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .._config.params import Params, as_params, steps_to_make
-from .._data import Dataset
-from .._hyperparameter import resolve
+from .._data.dataset import Dataset
+from .._hyperparameter.constraint import resolve
 from .._objective import as_scalar
 from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
 from .._run.problem import Problem

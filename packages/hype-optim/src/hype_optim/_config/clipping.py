@@ -10,7 +10,7 @@ from hype_ad.internal.tree import squared_norm
 from jax import lax
 from jaxtyping import PyTree
 
-from .._hyperparameter import Hyperparameter, positive_number
+from .._hyperparameter.converters import Hyperparameter, positive_number
 
 
 class AbstractGradientClipping(eqx.Module):

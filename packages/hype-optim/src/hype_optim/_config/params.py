@@ -10,15 +10,22 @@ import optax
 from hype_ad.internal.checks import boolean, instance, is_real, known
 from jaxtyping import Array, Int
 
-from .._adjoint import AbstractAdjoint, Auto, Checkpointed
-from .._hyperparameter import Hyperparameter, HyperparameterLike, at_least, hyperparameter, is_range, non_negative
+from .._adjoint.auto import Auto
+from .._adjoint.base import AbstractAdjoint
+from .._adjoint.checkpointed import Checkpointed
+from .._hyperparameter.constraint import is_range
+from .._hyperparameter.converters import Hyperparameter, HyperparameterLike, at_least, hyperparameter, non_negative
 from .._objective import Derivative
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
 from .early_stopping import AbstractEarlyStopping, NoEarly
-from .learning_rate import AbstractFiniteSchedule, AbstractLearningRate, Constant, Unscaled
+from .learning_rate.base import AbstractLearningRate, Unscaled
+from .learning_rate.decay import Constant
+from .learning_rate.schedule import AbstractFiniteSchedule
 from .loss import AbstractLoss, FunctionLoss, L2Loss
-from .method import GD, AbstractMethod, Optax
+from .method.base import AbstractMethod
+from .method.gd import GD
+from .method.optax import Optax
 from .momentum import AbstractMomentum, NoMomentum
 from .regularization import AbstractRegularization, L2Reg, NoReg
 

@@ -10,7 +10,7 @@ from hype_ad import absolute
 from hype_ad.internal.tree import scale, sum_of
 from jaxtyping import Array, Float, PyTree
 
-from .._hyperparameter import Hyperparameter, non_negative
+from .._hyperparameter.converters import Hyperparameter, non_negative
 
 Choice = Callable[[PyTree], PyTree]
 """What gives a part of the weights, such as `lambda w: w.weight` or `lambda w: [w["a"], w["b"]]`."""

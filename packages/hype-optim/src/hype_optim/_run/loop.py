@@ -14,7 +14,7 @@ from hype_ad.internal.tree import squared_norm
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from .._adjoint import Scan
+from .._adjoint.base import Scan
 from .._config.params import Params
 from .._objective import Objective
 from .judge import Judge

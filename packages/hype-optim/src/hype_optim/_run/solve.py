@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._adjoint import Scan
+from .._adjoint.base import Scan
 from .._config.params import Params
 from .._objective import Objective
 from .._progress.report import is_loud, reporter

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from hype_ad.internal.checks import integer, is_real
 from jaxtyping import Array, Int, PyTree
 
-from ..._hyperparameter import Hyperparameter, HyperparameterLike, non_negative
+from ..._hyperparameter.converters import Hyperparameter, HyperparameterLike, non_negative
 from .schedule import AbstractFiniteSchedule
 
 

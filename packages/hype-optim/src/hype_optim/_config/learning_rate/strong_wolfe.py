@@ -8,7 +8,8 @@ from hype_ad.internal.checks import known
 from hype_ad.internal.tree import float_dtype, quotient, scale, square_root, where
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter import Hyperparameter, at_least, open_fraction, positive_number, value_of
+from ..._hyperparameter.constraint import value_of
+from ..._hyperparameter.converters import Hyperparameter, at_least, open_fraction, positive_number
 from ..._objective import Iterate
 from ..._transform.while_loop import bounded_while_loop
 from .base import AbstractLearningRate

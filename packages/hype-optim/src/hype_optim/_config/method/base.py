@@ -7,7 +7,7 @@ import equinox as eqx
 from jaxtyping import PyTree
 
 from ..._objective import Iterate
-from ..learning_rate import AbstractLearningRate
+from ..learning_rate.base import AbstractLearningRate
 
 
 class AbstractMethod(eqx.Module):

@@ -18,9 +18,9 @@ from hype_ad.internal.tree import (
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter import at_least
+from ..._hyperparameter.converters import at_least
 from ..._objective import Iterate
-from ..learning_rate import StrongWolfe
+from ..learning_rate.strong_wolfe import StrongWolfe
 from .base import AbstractMethod
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..._objective import Iterate
 from ..._transform.matrix_functions import absolute_value, lowest_eigenvector
-from ..learning_rate import Backtrack
+from ..learning_rate.backtrack import Backtrack
 from .base import AbstractMethod
 
 _NUDGE = 1e-3

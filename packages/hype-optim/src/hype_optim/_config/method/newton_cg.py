@@ -18,10 +18,10 @@ from hype_ad.internal.tree import (
 )
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter import at_least
+from ..._hyperparameter.converters import at_least
 from ..._objective import Iterate
 from ..._transform.while_loop import bounded_while_loop
-from ..learning_rate import Backtrack
+from ..learning_rate.backtrack import Backtrack
 from .base import AbstractMethod
 
 

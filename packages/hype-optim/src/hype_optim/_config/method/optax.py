@@ -16,10 +16,10 @@ from hype_ad.internal.checks import as_float_array, is_real
 from hype_ad.internal.tree import all_finite, sum_of
 from jaxtyping import PyTree
 
-from ..._hyperparameter import is_range, value_of
+from ..._hyperparameter.constraint import is_range, value_of
 from ..._objective import Iterate
 from ..._transform.differentiated import call_when_differentiated
-from ..learning_rate import AbstractLearningRate, Unscaled
+from ..learning_rate.base import AbstractLearningRate, Unscaled
 from .base import AbstractMethod
 
 
