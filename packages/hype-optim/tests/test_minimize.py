@@ -277,7 +277,13 @@ BAD = {
     "no function": (3, START, {}, TypeError, "f"),
     "integer weights": (valley, jnp.array([1, 2]), {}, TypeError, "`w0` must have at least one leaf of floats"),
     "no weights": (valley, {}, {}, TypeError, "`w0` must have at least one leaf of floats to optimize, got no leaves"),
-    "complex weights": (valley, {"a": START.astype(complex)}, {}, TypeError, r"`w0\['a'\]` is complex"),
+    "complex weights": (
+        valley,
+        {"a": START.astype(complex)},
+        {},
+        TypeError,
+        r"`w0\['a'\]` must be real",
+    ),
     "NaN": (valley, {"a": jnp.array([1.0, jnp.nan])}, {}, ValueError, r"`w0\['a'\]` must be finite"),
 }
 

@@ -1,18 +1,16 @@
 """A function of the weights, how it is differentiated, and what a step knows of it at one point."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from hype_ad import D, grad, value_and_grad
+from hype_ad.internal.mode import Mode
 from jaxtyping import Array, Float, Int, PyTree
 
 Scalar = Float[Array, ""] | D
 """What an objective returns."""
-
-Derivative = Literal["reverse", "forward"]
-"""The mode of the derivatives inside of a loop."""
 
 
 class Objective(NamedTuple):
@@ -24,7 +22,7 @@ class Objective(NamedTuple):
     """
 
     function: Callable[[PyTree], Float[Array, ""]]
-    derivative: Derivative
+    derivative: Mode
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         """Its value."""
@@ -89,12 +87,11 @@ def evaluate(
 
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:
-    """A real scalar as an array.
-
-    Raises:
-        TypeError: if it is something else.
-    """
-    array = jnp.asarray(value)
+    """A real scalar as an array."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must return a real scalar, got {value!r}.") from error
     if array.ndim != 0 or not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
             f"`{name}` must return a real scalar, got shape {array.shape} and dtype {array.dtype}; "

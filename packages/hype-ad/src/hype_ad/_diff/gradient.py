@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode, explain_while_loop
 from ..internal import tree
+from ..internal.mode import Mode, check_mode, explain_while_loop
 from .argnums import Argnums, at_argument, with_aux
 from .checks import check_floats, scalar_value, tangent
 from .directions import along_each

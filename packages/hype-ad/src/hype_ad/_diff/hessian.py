@@ -5,8 +5,8 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode
 from ..internal import tree
+from ..internal.mode import Mode, check_mode
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
 from .forms import Function, arguments_of, without_value

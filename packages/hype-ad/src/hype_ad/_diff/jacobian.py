@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode, explain_while_loop
 from ..internal import tree
+from ..internal.mode import Mode, check_mode, explain_while_loop
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
 from .checks import float_value

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode
+from ..internal.mode import Mode, check_mode
 from .checks import check_floats, float_value, tangent
 from .forms import Function, arguments_of, without_value
 from .gradient import value_gradient

@@ -36,6 +36,17 @@ def instance(name: str, value: Any, kind: type[T], accepted: str) -> T:
     return value
 
 
+def function(name: str, value: T, accepted: str) -> T:
+    """`value`, if it can be called.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    if not callable(value):
+        raise TypeError(f"`{name}` must be {accepted}, got {value!r}.")
+    return value
+
+
 def boolean(name: str, value: Any) -> bool:
     """`value`, if it is `True` or `False`.
 
@@ -68,13 +79,13 @@ def static_number(name: str, value: Any, *, at_least: float = -math.inf, below: 
 
     Raises:
         TypeError: if `value` is not a number, or is traced.
-        ValueError: if it is NaN or out of its range.
+        ValueError: if it is NaN or infinite, or out of its range.
     """
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         raise TypeError(f"`{name}` must be a number known before compiling, got {value!r}.")
     if not at_least <= value < below:
-        upper = "" if math.isinf(below) else f" and below {below:g}"
-        raise ValueError(f"`{name}` must be at least {at_least:g}{upper}, got {value}.")
+        ends = [f"at least {at_least:g}"] * math.isfinite(at_least) + [f"below {below:g}"] * math.isfinite(below)
+        raise ValueError(f"`{name}` must be {' and '.join(ends) or 'finite'}, got {value}.")
     return float(value)
 
 

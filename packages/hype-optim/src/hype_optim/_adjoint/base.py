@@ -76,6 +76,16 @@ class AbstractAdjoint(eqx.Module):
         """
 
 
+def is_adjoint(x: Any) -> bool:
+    """Whether `x` is an adjoint: the `is_leaf` of those who look for adjoints."""
+    return isinstance(x, AbstractAdjoint)
+
+
+def adjoints_in(tree: PyTree) -> list[AbstractAdjoint]:
+    """The adjoints in a configuration."""
+    return list(filter(is_adjoint, jax.tree.leaves(tree, is_leaf=is_adjoint)))
+
+
 def number_of_steps(xs: PyTree) -> int:
     """The length of the leading axis, over the steps."""
     return jax.tree.leaves(xs)[0].shape[0]

@@ -14,8 +14,7 @@ from .._hyperparameter.converters import at_least
 
 
 def _positive_step(step: int | float) -> float:
-    number = static_number("step", step)
-    if not number > 0:
+    if not (number := static_number("step", step)) > 0:
         raise ValueError(f"`step` must be above 0, got {step}.")
     return number
 

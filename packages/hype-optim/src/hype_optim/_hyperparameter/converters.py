@@ -25,18 +25,7 @@ Converter = Callable[[HyperparameterLike], Hyperparameter]
 
 
 def hyperparameter(name: str, accept: Callable[[np.ndarray], Any], accepted: str, *, single: bool = False) -> Converter:
-    """A converter of numbers, arrays, ranges and pytrees of them to arrays and ranges; traced values pass.
-
-    Args:
-        name: of the argument, for messages.
-        accept: whether entries are within the range.
-        accepted: the range in words.
-        single: whether only one number will do, and not one for each part of the weights.
-
-    Returns:
-        A function that raises a `TypeError` on what is not made of real numbers, and a `ValueError` on entries that
-        are known and out of the range, or on several of them where there may be one.
-    """
+    """A converter to arrays and ranges; `accepted` is what `accept` checks, in words; `single` allows one number."""
     numbers = f"a number or an array of them, {accepted}"
 
     def convert_leaf(leaf: Any) -> Any:
@@ -90,12 +79,18 @@ def at_least(name: str, lowest: int) -> Callable[[int], int]:
     return convert
 
 
-def check_prefix(name: str, factors: PyTree, w: PyTree) -> None:
-    """Check that there is a factor for each leaf of `w`.
+def is_float(x: Any) -> bool:
+    """Whether `x` is a real float or an array of them; an integer is none."""
+    return is_real(x) and bool(jnp.issubdtype(jnp.result_type(x), jnp.floating))
 
-    Raises:
-        ValueError: if `factors` is not a prefix of the structure of `w`, or does not broadcast to its shapes.
-    """
+
+def as_arrays(tree: PyTree) -> PyTree:
+    """A pytree whose Python floats are arrays, so that they have derivatives too."""
+    return jax.tree.map(lambda x: as_float_array(x) if is_float(x) else x, tree)
+
+
+def check_prefix(name: str, factors: PyTree, w: PyTree) -> None:
+    """Check that `factors` is a prefix of the structure of `w` and broadcasts to its shapes."""
     try:
         parts = jax.tree.structure(factors).flatten_up_to(w)
     except ValueError as error:

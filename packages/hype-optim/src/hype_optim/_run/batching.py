@@ -41,11 +41,11 @@ class Batches(NamedTuple):
 
     def _rows(self, step: Int[Array, ""]) -> tuple[Int[Array, " size"], Float[Array, " size"]]:
         """The rows that a step looks at, and for each 1 if it counts, 0 if it only fills the epoch's last batch up."""
-        places = step % self.per_epoch * self.size + jnp.arange(self.size)
-        rows = jnp.minimum(places, self.rows - 1)
+        numbers = step % self.per_epoch * self.size + jnp.arange(self.size)
+        rows = jnp.minimum(numbers, self.rows - 1)
         if self.order is not None:
             rows = self.order[step // self.per_epoch - self.first_epoch, rows]
-        return rows, (places < self.rows).astype(jnp.result_type(float))
+        return rows, (numbers < self.rows).astype(jnp.result_type(float))
 
 
 def number_of_batches(rows: int, size: int) -> int:

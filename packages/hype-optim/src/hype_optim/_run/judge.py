@@ -88,20 +88,12 @@ class Judge(NamedTuple):
     def __call__(
         self, state: RunState, place: Place, value: Float[Array, ""], w: PyTree, running: Bool[Array, ""]
     ) -> Verdict:
-        """Judge a step.
-
-        Args:
-            state: the state before the step.
-            place: where in the run the step is.
-            value: the objective that the step found, at the weights before it.
-            w: the weights after it.
-            running: whether it was made.
-        """
+        """Judge the step from `state` to `w`, if it was made; `value` is the objective before it."""
         problem, old, examples = self.problem, state.judgement, self.problem.examples
-        nothing = None if problem.validate is None else jnp.full_like(old.best_loss, jnp.nan)
-        never = jnp.array(False)
+        unknown = None if problem.validate is None else jnp.full_like(old.best_loss, jnp.nan)
+        go_on = jnp.array(False)
         if not self.params.return_best and old.stopping is None and problem.validate is None:
-            return Verdict(old, nothing, never)
+            return Verdict(old, unknown, go_on)
         value = lax.stop_gradient(value)
         counted = value if examples is None else value * self._of(examples, place.number).astype(value.dtype)
         losses = jnp.where(self.checks.begins_epoch(place.left), counted, old.losses + counted)
@@ -114,7 +106,7 @@ class Judge(NamedTuple):
                 training = losses / jnp.sum(self._of(examples, epoch)).astype(losses.dtype)
             valid = None if problem.validate is None else problem.validate(w)
             monitored = training if valid is None else lax.stop_gradient(valid)
-            best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, never
+            best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, go_on
             if self.params.return_best:
                 by_value = problem.judged_by_value
                 better = running & (monitored < best_loss) & (True if by_value else all_finite(w))
@@ -131,7 +123,7 @@ class Judge(NamedTuple):
             return decide(old)
         now = due if problem.validate is not None else self.checks.ends_epoch(place.left)
         keep = Judgement(old.best_w, old.best_loss, losses, old.stopping)
-        return lax.cond(now, decide, lambda _: Verdict(keep, nothing, never), old)
+        return lax.cond(now, decide, lambda _: Verdict(keep, unknown, go_on), old)
 
     def _of(self, batches: Float[Array, " steps_per_epoch"], numbers: Int[Array, "..."]) -> Float[Array, "..."]:
         """What of an epoch's batches belongs to the steps with these numbers."""

@@ -1,11 +1,13 @@
 """Identities that raise when they are differentiated, where a derivative would be a wrong zero."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
+
+from .differentiated import call_when_differentiated
 
 
 class NoDerivativeError(ValueError):
@@ -25,19 +27,21 @@ def nondifferentiable(tree: PyTree, message: str, except_for: Sequence[str] = ()
             what does not depend on such a leaf is differentiated as ever.
     """
 
+    def refuse(path: Any) -> NoReturn:
+        raise NoDerivativeError(message.format(path=jax.tree_util.keystr(path)))
+
     def guard(path: Any, leaf: Any) -> Any:
         if not eqx.is_inexact_array(leaf) or jax.tree_util.keystr(path[:1]) in except_for:
             return leaf
-        return _guarded(leaf, message.format(path=jax.tree_util.keystr(path)))
+        return call_when_differentiated(lambda: refuse(path), leaf)
 
     return jax.tree_util.tree_map_with_path(guard, tree)
 
 
-def _guarded(leaf: jax.Array, message: str) -> jax.Array:
-    identity = jax.custom_jvp(lambda x: x)
-
-    @identity.defjvp
-    def rule(primals: tuple, tangents: tuple) -> Any:
-        raise NoDerivativeError(message)
-
-    return identity(leaf)
+def has_derivative(derivative: Callable[..., PyTree], *args: PyTree) -> bool:
+    """Whether a function that differentiates meets nothing `nondifferentiable`; it is traced, not run."""
+    try:
+        jax.eval_shape(derivative, *args)
+    except NoDerivativeError:
+        return False
+    return True

@@ -152,8 +152,8 @@ class InterpolatedSchedule(AbstractFiniteSchedule):
 
     def at(self, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
         """The interpolated rate."""
-        place = step.astype(float) * ((_length(self.rates) - 1) / (self.num_steps - 1))
-        before = jnp.clip(jnp.floor(place).astype(step.dtype), 0, _length(self.rates) - 2)
-        part = place - before.astype(place.dtype)
+        knot = step.astype(float) * ((_length(self.rates) - 1) / (self.num_steps - 1))
+        before = jnp.clip(jnp.floor(knot).astype(step.dtype), 0, _length(self.rates) - 2)
+        part = knot - before.astype(knot.dtype)
         mix = lambda left, right: (1 - part).astype(left.dtype) * left + part.astype(left.dtype) * right
         return jax.tree.map(mix, _entry(self.rates, before), _entry(self.rates, before + 1))

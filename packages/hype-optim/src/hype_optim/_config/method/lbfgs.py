@@ -71,8 +71,8 @@ class LBFGS(AbstractMethod):
 
     def init(self, w: PyTree) -> _Memory:
         """No pairs."""
-        nothing = jax.tree.map(lambda leaf: jnp.zeros((self.history, *leaf.shape), leaf.dtype), w)
-        pairs = _Pairs(nothing, nothing, jnp.zeros(self.history, float_dtype(w)))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros((self.history, *leaf.shape), leaf.dtype), w)
+        pairs = _Pairs(zeros, zeros, jnp.zeros(self.history, float_dtype(w)))
         return _Memory(zeros_like(w), zeros_like(w), jnp.array(False), pairs)
 
     def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:

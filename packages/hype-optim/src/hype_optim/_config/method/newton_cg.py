@@ -81,12 +81,8 @@ class NewtonCG(AbstractMethod):
             return _Inner(solution, residual, direction, left, ~convex | (left <= enough))
 
         downhill = negative(iterate.clipped)
-        inner = bounded_while_loop(
-            lambda inner: ~inner.done,
-            advance,
-            _Inner(zeros_like(iterate.w), downhill, downhill, size, size == 0),
-            self.max_inner_steps,
-        )
-        # Nothing was gained where the very first direction had no positive curvature.
-        nothing = squared_norm(inner.solution) == 0
-        return where(nothing, downhill, inner.solution), memory
+        first = _Inner(zeros_like(iterate.w), downhill, downhill, size, size == 0)
+        inner = bounded_while_loop(lambda inner: ~inner.done, advance, first, self.max_inner_steps)
+        # The solution is still zero where the very first direction had no positive curvature.
+        unsolved = squared_norm(inner.solution) == 0
+        return where(unsolved, downhill, inner.solution), memory
