@@ -1,4 +1,4 @@
-"""Examples to learn from, and the files that they come in."""
+"""Data sets, and the readers of the files that they come in."""
 
 from .dataset import Dataset as Dataset
 from .delimited import load_csv as load_csv
