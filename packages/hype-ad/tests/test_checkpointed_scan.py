@@ -143,12 +143,14 @@ def test_float32_stays_float32():
     [
         ({"levels": 0}, ValueError, "`levels` must be at least 1, got 0"),
         ({"levels": 2.0}, TypeError, "levels"),
-        ({"xs": None}, ValueError, "needs `xs` with arrays, or `length`"),
-        ({"length": 4}, ValueError, r"must agree, got \[3, 4\]"),
+        ({"levels": True}, TypeError, "^`levels` must be an integer known before compiling, got True"),
+        ({"xs": None}, ValueError, "^`length` must be the number of steps where `xs` has no arrays, got None"),
+        ({"length": 4}, ValueError, r"^`xs` must have leading axes of one length, that of `length`, got \[3, 4\]"),
         ({"length": 3.0}, TypeError, "length"),
+        ({"length": True}, TypeError, "^`length` must be an integer known before compiling, got True"),
         ({"xs": None, "length": -1}, ValueError, "`length` must be at least 0, got -1"),
-        ({"xs": (jnp.ones(3), 1.0)}, ValueError, "one of them is a scalar"),
-        ({"xs": (jnp.ones(3), jnp.ones(4))}, ValueError, r"must agree, got \[3, 4\]"),
+        ({"xs": (jnp.ones(3), 1.0)}, ValueError, "^`xs` must have a leading axis over the steps .*, got a scalar"),
+        ({"xs": (jnp.ones(3), jnp.ones(4))}, ValueError, r"^`xs` must have leading axes of one length, .* \[3, 4\]"),
     ],
 )
 def test_bad_arguments(arguments, error, message):

@@ -169,17 +169,18 @@ def test_started_at_the_solution():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"a0": jnp.arange(3)}, TypeError, "fixed_point: a0 must be a real float; got int"),
+        ({"a0": jnp.arange(3)}, TypeError, "^`a0` must be a real float, got int"),
         (
             {"a0": jnp.zeros(3, jnp.float32)},
             TypeError,
-            r"g\(a, b\) must have the dtypes of a0; got float64 for float32",
+            r"^`g\(a, b\)` must have the dtypes of `a0`, got float64 in place of float32",
         ),
-        ({"g": lambda a, b: a[:2]}, ValueError, r"g\(a, b\) must have the shapes of a0; got \(2,\) for \(3,\)"),
-        ({"g": lambda a, b: (a, a)}, ValueError, r"g\(a, b\) must have the structure of a0"),
-        ({"tolerance": 0.0}, ValueError, "tolerance must be positive; got 0.0"),
-        ({"tolerance": float("nan")}, ValueError, "tolerance must be positive; got nan"),
-        ({"max_steps": 0}, ValueError, "max_steps must be at least 1; got 0"),
+        ({"g": lambda a, b: a[:2]}, ValueError, r"^`g\(a, b\)` must have the shapes of `a0`, got \(2,\)"),
+        ({"g": lambda a, b: (a, a)}, ValueError, r"^`g\(a, b\)` must have the structure of `a0`"),
+        ({"tolerance": 0.0}, ValueError, "^`tolerance` must be positive, got 0.0"),
+        ({"tolerance": float("nan")}, ValueError, "^`tolerance` must be positive, got nan"),
+        ({"max_steps": 0}, ValueError, "^`max_steps` must be at least 1, got 0"),
+        ({"max_steps": True}, TypeError, "^`max_steps` must be an integer known before compiling, got True"),
     ],
 )
 def test_bad_arguments(arguments, error, message):

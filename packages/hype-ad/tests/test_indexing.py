@@ -48,9 +48,14 @@ def test_an_index_out_of_range_raises(index):
         V.at[index].set(1.0)
 
 
+def test_an_index_out_of_range_is_named():
+    with pytest.raises(IndexError, match=r"^`index` must be in \[-3, 3\) along axis 1, got 3"):
+        M[0, 3]
+
+
 @pytest.mark.parametrize("index", [1.0, D(1.0), (0, D(1.0))])
 def test_an_index_that_is_no_integer_raises(index):
-    with pytest.raises(TypeError, match="an index must be an integer"):
+    with pytest.raises(TypeError, match=r"^`index` must be made of integers, slices and arrays of integers, got "):
         M[index]
 
 

@@ -1,9 +1,13 @@
 """What holds for every operator: closed forms, on each kind of point, one evaluation, under each transformation."""
 
+import inspect
+
+import hype_ad as ad
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hype_ad import numerical
 from hype_ad.testing import tree_allclose
 
 from .operators import CASES, on_tensors, tensors
@@ -73,3 +77,23 @@ def test_other_kinds_of_numbers(case, kind):
     x = x if directions else kind(x)
     result = case.operator(case.function)(x, *map(kind, directions))
     assert_expected(jax.tree.map(lambda leaf: leaf + jnp.zeros(()), result), case.expected)
+
+
+OPERATORS = {case.name.partition(",")[0].split()[0] for case in CASES}
+
+
+@pytest.mark.parametrize("module", [ad, numerical], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+def test_documentation(module, name):
+    operator = getattr(module, name)
+    assert operator.__name__ == name
+    *_, arguments, returns, errors = inspect.getdoc(operator).split("\n\n")
+    assert [section.partition(":\n")[0] for section in (arguments, returns, errors)] == ["Args", "Returns", "Raises"]
+    if module is ad:
+        documented = {line.strip().partition(":")[0].lstrip("*") for line in arguments.splitlines()}
+        assert set(inspect.signature(operator).parameters) <= documented
+
+
+@pytest.mark.parametrize("name", sorted(name for name in OPERATORS if f"value_and_{name}" in OPERATORS))
+def test_both_forms_take_the_same_arguments(name):
+    assert inspect.signature(getattr(ad, name)) == inspect.signature(getattr(ad, f"value_and_{name}"))

@@ -177,31 +177,52 @@ def test_maps_differentiate():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ad.split(V, [1, 1]), r"lengths must be at least 0 and add up to the length 3 of v, got \[1, 1\]"),
-        (lambda: ad.split(V, [4, -1]), r"lengths must be at least 0 and add up to the length 3 of v, got \[4, -1\]"),
-        (lambda: ad.split(M, [1, 1]), r"v must be a vector, got rank 2, shape \(2, 3\)"),
-        (lambda: ad.split_equal(V, 2), "parts must be a positive divisor of the length 3 of v, got 2"),
-        (lambda: ad.to_matrix(V, 2), "rows must be a positive divisor of the length 3 of v, got 2"),
-        (lambda: ad.to_row(M), r"to_row takes a vector, got rank 2, shape \(2, 3\)"),
-        (lambda: ad.concat([]), "tensors must have at least one member"),
-        (lambda: ad.concat([V, M]), r"tensors must have shapes that differ along axis 0 only, got \(3,\), \(2, 3\)"),
-        (lambda: ad.concat([M, M[:, :2]]), r"tensors must have shapes that differ along axis 0 only"),
-        (lambda: ad.concat([V], axis=1), r"axis must be an axis of each tensor, got 1 for the shape \(3,\)"),
-        (lambda: ad.append(1.0, V), r"axis must be an axis of each tensor, got 0 for the shape \(\)"),
-        (lambda: ad.append_row(M, V[:2]), r"tensors must have shapes that differ along axis 0 only"),
-        (lambda: ad.append_row(M, M), r"v must be a vector, got rank 2, shape \(2, 3\)"),
-        (lambda: ad.add_item(M, 1, 0.0), r"index must name one element of x with shape \(2, 3\), got 1"),
+        (lambda: ad.split(V, [1, 1]), r"^`lengths` must add up to the length 3 of `v`, got \[1, 1\]"),
+        (lambda: ad.split(V, [4, -1]), "^`lengths` must be at least 0, got -1"),
+        (lambda: ad.split(M, [1, 1]), r"^`v` must be a vector, got rank 2, shape \(2, 3\)"),
+        (lambda: ad.split_equal(V, 2), "^`parts` must divide the length 3 of `v`, got 2"),
+        (lambda: ad.split_equal(M, 2), r"^`v` must be a vector, got rank 2"),
+        (lambda: ad.to_matrix(M, 2), r"^`v` must be a vector, got rank 2"),
+        (lambda: ad.repeat_rows(M, 2), r"^`v` must be a vector, got rank 2"),
+        (lambda: ad.repeat_cols(M, 2), r"^`v` must be a vector, got rank 2"),
+        (lambda: ad.zeros((1, 1, 1)), "^A `D`, `DV` or `DM` must have rank 0, 1 or 2, got rank 3"),
+        (lambda: ad.ones((1, 1, 1)), "^A `D`, `DV` or `DM` must have rank 0, 1 or 2, got rank 3"),
+        (lambda: ad.full((1, 1, 1), 2.0), "^A `D`, `DV` or `DM` must have rank 0, 1 or 2, got rank 3"),
+        (lambda: ad.init((1, 1, 1), lambda i, j, k: i), "^A `D`, `DV` or `DM` must have rank 0, 1 or 2, got rank 3"),
+        (lambda: ad.to_matrix(V, 2), "^`rows` must divide the length 3 of `v`, got 2"),
+        (lambda: ad.to_row(M), r"^`v` must be a vector, got rank 2, shape \(2, 3\)"),
+        (lambda: ad.concat([]), "^`tensors` must have at least one member, got none"),
+        (
+            lambda: ad.concat([V, M]),
+            r"^The tensors must have shapes that differ along axis 0 only, got \(3,\)",
+        ),
+        (lambda: ad.concat([M, M[:, :2]]), r"^The tensors must have shapes that differ along axis 0 only"),
+        (lambda: ad.concat([V], axis=1), r"^`axis` must be an axis of each tensor, got 1 for shape \(3,\)"),
+        (lambda: ad.append(1.0, V), r"^`axis` must be an axis of each tensor, got 0 for shape \(\)"),
+        (lambda: ad.append_row(M, V[:2]), r"^The tensors must have shapes that differ along axis 0 only"),
+        (lambda: ad.append_row(M, M), r"^`v` must be a vector, got rank 2, shape \(2, 3\)"),
+        (lambda: ad.add_item(M, 1, 0.0), r"^`index` must name one element of `x`, of shape \(2, 3\), got 1"),
         (
             lambda: ad.add_subvector(V, 2, W),
-            r"part must lie inside v: its shape \(3,\) at \(2,\) reaches out of \(3,\)",
+            r"^`part` must lie inside `v`, of shape \(3,\), got shape \(3,\) at index \(2,\)",
         ),
-        (lambda: ad.add_subvector(V, -1, V[:1]), r"part must lie inside v"),
-        (lambda: ad.add_submatrix(M, 0, 0, M.T), r"block must lie inside m: its shape \(3, 2\) at \(0, 0\)"),
-        (lambda: ad.add_submatrix(M, 0, 0, V), r"m and block must have rank 2, got shapes \(2, 3\) and \(3,\)"),
-        (lambda: ad.add_diagonal(M, V), r"v must be a number or have the length 2 of the diagonal, got shape \(3,\)"),
-        (lambda: ad.map_rows(lambda r: r), r"operands must be vectors or matrices, at least one, got shapes \[\]"),
-        (lambda: ad.map_rows(lambda r, s: r, M, V), r"operands must have the same number of rows, got shapes"),
-        (lambda: ad.map_cols(lambda r, s: r, M, M.T), r"operands must have the same number of columns, got shapes"),
+        (lambda: ad.add_subvector(V, -1, V[:1]), "^`start` must be at least 0, got -1"),
+        (
+            lambda: ad.add_submatrix(M, 0, 0, M.T),
+            r"^`block` must lie inside `m`, of shape \(2, 3\), got shape \(3, 2\)",
+        ),
+        (lambda: ad.add_submatrix(M, 0, 0, V), r"^`block` must be a matrix, got rank 1, shape \(3,\)"),
+        (lambda: ad.add_submatrix(V, 0, 0, M), r"^`m` must be a matrix, got rank 1, shape \(3,\)"),
+        (lambda: ad.add_subvector(M, 0, V), r"^`v` must be a vector, got rank 2, shape \(2, 3\)"),
+        (lambda: ad.add_subvector(V, 0, M), r"^`part` must be a vector, got rank 2, shape \(2, 3\)"),
+        (lambda: ad.add_diagonal(V, V), r"^`m` must be a matrix, got rank 1, shape \(3,\)"),
+        (
+            lambda: ad.add_diagonal(M, V),
+            r"^`v` must be a number or have the length 2 of the diagonal, got",
+        ),
+        (lambda: ad.map_rows(lambda r: r), r"^`operands` must be vectors or matrices, at least one, got shapes \[\]"),
+        (lambda: ad.map_rows(lambda r, s: r, M, V), r"^`operands` must have the same number of rows, got shapes"),
+        (lambda: ad.map_cols(lambda r, s: r, M, M.T), r"^`operands` must have the same number of columns, got shapes"),
     ],
 )
 def test_wrong_shapes_raise(call, message):
@@ -211,7 +232,7 @@ def test_wrong_shapes_raise(call, message):
 
 def test_indices_out_of_range_raise():
     for call in (lambda: ad.add_item(V, 3, 1.0), lambda: ad.standard_basis(3, 3)):
-        with pytest.raises(IndexError, match="index 3 is out of range for axis 0 of length 3"):
+        with pytest.raises(IndexError, match=r"^`index` must be in \[-3, 3\) along axis 0, got 3"):
             call()
 
 

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_ad._central_difference import central_difference
 from hype_ad._mode import check_mode
-from hype_ad.testing import assert_derivatives_match, tree_allclose
+from hype_ad.testing import Comparison, assert_derivatives_match, central_difference, compare_along, tree_allclose
 
 
 class Point(NamedTuple):
@@ -73,6 +72,19 @@ def test_wrong_second_derivative_fails():
         assert_derivatives_match(wrong, jnp.array([0.3, -1.2]), order=2)
 
 
+def test_a_rule_of_another_function_fails():
+    @jax.custom_jvp
+    def cubes(x):
+        return jnp.sum(x**3)
+
+    @cubes.defjvp
+    def squares(x, v):  # a value and its derivative, but not those of cubes
+        return jnp.sum(x[0] ** 2), jnp.vdot(2 * x[0], *v)
+
+    with pytest.raises(AssertionError, match="but central differences say"):
+        assert_derivatives_match(cubes, jnp.array([0.3, -1.2]), order=2)
+
+
 def test_modes_that_differ_fail():
     @jax.custom_jvp
     def f(x):
@@ -115,13 +127,13 @@ def test_noise_proves_nothing():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"x": jnp.ones(2, jnp.float32)}, TypeError, "x is float32"),
-        ({"x": {"a": 1}}, TypeError, "x has no floats"),
-        ({"f": lambda x: jnp.argmax(x)}, TypeError, r"f\(x\) has no floats"),
-        ({"f": lambda x: x.astype(jnp.float32)}, TypeError, r"f\(x\) is float32"),
-        ({"order": 0}, ValueError, "order"),
-        ({"num_directions": 0}, ValueError, "num_directions"),
-        ({"modes": ()}, ValueError, 'modes must name at least one of "reverse" and "forward"'),
+        ({"x": jnp.ones(2, jnp.float32)}, TypeError, "`x` is float32"),
+        ({"x": {"a": 1}}, TypeError, "`x` has no floats"),
+        ({"f": lambda x: jnp.argmax(x)}, TypeError, r"`f\(x\)` has no floats"),
+        ({"f": lambda x: x.astype(jnp.float32)}, TypeError, r"`f\(x\)` is float32"),
+        ({"order": 0}, ValueError, "`order` must be at least 1, got 0"),
+        ({"num_directions": 0}, ValueError, "`num_directions` must be at least 1, got 0"),
+        ({"modes": ()}, ValueError, '`modes` must name at least one of "reverse" and "forward"'),
     ],
 )
 def test_bad_arguments_raise(arguments, error, message):
@@ -131,7 +143,7 @@ def test_bad_arguments_raise(arguments, error, message):
 
 def test_unknown_mode_raises():
     # where annotations are checked, as here, an unknown mode does not get as far as this check
-    with pytest.raises(ValueError, match=r'modes must be "reverse" or "forward"; got .backward.'):
+    with pytest.raises(ValueError, match=r'^`modes` must be "reverse" or "forward", got .backward.'):
         check_mode("modes", "backward")
 
 
@@ -186,6 +198,33 @@ def test_central_difference_knows_its_error(f, exact):
         value, error = central_difference(partial(lambda f, t: np.asarray(f(t)), f), rtol=1e-9, atol=0.0)
     assert abs(value - exact) <= error
     assert error <= 1e-7 * exact
+
+
+JUDGED = {  # values in two modes, the difference and its error, and what follows with relative tolerances 1e-2 and 1e-4
+    "right": ((2.0, 2.0001), (2.01, 1e-3), ("ok", "forward")),
+    "vanishing": ((1e-9, -1e-9), (0.0, 1e-9), ("ok", "forward")),
+    "nan": ((2.0, np.nan), (2.0, 1e-3), ("not finite", "reverse")),
+    "modes": ((2.0, 2.001), (2.0, 1e-3), ("modes differ", "reverse")),
+    "unsettled": ((2.0, 2.0), (2.0, 0.1), ("undecided", "forward")),
+    "never finite": ((2.0, 2.0), (np.nan, np.inf), ("undecided", "forward")),
+    "wrong": ((2.0, 2.0), (2.1, 1e-3), ("wrong", "forward")),
+    "one wrong": ((2.0, 2.0001), (1.98025, 1e-3), ("wrong", "reverse")),
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_comparison_is_judged(name):
+    values, (difference, error), verdict = JUDGED[name]
+    compared = Comparison(dict(zip(("forward", "reverse"), values, strict=True)), difference, error)
+    assert compared.judge(rtol=1e-2, atol=1e-8, mode_rtol=1e-4, mode_atol=1e-8) == verdict
+
+
+def test_compare_along_a_direction_of_any_length():
+    for length in (1e-3, 1.0, 1e3):
+        along = lambda t, length=length: np.asarray(np.sin(0.3 + t * length / 1e3))
+        compared = compare_along(along, {"forward": np.cos(0.3) / 1e3}, rtol=1e-7, atol=0.0, length=length)
+        assert compared.judge(rtol=1e-7, atol=0.0, mode_rtol=0.0, mode_atol=0.0) == ("ok", "forward")
+        assert compared.error <= 1e-7 * compared.difference
 
 
 def test_central_difference_of_nothing_finite():

@@ -39,7 +39,7 @@ def test_pictures(x, settings, picture):
 
 
 def test_picture_without_a_palette_raises():
-    with pytest.raises(ValueError, match="palette must have at least one character, got an empty string"):
+    with pytest.raises(ValueError, match=r"^`palette` must have at least one character, got an empty string"):
         ad.visualize(DV([1.0]), palette="")
 
 
@@ -64,12 +64,12 @@ def test_grid_of_images(count, grid):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ad.image_grid(np.ones((2, 6)), 4), "image_rows must be a positive divisor of the row length 6 of m"),
+        (lambda: ad.image_grid(np.ones((2, 6)), 4), "^`image_rows` must divide the length 6 of the rows of `m`, got 4"),
         (
             lambda: ad.image_grid(np.ones(6), 2),
-            r"m must be a matrix with at least one row and column, got",
+            r"^`m` must be a matrix with at least one row and column, got",
         ),
-        (lambda: ad.image_grid(np.ones((0, 6)), 2), r"m must be a matrix with at least one row and column"),
+        (lambda: ad.image_grid(np.ones((0, 6)), 2), r"^`m` must be a matrix with at least one row and column"),
     ],
 )
 def test_what_is_no_image_raises(call, message):

@@ -66,12 +66,15 @@ def test_matrix_products(left, right):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: V + DV([1.0, 2.0]), r"the operands must have shapes that broadcast, got \(3,\) and \(2,\)"),
-        (lambda: np.ones(2) * V, r"the operands must have shapes that broadcast, got \(2,\) and \(3,\)"),
-        (lambda: DV([1.0, 2.0]) > M, r"the operands must have shapes that broadcast, got \(2,\) and \(2, 3\)"),
-        (lambda: V @ DV([1.0, 2.0]), r"@ takes equal inner lengths, got shapes \(3,\) and \(2,\)"),
-        (lambda: M @ M, r"@ takes equal inner lengths, got shapes \(2, 3\) and \(2, 3\)"),
-        (lambda: V @ 2.0, r"@ takes vectors and matrices, got shapes \(3,\) and \(\): use \* to multiply by a number"),
+        (lambda: V + DV([1.0, 2.0]), r"^The operands must have shapes that broadcast, got \(3,\) and \(2,\)"),
+        (lambda: np.ones(2) * V, r"^The operands must have shapes that broadcast, got \(2,\) and \(3,\)"),
+        (lambda: DV([1.0, 2.0]) > M, r"^The operands must have shapes that broadcast, got \(2,\) and \(2, 3\)"),
+        (
+            lambda: V @ DV([1.0, 2.0]),
+            r"^The operands of `@` must have equal inner lengths, got shapes \(3,\) and",
+        ),
+        (lambda: M @ M, r"^The operands of `@` must have equal inner lengths, got shapes \(2, 3\) and \(2, 3\)"),
+        (lambda: V @ 2.0, r"^The operands of `@` must be vectors or matrices, got shapes \(3,\) and \(\)\. Use `\*`"),
     ],
 )
 def test_shapes_that_do_not_fit_raise(call, message):

@@ -64,13 +64,13 @@ def test_arrays_of_floats_keep_their_dtype(dtype):
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
-        (D, [1.0], r"D takes a number \(rank 0\), got rank 1, shape \(1,\)"),
-        (DV, 1.0, r"DV takes a vector \(rank 1\), got rank 0, shape \(\)"),
-        (DV, M, r"DV takes a vector \(rank 1\), got rank 2, shape \(2, 3\)"),
-        (DM, V, r"DM takes a matrix \(rank 2\), got rank 1, shape \(3,\)"),
-        (DM, [[1.0, 2.0], [3.0]], "x must have rows of equal lengths"),
-        (DM, [V, V[:2]], r"x must have elements of equal shapes, got \(2,\), \(3,\)"),
-        (wrap, np.ones((1, 1, 1)), "a D, DV or DM has rank 0, 1 or 2, got rank 3"),
+        (D, [1.0], r"^`value` of `D` must be a number \(rank 0\), got rank 1, shape \(1,\)"),
+        (DV, 1.0, r"^`value` of `DV` must be a vector \(rank 1\), got rank 0, shape \(\)"),
+        (DV, M, r"^`value` of `DV` must be a vector \(rank 1\), got rank 2, shape \(2, 3\)"),
+        (DM, V, r"^`value` of `DM` must be a matrix \(rank 2\), got rank 1, shape \(3,\)"),
+        (DM, [[1.0, 2.0], [3.0]], "^`value` must have rows of equal lengths, got ragged ones"),
+        (DM, [V, V[:2]], r"^`value` must have elements of equal shapes, got \(2,\), \(3,\)"),
+        (wrap, np.ones((1, 1, 1)), "^A `D`, `DV` or `DM` must have rank 0, 1 or 2, got rank 3"),
     ],
 )
 def test_wrong_shapes_raise(kind, value, message):
@@ -81,14 +81,20 @@ def test_wrong_shapes_raise(kind, value, message):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (jnp.ones(2, complex), "x must hold real numbers, got an array of dtype complex128"),
-        (np.ones(2, complex), "x must hold real numbers, got an array of dtype complex128"),
-        (jax.random.key(0), "x must hold real numbers, got an array of dtype key"),
-        (np.array(["a"]), "x must hold real numbers, got an array of dtype <U1"),
-        ([1.0, None], "x must be a number, an array, a D, DV or DM, or a nested sequence of these, got NoneType"),
-        ([1.0, D(1.0), 1j], "x must be real, got the complex number 1j"),
-        ("ab", "x must be a number, an array, a D, DV or DM, or a nested sequence of these, got str"),
-        ({1.0, 2.0}, "x must be a number, an array, a D, DV or DM, or a nested sequence of these, got set"),
+        (jnp.ones(2, complex), "^`value` must hold real numbers, got an array of dtype complex128"),
+        (np.ones(2, complex), "^`value` must hold real numbers, got an array of dtype complex128"),
+        (jax.random.key(0), "^`value` must hold real numbers, got an array of dtype key"),
+        (np.array(["a"]), "^`value` must hold real numbers, got an array of dtype <U1"),
+        (
+            [1.0, None],
+            "^`value` must be a number, an array, a `D`, `DV` or `DM`, or a nested sequence of these, got NoneType",
+        ),
+        ([1.0, D(1.0), 1j], "^`value` must be real, got the complex number 1j"),
+        ("ab", "^`value` must be a number, an array, a `D`, `DV` or `DM`, or a nested sequence of these, got str"),
+        (
+            {1.0, 2.0},
+            "^`value` must be a number, an array, a `D`, `DV` or `DM`, or a nested sequence of these, got set",
+        ),
     ],
 )
 def test_what_is_not_real_raises(value, message):
@@ -156,7 +162,7 @@ def test_python_takes_tensors():
         hash(V)
     with pytest.raises(TypeError):
         len(D(1.0))
-    with pytest.raises(TypeError, match="a number has no elements to iterate over"):
+    with pytest.raises(TypeError, match="A number has no elements to iterate over"):
         list(D(1.0))
 
 
@@ -177,7 +183,7 @@ def test_shapes():
     assert isinstance(M.reshape((-1,)), DV)
     assert isinstance(M.ravel(), DV)
     np.testing.assert_array_equal(M.ravel(), np.asarray(M).ravel())
-    with pytest.raises(TypeError, match=r"dtype must be a float type, got .*int32"):
+    with pytest.raises(TypeError, match=r"^`dtype` must be a float type, got .*int32"):
         V.astype(jnp.int32)
 
 
@@ -264,6 +270,6 @@ def test_tensor_of_a_rank_that_vmap_changed_computes_by_its_array():
     rows = jax.vmap(lambda row: row)(M)
     assert isinstance(rows * 1.0, DM)
     many = jax.vmap(lambda s: s * M)(V)
-    with pytest.raises(ValueError, match="a D, DV or DM has rank 0, 1 or 2, got rank 3"):
+    with pytest.raises(ValueError, match=r"^A `D`, `DV` or `DM` must have rank 0, 1 or 2, got rank 3"):
         operator.mul(many, 2.0)
     assert isinstance(many[0], DM)

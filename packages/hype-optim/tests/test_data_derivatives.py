@@ -19,7 +19,7 @@ from hype_optim import (
     StepSchedule,
     train,
 )
-from hype_optim._program import operations
+from hype_optim._transform.jaxpr import operations
 
 from .problems import classes
 

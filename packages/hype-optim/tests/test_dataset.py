@@ -320,7 +320,7 @@ def test_pictures():
     ("x", "image_rows", "message"),
     [
         (np.ones((4, 6)), None, "An image grid takes matrices in `x`, or vectors and `image_rows`"),
-        (np.ones((4, 6)), 4, "must be a positive divisor of the row length 6"),
+        (np.ones((4, 6)), 4, "`image_rows` must divide the length 6 of the rows"),
         (np.ones(4), 1, "An image grid takes matrices"),
         (np.ones((0, 6)), 2, "at least one row"),
     ],

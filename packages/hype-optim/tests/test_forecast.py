@@ -39,7 +39,7 @@ def test_bytes_are_those_of_the_compiled_hypergradient(found):
     assert found.numbers == STEPS + 1
     for adjoint in (Unrolled(), Checkpointed(2)):
         program = jax.jit(jax.grad(loss)).lower(replace(PARAMS, adjoint=adjoint)).compile()
-        assert found[repr(adjoint)].bytes == program.memory_analysis().temp_size_in_bytes
+        assert found[adjoint].bytes == program.memory_analysis().temp_size_in_bytes
     unrolled, two, three = (row.bytes for row in found.rows[1:4])
     assert unrolled > 3 * two > 3 * three
     assert found["forward mode, one number"].bytes < two
@@ -78,7 +78,9 @@ def test_it_prints_and_picks(found):
 SOLVED = Params(3, learning_rate=0.1, adjoint=Implicit(), silent=True)
 
 
-def test_bad_input_raises():
+def test_bad_input_raises(found):
+    with pytest.raises(KeyError, match=r"There is no row 'Checkpointed', only .*Checkpointed\(levels=2\)"):
+        found["Checkpointed"]
     with pytest.raises(TypeError, match="`params` must have at least one float leaf"):
         forecast(lambda p: 1.0, {"steps": 3})
     with pytest.raises(ValueError, match="depends on none of the floats"):

@@ -82,8 +82,8 @@ def test_ranges_have_the_value_they_were_given_and_cannot_leave_their_range():
         (lambda: Checkpointed(0), ValueError, "`levels` must be at least 1, got 0"),
         (lambda: Early(0, 1), ValueError, "`stagnation` must be at least 1"),
         (lambda: Early(1, 0), ValueError, "`overfitting` must be at least 1"),
-        (lambda: positive(0.0), ValueError, "`positive` takes finite numbers above 0, got 0.0"),
-        (lambda: unit_interval(1.0), ValueError, "`unit_interval` takes numbers strictly between 0 and 1, got 1.0"),
+        (lambda: positive(0.0), ValueError, "`value` must be above 0 and finite, got 0.0"),
+        (lambda: unit_interval(1.0), ValueError, "`value` must be above 0 and below 1, got 1.0"),
     ],
 )
 def test_bad_settings(make, error, message):

@@ -1,4 +1,4 @@
-"""A scan whose reverse pass keeps few states.
+"""`checkpointed_scan`: a scan whose reverse pass keeps few states, by recursive checkpointing.
 
 Reverse mode through `jax.lax.scan` keeps what each of the T steps computed. Here the steps are cut into segments of
 about equal length, each under `jax.checkpoint`: the forward pass keeps the state at the start of a segment only, and
@@ -10,11 +10,13 @@ It is made of `lax.scan` and `jax.checkpoint` alone, so every mode and every ord
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from .internal.checks import integer
 
 FEW = 16
 """Fewer steps than this are not worth segments."""
@@ -28,9 +30,9 @@ def checkpointed_scan(
     f: Callable[[Carry, Any], tuple[Carry, Y]],
     init: Carry,
     xs: X = None,
-    levels: int = 2,
+    levels: SupportsIndex = 2,
     *,
-    length: int | None = None,
+    length: SupportsIndex | None = None,
     load: Callable[[X], Any] | None = None,
     policy: Callable[..., bool] | None = None,
 ) -> tuple[Carry, Y]:
@@ -57,13 +59,10 @@ def checkpointed_scan(
 
     Raises:
         TypeError: if `levels` or `length` is not an integer.
-        ValueError: if `levels` is below 1, if the leading axes of `xs` differ from one another or from `length`, or
-            if neither `xs` nor `length` says how many steps there are.
+        ValueError: if `levels` is below 1 or `length` below 0, if `xs` holds a scalar, if the leading axes of `xs`
+            differ from one another or from `length`, or if neither says how many steps there are.
     """
-    if isinstance(levels, bool) or not isinstance(levels, int):
-        raise TypeError(f"`levels` must be an integer, got {levels!r}.")
-    if levels < 1:
-        raise ValueError(f"`levels` must be at least 1, got {levels}.")
+    levels = integer("levels", levels, 1)
     steps = _number_of_steps(xs, length)
     load = (lambda segment: segment) if load is None else load
     if levels == 1 or steps < FEW:
@@ -87,21 +86,17 @@ def checkpointed_scan(
     return carry, jax.tree.map(lambda y, y_rest: jnp.concatenate([y, y_rest]), ys, ys_rest)
 
 
-def _number_of_steps(xs: Any, length: int | None) -> int:
-    if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
-        raise TypeError(f"`length` must be an integer, got {length!r}.")
+def _number_of_steps(xs: Any, length: SupportsIndex | None) -> int:
     leaves = jax.tree.leaves(xs)
     if any(jnp.ndim(x) == 0 for x in leaves):
-        raise ValueError("Each array of `xs` must have a leading axis over the steps, but one of them is a scalar.")
+        raise ValueError("`xs` must have a leading axis over the steps in each of its arrays, got a scalar.")
     sizes = {jnp.shape(x)[0] for x in leaves}
     if length is not None:
-        if length < 0:
-            raise ValueError(f"`length` must be at least 0, got {length}.")
-        sizes.add(length)
+        sizes.add(integer("length", length, 0))
     if not sizes:
-        raise ValueError("`checkpointed_scan` needs `xs` with arrays, or `length`, to know how many steps to make.")
+        raise ValueError("`length` must be the number of steps where `xs` has no arrays, got None.")
     if len(sizes) > 1:
-        raise ValueError(f"The leading axes of `xs` and `length` must agree, got {sorted(sizes)}.")
+        raise ValueError(f"`xs` must have leading axes of one length, that of `length`, got {sorted(sizes)}.")
     return sizes.pop()
 
 

@@ -1,4 +1,4 @@
-r"""Solutions of $a = g(a, b)$, differentiable in $b$ whatever way they were found.
+r"""`fixed_point`: solutions of $a = g(a, b)$, differentiated in $b$ by the implicit function theorem.
 
 Where $a = g(a, b)$ and $I - \partial g / \partial a$ is regular, $da = (I - \partial_a g)^{-1} \partial_b g\, db$. The
 loop that found $a$ is therefore never differentiated and nothing of it is kept. The linear equation is solved as $a$
@@ -7,21 +7,21 @@ accumulation and attractive fixed points"), which converges as fast. It is decla
 derivatives of derivatives are solves again, in either mode.
 """
 
-import operator as op
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._diff.directions import unflat
-from ._diff.point import check_floats, check_like, dtype
+from ._diff.checks import check_floats, check_like, dtype
+from .internal import tree
+from .internal.checks import integer
 
 
 class FixedPoint(eqx.Module):
-    """What `fixed_point` found, and whether it is a fixed point."""
+    """The result of `fixed_point`: the last iterate, and whether it converged."""
 
     value: PyTree
     """The solution, or the last iterate if there is none: of the structure, shapes and types of `a0`."""
@@ -33,7 +33,7 @@ class FixedPoint(eqx.Module):
     """The largest change of any number in the last step."""
 
     def check(self) -> PyTree:
-        """Gives the solution, if it is one. Not for compiled code, where values are not known.
+        """The solution, if the iteration converged. Not for compiled code, where that is not known.
 
         Returns:
             `value`.
@@ -43,7 +43,7 @@ class FixedPoint(eqx.Module):
         """
         if not self.converged:
             raise RuntimeError(
-                f"fixed_point did not converge: the last of {int(self.steps)} steps changed a by "
+                f"`fixed_point` did not converge: the last of {int(self.steps)} steps changed a by "
                 f"{float(self.change):.1e}. Start nearer to the solution, allow more max_steps, damp g, or raise "
                 "tolerance."
             )
@@ -56,7 +56,7 @@ def fixed_point(
     b: PyTree,
     *,
     tolerance: int | float | None = None,
-    max_steps: int = 1000,
+    max_steps: SupportsIndex = 1000,
 ) -> FixedPoint:
     r"""Solution of $a = g(a, b)$ by iterating `g` from `a0`.
 
@@ -77,17 +77,17 @@ def fixed_point(
         A `FixedPoint`, whose `value` is the solution if `converged` is true.
 
     Raises:
-        TypeError: if `a0` is not made of real floats, or if g(a, b) has another dtype.
+        TypeError: if `a0` is not made of real floats, if g(a, b) has other dtypes, or if `max_steps` is not an
+            integer.
         ValueError: if g(a, b) has another structure or other shapes than `a0`, if `tolerance` is not positive, or if
             `max_steps` is less than 1.
     """
-    check_floats("fixed_point", "a0", a0)
-    if op.index(max_steps) < 1:
-        raise ValueError(f"fixed_point: max_steps must be at least 1; got {max_steps}.")
+    check_floats("a0", a0)
+    max_steps = integer("max_steps", max_steps, 1)
     if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"fixed_point: tolerance must be positive; got {tolerance}.")
+        raise ValueError(f"`tolerance` must be positive, got {tolerance}.")
     a0 = jax.tree.map(jnp.asarray, a0)
-    epsilon = float(max(jnp.finfo(dtype(leaf)).eps for leaf in jax.tree.leaves(a0)))
+    epsilon = float(max(jnp.finfo(leaf.dtype).eps for leaf in jax.tree.leaves(a0)))
     accepted = epsilon**0.75 if tolerance is None else tolerance
 
     def step(a: PyTree) -> PyTree:
@@ -96,7 +96,7 @@ def fixed_point(
         return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), stepped, a)
 
     def residual(a: PyTree) -> PyTree:
-        return jax.tree.map(jnp.subtract, step(a), a)
+        return tree.subtract(step(a), a)
 
     def solve(_: Any, a0: PyTree) -> tuple[PyTree, tuple[Array, Array, Array]]:
         a, change, steps, converged = _iterate(step, a0, accepted, 1.0, max_steps)
@@ -105,8 +105,8 @@ def fixed_point(
 
     def tangent_solve(residual_tangent: Callable[[PyTree], PyTree], r: PyTree) -> PyTree:
         # in one array, because a right side that is zero in part cannot be transposed (JAX 0.12)
-        matvec = lambda x: _flat(residual_tangent(unflat(x, r)))
-        return unflat(jax.lax.custom_linear_solve(matvec, _flat(r), solve_linear, solve_linear), r)
+        matvec = lambda x: tree.ravel(residual_tangent(tree.unravel(x, r)))
+        return tree.unravel(jax.lax.custom_linear_solve(matvec, tree.ravel(r), solve_linear, solve_linear), r)
 
     def solve_linear(matvec: Callable[[Array], Array], r: Array) -> Array:
         # the matrix is J - I, so x = J x - r
@@ -131,25 +131,19 @@ def _iterate(
     def advance(carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
         a, _, steps = carry
         stepped = step(a)
-        return stepped, _largest(jax.tree.map(jnp.subtract, stepped, a)), steps + 1
+        return stepped, _largest(tree.subtract(stepped, a)), steps + 1
 
-    nothing = _largest(jax.tree.map(jnp.zeros_like, start))
+    nothing = _largest(tree.zeros_like(start))
     a, change, steps = jax.lax.while_loop(go_on, advance, (start, nothing, jnp.asarray(0)))
     return a, change, steps, close(a, change)
 
 
-def _flat(a: PyTree) -> Float[Array, " total"]:
-    leaves = jax.tree.leaves(a)
-    widest = max((leaf.dtype for leaf in leaves), key=lambda kind: jnp.finfo(kind).bits)
-    return jnp.concatenate([leaf.reshape(-1).astype(widest) for leaf in leaves])
-
-
 def _largest(a: PyTree) -> Float[Array, ""]:
-    return jnp.max(jnp.abs(_flat(a)), initial=0.0)
+    return jnp.max(jnp.abs(tree.ravel(a)), initial=0.0)
 
 
 def _check_step(stepped: PyTree, a0: PyTree) -> None:
-    check_like("fixed_point", "g(a, b)", stepped, "a0", a0)
+    check_like("g(a, b)", stepped, "a0", a0)
     for new, old in zip(jax.tree.leaves(stepped), jax.tree.leaves(a0), strict=True):
-        if dtype(new) != dtype(old):
-            raise TypeError(f"fixed_point: g(a, b) must have the dtypes of a0; got {dtype(new)} for {dtype(old)}.")
+        if dtype(new) != old.dtype:
+            raise TypeError(f"`g(a, b)` must have the dtypes of `a0`, got {dtype(new)} in place of {old.dtype}.")

@@ -1,9 +1,28 @@
+"""The two modes of differentiation: the type of their names, its check, and advice where reverse mode cannot go."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 Mode = Literal["reverse", "forward"]
 
 
-def check_mode(argument: str, mode: str) -> None:
-    """Raise if `mode`, given as `argument`, is no mode of differentiation."""
+def check_mode(name: str, mode: str) -> None:
+    """Check that `mode`, given as the argument `name`, is a mode of differentiation.
+
+    Raises:
+        ValueError: if it is none.
+    """
     if mode not in ("reverse", "forward"):
-        raise ValueError(f'{argument} must be "reverse" or "forward"; got {mode!r}.')
+        raise ValueError(f'`{name}` must be "reverse" or "forward", got {mode!r}.')
+
+
+@contextmanager
+def explain_while_loop() -> Iterator[None]:
+    """Adds a note on forward mode to JAX's error for reverse mode through a `while_loop`."""
+    try:
+        yield
+    except ValueError as error:
+        if "lax.while_loop" in str(error):
+            error.add_note('Forward mode goes through such loops: pass mode="forward".')
+        raise

@@ -1,7 +1,7 @@
 """For test suites: derivatives held against differences, pytrees held against each other."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from ._central_difference import central_difference as central_difference
+from ._comparison import Comparison as Comparison
+from ._comparison import Verdict as Verdict
+from ._comparison import compare_along as compare_along
 from ._mode import Mode, check_mode
+from .internal import checks, tree
 
 Path = tuple[Mode, ...]  # the modes of one derivative of a higher order, the innermost first
 
@@ -54,12 +58,10 @@ def assert_derivatives_match(
         TypeError: if a float of `x` or of `f(x)` is not float64, or if there is none.
         ValueError: if `order` or `num_directions` is less than 1, or `modes` names no or unknown modes.
     """
-    if order < 1:
-        raise ValueError(f"order is the highest order of derivative to compare, at least 1; got {order}.")
-    if num_directions < 1:
-        raise ValueError(f"num_directions must be at least 1; got {num_directions}.")
+    order = checks.integer("order", order, 1)
+    num_directions = checks.integer("num_directions", num_directions, 1)
     if not modes:
-        raise ValueError('modes must name at least one of "reverse" and "forward"; got none.')
+        raise ValueError('`modes` must name at least one of "reverse" and "forward", got none.')
     for mode in modes:
         check_mode("modes", mode)
 
@@ -73,33 +75,30 @@ def assert_derivatives_match(
     shapes = jax.eval_shape(outputs, floats)
     _check_float64("f(x)", shapes)
 
-    def weighted(floats: PyTree, weights: PyTree) -> Float[Array, ""]:
-        return _dot(weights, outputs(floats))
-
-    # all derivatives of an order in one program, which compiles faster than one for each
-    paths = [list(itertools.product(modes, repeat=level)) for level in range(order + 1)]
-    derivatives = [jax.jit(_derivatives(weighted, level)) for level in paths]
-
     random = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
-    weights = _unit_direction(random, shapes)
-    if not np.isfinite(float(derivatives[0](floats, weights)[0])):
+    weights = tree.random_unit_direction(random, shapes)
+    inner = [tree.random_unit_direction(random, floats) for _ in range(order)]
+    paths = list(itertools.product(modes, repeat=order))
+
+    @jax.jit
+    def derivatives(floats: PyTree, directions: Sequence[PyTree]) -> dict[Path, Float[Array, ""]]:
+        return _derivatives(lambda floats: tree.dot(weights, outputs(floats)), floats, directions, paths)
+
+    if not np.isfinite(float(derivatives(floats, inner)[()])):
         raise AssertionError("f(x) is not finite, so it has no derivative to compare.")
 
-    inner = [_unit_direction(random, floats) for _ in range(order)]
     for level in range(1, order + 1):
-        along = inner[: level - 1]
+        below = (modes[0],) * (level - 1)
         for name, direction in _directions(random, floats, num_directions):
-            found = derivatives[level](floats, weights, *along, direction)
-            values = dict(zip(paths[level], map(float, found), strict=True))
-            where = f"derivative of order {level} along {name}"
-            _assert_finite(values, where)
-            _assert_modes_agree(values, where, mode_rtol, 1e-4 * atol)
+            directions = [*inner[: level - 1], direction, *inner[level:]]
 
-            def moved(t: float, level=level, along=along, direction=direction) -> Float[np.ndarray, ""]:
-                return np.asarray(derivatives[level - 1](_axpy(t, direction, floats), weights, *along)[0])
+            def along(t: float, direction=direction, directions=directions, below=below) -> Float[np.ndarray, ""]:
+                return np.asarray(derivatives(_moved(floats, t, direction), directions)[below])
 
-            difference, error = central_difference(moved, rtol=0.05 * rtol, atol=0.05 * atol)
-            _assert_differences_agree(values, where, float(difference), error, rtol, atol)
+            found = derivatives(floats, directions)
+            values = {_spell(path): float(found[path]) for path in itertools.product(modes, repeat=level)}
+            compared = compare_along(along, values, rtol=rtol, atol=atol)
+            _assert_right(compared, f"derivative of order {level} along {name}", rtol, atol, mode_rtol)
 
 
 def tree_allclose(a: PyTree, b: PyTree, rtol: int | float = 1e-5, atol: int | float = 1e-8) -> bool:
@@ -141,78 +140,78 @@ def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, (jax.Array, np.ndarray, np.generic))
 
 
-def _derivatives(f: Callable[..., Float[Array, ""]], paths: list[Path]) -> Callable[..., list[Float[Array, ""]]]:
-    return lambda *arguments: [_derivative(f, path)(*arguments) for path in paths]
+def _derivatives(
+    f: Callable[[PyTree], Float[Array, ""]], x: PyTree, directions: Sequence[PyTree], paths: Iterable[Path]
+) -> dict[Path, Float[Array, ""]]:
+    """The derivatives of `f` at `x` in the modes of each path and of what it begins with, and the value.
+
+    A derivative of a higher order is a derivative of the one below, and gives that too: one program for all orders
+    compiles in about the time that the highest order takes alone.
+    """
+    found = {}
+    for path in paths:
+        last, before = _derivative(f, path, directions)(x)
+        found |= {path[:level]: value for level, value in enumerate([*before, last])}
+    return found | {(): f(x)}  # not what it is within a derivative, which a custom rule may have made another
 
 
-def _derivative(f: Callable[..., Float[Array, ""]], path: Path) -> Callable[..., Float[Array, ""]]:
-    """(x, weights, *directions) -> the directional derivative in the modes of `path`, the first innermost."""
+def _derivative(
+    f: Callable[[PyTree], Float[Array, ""]], path: Path, directions: Sequence[PyTree]
+) -> Callable[[PyTree], tuple[Float[Array, ""], tuple[Float[Array, ""], ...]]]:
+    """The derivative in the modes of `path`, the first innermost, and those that it is a derivative of."""
     if not path:
-        return f
-    inner, mode = _derivative(f, path[:-1]), path[-1]
+        return lambda x: (f(x), ())
+    inner, mode, direction = _derivative(f, path[:-1], directions), path[-1], directions[len(path) - 1]
 
-    def derivative(x: PyTree, weights: PyTree, *directions: PyTree) -> Float[Array, ""]:
-        *before, direction = directions
-        at = lambda x: inner(x, weights, *before)
-        return jax.jvp(at, (x,), (direction,))[1] if mode == "forward" else _dot(jax.grad(at)(x), direction)
+    def derivative(x: PyTree) -> tuple[Float[Array, ""], tuple[Float[Array, ""], ...]]:
+        if mode == "forward":
+            value, slope, before = jax.jvp(inner, (x,), (direction,), has_aux=True)
+        else:
+            (value, before), gradient = jax.value_and_grad(inner, has_aux=True)(x)
+            slope = tree.dot(gradient, direction)
+        return slope, (*before, value)
 
     return derivative
 
 
 def _directions(random: np.random.Generator, x: PyTree, number: int) -> Iterator[tuple[str, PyTree]]:
     for i in range(number):
-        yield f"random direction {i} of all of x", _unit_direction(random, x)
+        yield f"random direction {i} of all of x", tree.random_unit_direction(random, x)
     paths, structure = jax.tree_util.tree_flatten_with_path(x)
     if len(paths) == 1:
         return
     zeros = [np.zeros_like(leaf) for _, leaf in paths]
     for i, (path, leaf) in enumerate(paths):
-        alone = [*zeros[:i], _unit_direction(random, leaf), *zeros[i + 1 :]]
+        alone = [*zeros[:i], tree.random_unit_direction(random, leaf), *zeros[i + 1 :]]
         yield f"a random direction of x{jax.tree_util.keystr(path)} alone", jax.tree.unflatten(structure, alone)
 
 
-def _unit_direction(random: np.random.Generator, like: PyTree) -> PyTree:
-    leaves, structure = jax.tree.flatten(like)
-    drawn = [np.asarray(random.normal(size=leaf.shape)) for leaf in leaves]
-    norm = max(np.sqrt(sum(np.vdot(leaf, leaf) for leaf in drawn)), 1e-300)
-    return jax.tree.unflatten(structure, [np.asarray(leaf / norm) for leaf in drawn])
+def _moved(x: PyTree, t: float, direction: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf, v: np.asarray(leaf + t * v), x, direction)
 
 
-def _assert_finite(values: dict[Path, float], where: str) -> None:
-    for path, value in values.items():
-        if not np.isfinite(value):
-            raise AssertionError(
-                f"The {where} is {value} in {_spell(path)} mode. Look for a square root, norm, logarithm or quotient "
-                "at zero: guard its argument, not its result, with jnp.where."
-            )
-
-
-def _assert_modes_agree(values: dict[Path, float], where: str, rtol: int | float, atol: int | float) -> None:
-    (path, value), *others = values.items()
-    for other, another in others:
-        if abs(value - another) > rtol * abs(value) + atol:
-            raise AssertionError(
-                f"The {where} is {value!r} in {_spell(path)} mode and {another!r} in {_spell(other)} mode: "
-                f"they differ by {_relative(value, another)}, more than {rtol:g}. A custom derivative rule in f is "
-                "wrong in one of them, or f loses digits."
-            )
-
-
-def _assert_differences_agree(
-    values: dict[Path, float], where: str, difference: float, error: float, rtol: int | float, atol: int | float
+def _assert_right(
+    compared: Comparison, where: str, rtol: int | float, atol: int | float, mode_rtol: int | float
 ) -> None:
-    allowed = rtol * abs(difference) + atol
-    for path, value in values.items():
-        if abs(value - difference) > allowed + (0.0 if error <= allowed else error):
-            raise AssertionError(
-                f"The {where} is {value!r} in {_spell(path)} mode, but central differences say {difference!r} "
-                f"(give or take {error:.1e}): they differ by {_relative(difference, value)}, more than rtol={rtol:g}."
-            )
-    if not error <= allowed:
-        raise AssertionError(
-            f"Central differences cannot judge the {where}: they say {difference!r} give or take {error:.1e}, "
-            f"and {allowed:.1e} was asked for. f has a kink near x, or large rounding errors; move x or raise rtol."
-        )
+    verdict, mode = compared.judge(rtol=rtol, atol=atol, mode_rtol=mode_rtol, mode_atol=1e-4 * atol)
+    if verdict == "ok":
+        return
+    first, value, difference = next(iter(compared.values)), compared.values[mode], compared.difference
+    says = f"{difference!r} (give or take {compared.error:.1e})"
+    raise AssertionError(
+        {
+            "not finite": f"The {where} is {value} in {mode} mode. Look for a square root, norm, logarithm or quotient "
+            "at zero: guard its argument, not its result, with jnp.where.",
+            "modes differ": f"The {where} is {compared.values[first]!r} in {first} mode and {value!r} in {mode} mode: "
+            f"they differ by {_relative(compared.values[first], value)}, more than {mode_rtol:g}. A custom derivative "
+            "rule in f is wrong in one of them, or f loses digits.",
+            "undecided": f"Central differences cannot judge the {where}, {value!r} in {mode} mode: they say {says}, "
+            f"and {rtol * abs(difference) + atol:.1e} was asked for. f has a kink near x, or large rounding errors; "
+            "move x or raise rtol.",
+            "wrong": f"The {where} is {value!r} in {mode} mode, but central differences say {says}: they differ by "
+            f"{_relative(difference, value)}, more than rtol={rtol:g}.",
+        }[verdict]
+    )
 
 
 def _spell(path: Path) -> str:
@@ -230,18 +229,10 @@ def _is_float(leaf: Any) -> bool:
 def _check_float64(name: str, tree: PyTree) -> None:
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     if not leaves:
-        raise TypeError(f"{name} has no floats, so there is no derivative to compare.")
+        raise TypeError(f"`{name}` has no floats, so there is no derivative to compare.")
     for path, leaf in leaves:
         if leaf.dtype != jnp.float64:
             raise TypeError(
-                f"{name}{jax.tree_util.keystr(path)} is {leaf.dtype}; differences need float64. Switch it on with "
+                f"`{name}{jax.tree_util.keystr(path)}` is {leaf.dtype}; differences need float64. Switch it on with "
                 'jax.config.update("jax_enable_x64", True) and keep the dtype throughout f.'
             )
-
-
-def _dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
-    return sum(map(jnp.vdot, jax.tree.leaves(a), jax.tree.leaves(b)), start=jnp.zeros((), jnp.float64))
-
-
-def _axpy(t: float, direction: PyTree, x: PyTree) -> PyTree:
-    return jax.tree.map(lambda v, leaf: np.asarray(leaf + t * v), direction, x)

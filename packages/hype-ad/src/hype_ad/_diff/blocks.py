@@ -1,10 +1,15 @@
-"""Matrices of derivatives between pytrees: one block for each pair of an output's part and a point's part."""
+"""Jacobians between pytrees: one block for each pair of a part of the output and a part of the point."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .point import labeled, parts, shape
+from .._types.by_rank import in_kind
+from .checks import parts, shape
 
 
 class Blocks:
@@ -20,37 +25,38 @@ class Blocks:
 
     @staticmethod
     def from_columns(out: PyTree, x: PyTree, columns: PyTree) -> "Blocks":
-        """From a pytree like `out` with the numbers of `x` along a new trailing axis."""
+        """From a pytree like `out` with the entries of `x` along a new trailing axis."""
         bounds = _bounds(x)
+        strips = (jnp.split(leaf, bounds, axis=-1) for leaf in jax.tree.leaves(columns))
         return Blocks(
             out,
             x,
             [
-                [
-                    piece.reshape(shape(row) + shape(column))
-                    for piece, column in zip(jnp.split(leaf, bounds, axis=-1), parts(x)[0], strict=True)
-                ]
-                for leaf, row in zip(jax.tree.leaves(columns), parts(out)[0], strict=True)
+                [piece.reshape(shape(row) + shape(column)) for piece, column in zip(strip, parts(x)[0], strict=True)]
+                for strip, row in zip(strips, parts(out)[0], strict=True)
             ],
         )
 
     @staticmethod
     def from_rows(out: PyTree, x: PyTree, rows: PyTree) -> "Blocks":
-        """From a pytree like `x` with the numbers of `out` along a new leading axis."""
+        """From a pytree like `x` with the entries of `out` along a new leading axis."""
         bounds = _bounds(out)
-        pieces = [jnp.split(leaf, bounds) for leaf in jax.tree.leaves(rows)]
+        strips = [jnp.split(leaf, bounds) for leaf in jax.tree.leaves(rows)]
         return Blocks(
             out,
             x,
             [
-                [column[i].reshape(shape(row) + shape(part)) for column, part in zip(pieces, parts(x)[0], strict=True)]
+                [
+                    strip[i].reshape(shape(row) + shape(column))
+                    for strip, column in zip(strips, parts(x)[0], strict=True)
+                ]
                 for i, row in enumerate(parts(out)[0])
             ],
         )
 
     def arranged(self) -> PyTree:
         """`out`, each part replaced by an `x` of blocks."""
-        return _nested(self.out, self.x, self.blocks)
+        return nested(self.out, self.x, self.blocks, _in_kind)
 
     def transposed(self) -> PyTree:
         """`x`, each part replaced by an `out` of blocks with the axes of `x` in front."""
@@ -62,25 +68,22 @@ class Blocks:
             ]
             for j in range(len(parts(self.x)[0]))
         ]
-        return _nested(self.x, self.out, turned)
+        return nested(self.x, self.out, turned, _in_kind)
 
 
-def _nested(outer: PyTree, inner: PyTree, blocks: list[list[Array]]) -> PyTree:
+def nested(outer: PyTree, inner: PyTree, blocks: Sequence[Sequence[Any]], kind: Callable[..., Any]) -> PyTree:
+    """`outer`, each part replaced by an `inner` of blocks, to which `kind(block, *the two parts)` gives a type."""
     (rows, outer_structure), (columns, inner_structure) = parts(outer), parts(inner)
-    return jax.tree.unflatten(
-        outer_structure,
-        [
-            jax.tree.unflatten(
-                inner_structure, [labeled(block, row, column) for block, column in zip(line, columns, strict=True)]
-            )
-            for line, row in zip(blocks, rows, strict=True)
-        ],
-    )
+    lines = [
+        [kind(block, row, column) for block, column in zip(line, columns, strict=True)]
+        for line, row in zip(blocks, rows, strict=True)
+    ]
+    return jax.tree.unflatten(outer_structure, [jax.tree.unflatten(inner_structure, line) for line in lines])
+
+
+def _in_kind(block: Array, row: PyTree, column: PyTree) -> PyTree:
+    return in_kind(block, row, column) if block.ndim <= 2 else block  # there is no tensor of a higher rank
 
 
 def _bounds(x: PyTree) -> list[int]:
-    ends, end = [], 0
-    for leaf in jax.tree.leaves(x):
-        end += jnp.size(leaf)
-        ends.append(end)
-    return ends[:-1]
+    return list(accumulate(map(jnp.size, jax.tree.leaves(x))))[:-1]

@@ -1,22 +1,19 @@
-"""Hessians, forward over reverse: the gradient, pushed along every direction at the same time."""
+"""Hessians, forward over reverse: the JVPs of the gradient along all unit directions at once."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
 from .._mode import Mode, check_mode
-from .argument import at_argument, with_aux
+from ..internal import tree
+from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
-from .directions import basis
+from .forms import Function, arguments_of, without_value
 from .gradient import value_gradient
-from .point import Function
 
 
-def hessian(
-    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, mode: Mode = "reverse"
-) -> Function:
+def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
     r"""Hessian $H_{ij} = \partial^2 f / \partial x_i \partial x_j$ of a function to one number.
 
     Args:
@@ -27,105 +24,67 @@ def hessian(
         mode: how the inner gradient is taken, see `grad`; the outer derivative is always taken forward.
 
     Returns:
-        A function with the arguments of `f` that gives the Hessian, of shape (shape of x) + (shape of x): a `DM` of a
-        `DV`. Of
-        pytrees: the structure of `x`, in which each part is replaced by an `x` of blocks. With `has_aux` the pair
-            (Hessian,
-        auxiliary output).
+        A function with the arguments of `f` that gives the Hessian, of shape (shape of x) + (shape of x): a `DM` for a
+        `DV`. Of pytrees: the structure of `x`, in which each part is replaced by an `x` of blocks. With `has_aux` the
+        pair (Hessian, auxiliary output).
 
     Raises:
-        TypeError: if `x` or `f(x)` is not made of real floats.
-        ValueError: if `f(x)` is not one number, if `argnums` names no argument, or if `mode` is unknown.
+        TypeError: if `x` or f(x) is not made of real floats, or if `argnums` is not made of integers.
+        ValueError: if f(x) is not one number, if `argnums` names no argument, or if `mode` is unknown.
     """
-    check_mode("hessian: mode", mode)
-
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        g, x = at_argument("hessian", f, argnums, has_aux, args, kwargs)
-        _, _, matrix, aux = _value_grad_hessian("hessian", g, x, mode)
-        return with_aux(matrix, aux, has_aux)
-
-    return derivative
+    return without_value(value_and_hessian(f, argnums, has_aux, mode=mode), has_aux)
 
 
-def value_and_hessian(
-    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, mode: Mode = "reverse"
-) -> Function:
+@arguments_of(hessian)
+def value_and_hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$ and Hessian $H(x)$ from one evaluation of `f`.
-
-    Args:
-        f: as in `hessian`.
-        argnums: as in `hessian`.
-        has_aux: as in `hessian`.
-        mode: as in `hessian`.
 
     Returns:
         A function that gives the pair (value, Hessian); with `has_aux` ((value, auxiliary output), Hessian).
-
-    Raises:
-        TypeError: as `hessian`.
-        ValueError: as `hessian`.
     """
-    check_mode("value_and_hessian: mode", mode)
-
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        g, x = at_argument("value_and_hessian", f, argnums, has_aux, args, kwargs)
-        value, _, matrix, aux = _value_grad_hessian("value_and_hessian", g, x, mode)
-        return with_aux(value, aux, has_aux), matrix
-
-    return derivative
+    derivatives = _value_grad_hessian(f, argnums, has_aux, mode)
+    return lambda *args, **kwargs: derivatives(*args, **kwargs)[::2]
 
 
 def grad_hessian(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Gradient $\nabla f(x)$ and Hessian $H(x)$ from one evaluation of `f`: what a Newton step needs.
 
     Args:
-        f: as in `hessian`.
+        f: function of a point (`D`, `DV`, `DM`, array or pytree of them) to a `D` or a number.
         mode: as in `hessian`.
 
     Returns:
         A function of `x` that gives the pair (gradient, Hessian).
 
     Raises:
-        TypeError: as `hessian`.
-        ValueError: as `hessian`.
+        TypeError: if `x` or f(x) is not made of real floats.
+        ValueError: if f(x) is not one number, or if `mode` is unknown.
     """
-    check_mode("grad_hessian: mode", mode)
-
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        g, x = at_argument("grad_hessian", f, 0, False, args, kwargs)
-        return _value_grad_hessian("grad_hessian", g, x, mode)[1:3]
-
-    return derivative
+    return without_value(value_and_grad_hessian(f, mode=mode))
 
 
+@arguments_of(grad_hessian)
 def value_and_grad_hessian(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$, gradient $\nabla f(x)$ and Hessian $H(x)$ from one evaluation of `f`.
 
-    Args:
-        f: as in `hessian`.
-        mode: as in `hessian`.
-
     Returns:
         A function of `x` that gives the triple (value, gradient, Hessian).
-
-    Raises:
-        TypeError: as `hessian`.
-        ValueError: as `hessian`.
     """
-    check_mode("value_and_grad_hessian: mode", mode)
-
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        g, x = at_argument("value_and_grad_hessian", f, 0, False, args, kwargs)
-        return _value_grad_hessian("value_and_grad_hessian", g, x, mode)[:3]
-
-    return derivative
+    return _value_grad_hessian(f, 0, False, mode)
 
 
-def _value_grad_hessian(operator: str, f: Function, x: PyTree, mode: Mode) -> tuple[Any, PyTree, PyTree, Any]:
-    def gradient(x: PyTree) -> tuple[PyTree, Any]:
-        value, result, aux = value_gradient(operator, f, x, mode)
-        return result, (value, aux)
+def _value_grad_hessian(f: Function, argnums: Argnums, has_aux: bool, mode: Mode) -> Function:
+    check_mode("mode", mode)
 
-    push = lambda direction: jax.jvp(gradient, (x,), (direction,), has_aux=True)
-    result, columns, (value, aux) = jax.vmap(push, out_axes=(None, -1, None))(basis(x))
-    return value, result, Blocks.from_columns(result, x, columns).arranged(), aux
+    def derivatives(*args: Any, **kwargs: Any) -> tuple[Any, PyTree, PyTree]:
+        g, x = at_argument(f, argnums, has_aux, args, kwargs)
+
+        def gradient(x: PyTree) -> tuple[PyTree, Any]:
+            value, result, aux = value_gradient(g, x, mode)
+            return result, (value, aux)
+
+        push = lambda direction: jax.jvp(gradient, (x,), (direction,), has_aux=True)
+        result, columns, (value, aux) = jax.vmap(push, out_axes=(None, -1, None))(tree.basis(x))
+        return with_aux(value, aux, has_aux), result, Blocks.from_columns(result, x, columns).arranged()
+
+    return derivatives

@@ -1,4 +1,4 @@
-r"""Estimates of traces and diagonals by random probes.
+r"""Hutchinson's estimators: unbiased estimates of traces and diagonals by random probe vectors.
 
 For probes $v$ of independent signs, $\mathbb{E}\, v^\top A v = \operatorname{tr} A$ (Hutchinson 1990, "A stochastic
 estimator of the trace of the influence matrix for Laplacian smoothing splines") and $\mathbb{E}\, v \odot A v =
@@ -6,23 +6,24 @@ estimator of the trace of the influence matrix for Laplacian smoothing splines")
 for a diagonal A; the variance comes from the rest.
 """
 
-import operator as op
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._mode import Mode, check_mode
-from .calculus import field
-from .diagonal import second_derivative
+from .._types.by_rank import in_kind
+from ..internal.checks import check_key, integer
+from .checks import check_floats, parts, value_like
 from .directions import in_batches, inner
+from .forms import Function
 from .gradient import value_gradient
-from .point import Function, check_floats, dtype, labeled, parts, shape
+from .hessian_diagonal import second_derivative
 
 
-def hutchinson_laplacian(f: Function, *, num_samples: int = 1) -> Function:
+def hutchinson_laplacian(f: Function, *, num_samples: SupportsIndex = 1) -> Function:
     r"""Unbiased estimate of the Laplacian, $\frac{1}{k} \sum_{s=1}^{k} v_s^\top H(x) v_s$ with random signs $v_s$.
 
     Costs about three evaluations of `f` for each sample, forward only.
@@ -32,24 +33,24 @@ def hutchinson_laplacian(f: Function, *, num_samples: int = 1) -> Function:
         num_samples: how many probes are averaged.
 
     Returns:
-        A function of `x` and a keyword `key`, that gives a number, a `D` if `x` or `f(x)` is a tensor.
+        A function of `x` and a keyword `key`, that gives a number, a `D` if `x` or f(x) is a tensor.
 
     Raises:
-        TypeError: if `x` or `f(x)` is not made of real floats, or `num_samples` is not an integer.
-        ValueError: if `f(x)` is not one number, or `num_samples` is less than 1.
+        TypeError: if `x` or f(x) is not made of real floats, if `num_samples` is not an integer, or if `key` is not a
+            key.
+        ValueError: if f(x) is not one number, if `num_samples` is less than 1, or if `key` is an array of several keys.
     """
-    _check_samples("hutchinson_laplacian", num_samples)
+    samples = integer("num_samples", num_samples, 1)
 
-    def estimate(x: PyTree, *, key: Key[Array, ""]) -> Any:
-        check_floats("hutchinson_laplacian", "x", x)
-        along = second_derivative("hutchinson_laplacian", f, x)
-        value, seconds = _probed(along, x, key, num_samples)
-        return labeled(jnp.mean(seconds), value, *parts(x)[0])
+    def estimate(x: PyTree, *, key: PRNGKeyArray) -> Any:
+        check_floats("x", x)
+        value, seconds = _probed(second_derivative(f, x), x, key, samples)
+        return in_kind(jnp.mean(seconds), value, *parts(x)[0])
 
     return estimate
 
 
-def hutchinson_div(f: Function, *, num_samples: int = 1) -> Function:
+def hutchinson_div(f: Function, *, num_samples: SupportsIndex = 1) -> Function:
     r"""Unbiased estimate of the divergence, $\frac{1}{k} \sum_{s=1}^{k} v_s^\top J(x) v_s$ with random signs $v_s$.
 
     Costs about two evaluations of `f` for each sample, forward only. It is what continuous normalizing flows use
@@ -60,29 +61,30 @@ def hutchinson_div(f: Function, *, num_samples: int = 1) -> Function:
         num_samples: how many probes are averaged.
 
     Returns:
-        A function of `x` and a keyword `key`, that gives a number, a `D` if `x` or `f(x)` is a tensor.
+        A function of `x` and a keyword `key`, that gives a number, a `D` if `x` or f(x) is a tensor.
 
     Raises:
-        TypeError: if `x` or `f(x)` is not made of real floats, or `num_samples` is not an integer.
-        ValueError: if `f(x)` does not have the shape of `x`, or `num_samples` is less than 1.
+        TypeError: if `x` or f(x) is not made of real floats, if `num_samples` is not an integer, or if `key` is not a
+            key.
+        ValueError: if f(x) does not have the shape of `x`, if `num_samples` is less than 1, or if `key` is an array of
+            several keys.
     """
-    _check_samples("hutchinson_div", num_samples)
+    samples = integer("num_samples", num_samples, 1)
 
-    def estimate(x: PyTree, *, key: Key[Array, ""]) -> Any:
-        check_floats("hutchinson_div", "x", x)
-        checked = field("hutchinson_div", f, x)
+    def estimate(x: PyTree, *, key: PRNGKeyArray) -> Any:
+        check_floats("x", x)
 
         def along(probe: PyTree) -> tuple[Any, Array]:
-            value, derivative = jax.jvp(checked, (x,), (probe,))
+            value, derivative = jax.jvp(lambda point: value_like(f(point), x), (x,), (probe,))
             return value, inner(probe, derivative)
 
-        value, traces = _probed(along, x, key, num_samples)
-        return labeled(jnp.mean(traces), *parts(x)[0], *parts(value)[0])
+        value, traces = _probed(along, x, key, samples)
+        return in_kind(jnp.mean(traces), *parts(x)[0], *parts(value)[0])
 
     return estimate
 
 
-def hutchinson_hessian_diag(f: Function, *, num_samples: int = 1, mode: Mode = "reverse") -> Function:
+def hutchinson_hessian_diag(f: Function, *, num_samples: SupportsIndex = 1, mode: Mode = "reverse") -> Function:
     r"""Unbiased estimate of the Hessian's diagonal, the mean of $v_s \odot H(x) v_s$ over random signs $v_s$.
 
     Costs one Hessian product for each sample.
@@ -96,41 +98,35 @@ def hutchinson_hessian_diag(f: Function, *, num_samples: int = 1, mode: Mode = "
         A function of `x` and a keyword `key`, that gives a pytree of the structure, shapes and types of `x`.
 
     Raises:
-        TypeError: if `x` or `f(x)` is not made of real floats, or `num_samples` is not an integer.
-        ValueError: if `f(x)` is not one number, `num_samples` is less than 1, or `mode` is unknown.
+        TypeError: if `x` or f(x) is not made of real floats, if `num_samples` is not an integer, or if `key` is not a
+            key.
+        ValueError: if f(x) is not one number, if `num_samples` is less than 1, if `mode` is unknown, or if `key` is an
+            array of several keys.
     """
-    _check_samples("hutchinson_hessian_diag", num_samples)
-    check_mode("hutchinson_hessian_diag: mode", mode)
+    samples = integer("num_samples", num_samples, 1)
+    check_mode("mode", mode)
 
-    def estimate(x: PyTree, *, key: Key[Array, ""]) -> PyTree:
-        check_floats("hutchinson_hessian_diag", "x", x)
-        gradient = lambda x: value_gradient("hutchinson_hessian_diag", lambda x: (f(x), None), x, mode)[1]
+    def estimate(x: PyTree, *, key: PRNGKeyArray) -> PyTree:
+        check_floats("x", x)
+        gradient = lambda x: value_gradient(lambda x: (f(x), None), x, mode)[1]
 
         def along(probe: PyTree) -> tuple[None, PyTree]:
             _, product = jax.jvp(gradient, (x,), (probe,))
             return None, jax.tree.map(jnp.multiply, probe, product)
 
-        _, diagonals = _probed(along, x, key, num_samples)
+        _, diagonals = _probed(along, x, key, samples)
         return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), diagonals)
 
     return estimate
 
 
-def _probed(
-    along: Callable[[PyTree], tuple[Any, Any]], x: PyTree, key: Key[Array, ""], num_samples: int
-) -> tuple[Any, Any]:
-    return in_batches(lambda k: along(_signs(k, x)), jax.random.split(key, num_samples))
+def _probed(along: Callable[[PyTree], tuple[Any, Any]], x: PyTree, key: PRNGKeyArray, samples: int) -> tuple[Any, Any]:
+    """What `along` gives along probes of random signs, as `in_batches`."""
+    return in_batches(lambda k: along(_signs(k, x)), jax.random.split(check_key("key", key), samples))
 
 
-def _signs(key: Key[Array, ""], x: PyTree) -> PyTree:
+def _signs(key: PRNGKeyArray, x: PyTree) -> PyTree:
     leaves, structure = jax.tree.flatten(x)
-    keys = jax.random.split(key, len(leaves))
-    return jax.tree.unflatten(
-        structure,
-        [jax.random.rademacher(k, shape(leaf), dtype(leaf)) for k, leaf in zip(keys, leaves, strict=True)],
-    )
-
-
-def _check_samples(operator: str, num_samples: int) -> None:
-    if op.index(num_samples) < 1:
-        raise ValueError(f"{operator}: num_samples must be at least 1; got {num_samples}.")
+    draws = zip(jax.random.split(key, len(leaves)), leaves, strict=True)
+    signs = [jax.random.rademacher(k, jnp.shape(leaf), jnp.result_type(leaf)) for k, leaf in draws]
+    return jax.tree.unflatten(structure, signs)

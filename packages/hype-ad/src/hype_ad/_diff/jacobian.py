@@ -1,22 +1,20 @@
 """Jacobians: by rows in reverse mode if there are fewer outputs than inputs, else by columns in forward mode."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode
-from .argument import at_argument, with_aux
+from .._mode import Mode, check_mode, explain_while_loop
+from ..internal import tree
+from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
-from .directions import basis, size
-from .gradient import explain_while_loop
-from .point import Function, float_valued
+from .checks import float_value
+from .forms import Function, arguments_of, without_value
 
 
-def jacobian(
-    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, mode: Mode | None = None
-) -> Function:
+def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode | None = None) -> Function:
     r"""Jacobian $J_{ij} = \partial f_i / \partial x_j$.
 
     `f` is evaluated once, and linearized there. The rows of a wide Jacobian are then pulled back, the columns of a
@@ -37,31 +35,22 @@ def jacobian(
         replaced by an `x` of blocks. With `has_aux` the pair (Jacobian, auxiliary output).
 
     Raises:
-        TypeError: if `x` or `f(x)` is not made of real floats.
+        TypeError: if `x` or f(x) is not made of real floats, or if `argnums` is not made of integers.
         ValueError: if `argnums` names no argument, or if `mode` is unknown.
     """
-    return _jacobian("jacobian", f, argnums, has_aux, mode, transpose=False, value_too=False)
+    return without_value(value_and_jacobian(f, argnums, has_aux, mode=mode), has_aux)
 
 
+@arguments_of(jacobian)
 def value_and_jacobian(
-    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, mode: Mode | None = None
+    f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode | None = None
 ) -> Function:
     r"""Value $f(x)$ and Jacobian $J(x)$ from one evaluation of `f`.
 
-    Args:
-        f: as in `jacobian`.
-        argnums: as in `jacobian`.
-        has_aux: as in `jacobian`.
-        mode: as in `jacobian`.
-
     Returns:
         A function that gives the pair (value, Jacobian); with `has_aux` ((value, auxiliary output), Jacobian).
-
-    Raises:
-        TypeError: as `jacobian`.
-        ValueError: as `jacobian`.
     """
-    return _jacobian("value_and_jacobian", f, argnums, has_aux, mode, transpose=False, value_too=True)
+    return _value_and(Blocks.arranged, f, argnums, has_aux, mode)
 
 
 def jacobian_t(f: Function, *, mode: Mode | None = None) -> Function:
@@ -76,66 +65,51 @@ def jacobian_t(f: Function, *, mode: Mode | None = None) -> Function:
         structure of `x`, in which each part is replaced by an `f(x)` of blocks.
 
     Raises:
-        TypeError: as `jacobian`.
+        TypeError: if `x` or f(x) is not made of real floats.
         ValueError: if `mode` is unknown.
     """
-    return _jacobian("jacobian_t", f, 0, False, mode, transpose=True, value_too=False)
+    return without_value(value_and_jacobian_t(f, mode=mode))
 
 
+@arguments_of(jacobian_t)
 def value_and_jacobian_t(f: Function, *, mode: Mode | None = None) -> Function:
     r"""Value $f(x)$ and transposed Jacobian $J(x)^\top$ from one evaluation of `f`.
 
-    Args:
-        f: as in `jacobian`.
-        mode: as in `jacobian`.
-
     Returns:
         A function of `x` that gives the pair (value, transposed Jacobian).
-
-    Raises:
-        TypeError: as `jacobian`.
-        ValueError: if `mode` is unknown.
     """
-    return _jacobian("value_and_jacobian_t", f, 0, False, mode, transpose=True, value_too=True)
+    return _value_and(Blocks.transposed, f, 0, False, mode)
 
 
-def value_jacobian(operator: str, f: Function, x: PyTree, mode: Mode | None) -> tuple[Any, Blocks, Any]:
+def _value_and(
+    form: Callable[[Blocks], PyTree], f: Function, argnums: Argnums, has_aux: bool, mode: Mode | None
+) -> Function:
+    if mode is not None:
+        check_mode("mode", mode)
+
+    def value_and_matrix(*args: Any, **kwargs: Any) -> tuple[Any, PyTree]:
+        g, x = at_argument(f, argnums, has_aux, args, kwargs)
+        value, blocks, aux = _value_jacobian(g, x, mode)
+        return with_aux(value, aux, has_aux), form(blocks)
+
+    return value_and_matrix
+
+
+def _value_jacobian(f: Function, x: PyTree, mode: Mode | None) -> tuple[Any, Blocks, Any]:
     """(value, Jacobian, auxiliary output) of an `f` that gives the pair of value and auxiliary output."""
 
     def checked(x: PyTree) -> tuple[Any, Any]:
         value, aux = f(x)
-        return float_valued(operator, lambda: value)(), aux
+        return float_value(value), aux
 
     if mode == "forward":
         push = lambda direction: jax.jvp(checked, (x,), (direction,), has_aux=True)
-        value, columns, aux = jax.vmap(push, out_axes=(None, -1, None))(basis(x))
+        value, columns, aux = jax.vmap(push, out_axes=(None, -1, None))(tree.basis(x))
         return value, Blocks.from_columns(value, x, columns), aux
 
     value, push, aux = jax.linearize(checked, x, has_aux=True)
-    if mode == "reverse" or size(value) < size(x):
-        with explain_while_loop(operator):
-            (rows,) = jax.vmap(jax.linear_transpose(push, x))(basis(value))
+    if mode == "reverse" or tree.size(value) < tree.size(x):
+        with explain_while_loop():
+            (rows,) = jax.vmap(jax.linear_transpose(push, x))(tree.basis(value))
         return value, Blocks.from_rows(value, x, rows), aux
-    return value, Blocks.from_columns(value, x, jax.vmap(push, out_axes=-1)(basis(x))), aux
-
-
-def _jacobian(
-    operator: str,
-    f: Function,
-    argnums: int | Sequence[int],
-    has_aux: bool,
-    mode: Mode | None,
-    *,
-    transpose: bool,
-    value_too: bool,
-) -> Function:
-    if mode is not None:
-        check_mode(f"{operator}: mode", mode)
-
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        g, x = at_argument(operator, f, argnums, has_aux, args, kwargs)
-        value, blocks, aux = value_jacobian(operator, g, x, mode)
-        matrix = blocks.transposed() if transpose else blocks.arranged()
-        return (with_aux(value, aux, has_aux), matrix) if value_too else with_aux(matrix, aux, has_aux)
-
-    return derivative
+    return value, Blocks.from_columns(value, x, jax.vmap(push, out_axes=-1)(tree.basis(x))), aux

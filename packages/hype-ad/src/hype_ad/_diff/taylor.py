@@ -1,8 +1,8 @@
-"""Taylor mode: the power series of a function of one number, pushed through its program operation by operation.
+"""Taylor mode: the power series of a univariate function, pushed forward through its jaxpr equation by equation.
 
 The program is read as JAX writes it down (a jaxpr). What does not depend on the variable is computed as it is. Linear
 operations act on each coefficient, bilinear ones on pairs of them, quotients and integer powers have recurrences
-(`series.py`). For all others JAX's own rule of differentiation is enough: where y = f(x), the rule gives y' as a
+(`power_series.py`). For all others JAX's own rule of differentiation is enough: where y = f(x), the rule gives y' as a
 program of x and x', and the series of y is the integral of that program's. When the rule asks for f(x) again, or for
 another operation on the same values that is under way already, it gets that very series: so sine and cosine find each
 other, and a function costs about as much as a few products, the square of the order.
@@ -22,8 +22,8 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from . import series
-from .series import Coefficient, Series
+from . import power_series as series
+from .power_series import Coefficient, Series
 
 Value = Series | Array | np.ndarray
 Function = Callable[..., Sequence[Array]]
@@ -37,7 +37,7 @@ def derivatives(program: ClosedJaxpr, x: Float[Array, ""], order: int) -> list[l
 
 
 class _Run:
-    """A program on given arguments: the series of all that it computes, in that order."""
+    """A jaxpr evaluated on given arguments: the series of all that it computes, in that order."""
 
     def __init__(self, program: ClosedJaxpr, arguments: Sequence[Value], known: dict[Hashable, tuple]):
         self._series: list[Series] = []
@@ -184,7 +184,7 @@ def _derivative(value: Value, k: int) -> Array:
 
 
 def _exponent(equation: JaxprEqn, inputs: Sequence[Value]) -> int | None:
-    """Of a power to a whole number, also one written 2.0: at zero, JAX's rule ends in 0 * inf."""
+    """The exponent of a power to a whole number, also one written 2.0, else None: at 0 JAX's rule ends in 0 * inf."""
     name = equation.primitive.name
     if name in ("integer_pow", "square"):
         return equation.params.get("y", 2)
@@ -209,12 +209,12 @@ def _replaced(values: Any, places: Sequence[int], new: Sequence[Any]) -> list[An
 
 
 def _identity(value: Value) -> Hashable:
-    """What tells values apart; literals are made anew each time that they are read."""
+    """A key that tells values apart; literals are made anew each time that they are read."""
     return (str(value.item()), value.dtype) if isinstance(value, np.ndarray) and value.ndim == 0 else id(value)
 
 
 def _operation(equation: JaxprEqn, rule: Callable[[], ClosedJaxpr]) -> tuple[Hashable, ...]:
-    """What tells operations apart."""
+    """A key that tells operations apart."""
     params = tuple(sorted(equation.params.items()))
     if equation.primitive.name == "custom_jvp_call":
         # Made anew wherever it is called, also by its own rule: it is the same if it computes the same by the same
@@ -233,7 +233,7 @@ def _floats(equation: JaxprEqn) -> list[int]:
 
 
 def _rule(equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value]) -> ClosedJaxpr:
-    """JAX's rule of differentiation, as a program from all inputs and the slopes of those that change."""
+    """JAX's JVP rule of an equation, as a jaxpr from all inputs and the tangents of those that change."""
     places = sorted(changing)
 
     def slopes(inputs: list[Array], slopes: list[Array]) -> list[Any]:
@@ -248,7 +248,7 @@ def _rule(equation: JaxprEqn, apply: Function, changing: set[int], inputs: Seque
 
 
 def _function(jaxpr: Jaxpr, equation: JaxprEqn) -> Function:
-    """The operation as a function of all of its inputs, of which some may be literals or the same."""
+    """An equation as a function of all of its inputs, of which some may be literals or the same."""
     inputs: list[Any] = [Var(atom.aval) for atom in equation.invars]
     single = jaxpr.replace(
         constvars=[],
@@ -261,7 +261,7 @@ def _function(jaxpr: Jaxpr, equation: JaxprEqn) -> Function:
 
 
 def _needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
-    """The operations that an output needs or that have an effect: a rule computes what its caller may not ask for."""
+    """The equations left by dead code elimination: a rule may compute more than its caller asks for."""
     needed = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}
     kept = []
     for equation in reversed(jaxpr.eqns):

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import DM, D
-from .in_kind import one_to_one
-from .square import square_matrix
+from .lift import one_to_one
+from .shape_checks import square_matrix
 
 
 @one_to_one(DM, D)

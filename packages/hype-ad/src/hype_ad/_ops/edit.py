@@ -1,17 +1,20 @@
-"""Copies with something added at one place. `tensor.at[index]` has more, with an array's names.
+"""Functional updates that add to an element, a block or the diagonal of a tensor or an array.
 
-Everything is differentiable in the tensor and in what is added, and answers in kind.
+They are differentiable in what is updated and in what is added. `tensor.at[index]` has more, with an array's names.
 """
 
-from typing import Any, overload
+from typing import Any, SupportsIndex, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import DM, DV
+from .._types.by_rank import in_kind
 from .._types.indexing import check_index
 from .._types.to_array import Plain, TensorLike, to_array
-from .in_kind import Tensor, in_kind
+from ..internal.checks import integer
+from .lift import Tensor
+from .shape_checks import matrix, vector
 
 
 @overload
@@ -33,38 +36,40 @@ def add_item(x: TensorLike, index: int | tuple[int, int], value: TensorLike) -> 
     array = to_array(x)
     check_index(index, array.shape)
     if (len(index) if isinstance(index, tuple) else 1) != array.ndim:
-        raise ValueError(f"index must name one element of x with shape {array.shape}, got {index}")
+        raise ValueError(f"`index` must name one element of `x`, of shape {array.shape}, got {index}.")
     return in_kind(array.at[index].add(_like(value, array)), x)
 
 
 @overload
-def add_subvector(v: DV, start: int, part: TensorLike) -> DV: ...
+def add_subvector(v: DV, start: SupportsIndex, part: TensorLike) -> DV: ...
 @overload
-def add_subvector(v: Plain, start: int, part: TensorLike) -> Array: ...
-def add_subvector(v: TensorLike, start: int, part: TensorLike) -> Any:
+def add_subvector(v: Plain, start: SupportsIndex, part: TensorLike) -> Array: ...
+def add_subvector(v: TensorLike, start: SupportsIndex, part: TensorLike) -> Any:
     """Gives a copy of the vector `v` with the vector `part` added from index `start` on.
 
     Raises:
-        ValueError: if `part` reaches out of `v`.
+        TypeError: if `start` is not an integer.
+        ValueError: if `v` or `part` is not a vector, or if `part` reaches out of `v`.
     """
-    array, block = to_array(v), _like(part, to_array(v))
-    _check_fits("v", array, "part", block, (start,))
-    return in_kind(array.at[start : start + block.shape[0]].add(block), v)
+    array, block, first = vector("v", v), vector("part", part), integer("start", start, 0)
+    _check_inside("part", block, (first,), "v", array)
+    return in_kind(array.at[first : first + block.shape[0]].add(block), v)
 
 
 @overload
-def add_submatrix(m: DM, row: int, col: int, block: TensorLike) -> DM: ...
+def add_submatrix(m: DM, row: SupportsIndex, col: SupportsIndex, block: TensorLike) -> DM: ...
 @overload
-def add_submatrix(m: Plain, row: int, col: int, block: TensorLike) -> Array: ...
-def add_submatrix(m: TensorLike, row: int, col: int, block: TensorLike) -> Any:
+def add_submatrix(m: Plain, row: SupportsIndex, col: SupportsIndex, block: TensorLike) -> Array: ...
+def add_submatrix(m: TensorLike, row: SupportsIndex, col: SupportsIndex, block: TensorLike) -> Any:
     """Gives a copy of the matrix `m` with the matrix `block` added, its first element at (`row`, `col`).
 
     Raises:
-        ValueError: if `block` reaches out of `m`.
+        TypeError: if `row` or `col` is not an integer.
+        ValueError: if `m` or `block` is not a matrix, or if `block` reaches out of `m`.
     """
-    array, part = to_array(m), _like(block, to_array(m))
-    _check_fits("m", array, "block", part, (row, col))
-    return in_kind(array.at[row : row + part.shape[0], col : col + part.shape[1]].add(part), m)
+    array, part, top, left = matrix("m", m), matrix("block", block), integer("row", row, 0), integer("col", col, 0)
+    _check_inside("block", part, (top, left), "m", array)
+    return in_kind(array.at[top : top + part.shape[0], left : left + part.shape[1]].add(part), m)
 
 
 @overload
@@ -75,14 +80,14 @@ def add_diagonal(m: TensorLike, v: TensorLike) -> Any:
     """Gives a copy of the matrix `m` with `v` added to its diagonal: a vector of the diagonal's length, or a number.
 
     Raises:
-        ValueError: if `v` has another length.
+        ValueError: if `m` is not a matrix, or if `v` has another length.
     """
-    array = to_array(m)
+    array = matrix("m", m)
     diagonal = jnp.arange(min(array.shape))
     added = _like(v, array)
     if added.shape not in ((), diagonal.shape):
         n = diagonal.shape[0]
-        raise ValueError(f"v must be a number or have the length {n} of the diagonal, got shape {added.shape}")
+        raise ValueError(f"`v` must be a number or have the length {n} of the diagonal, got shape {added.shape}.")
     return in_kind(array.at[diagonal, diagonal].add(added), m)
 
 
@@ -91,12 +96,8 @@ def _like(value: Any, array: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.asarray(value, array.dtype) if isinstance(value, bool | int | float) else to_array(value)
 
 
-def _check_fits(name: str, whole: Array, part_name: str, part: Array, start: tuple[int, ...]) -> None:
-    if whole.ndim != len(start) or part.ndim != len(start):
+def _check_inside(name: str, part: Array, start: tuple[int, ...], whole_name: str, whole: Array) -> None:
+    if any(i + n > length for i, n, length in zip(start, part.shape, whole.shape, strict=True)):
         raise ValueError(
-            f"{name} and {part_name} must have rank {len(start)}, got shapes {whole.shape} and {part.shape}"
-        )
-    if any(i < 0 or i + n > length for i, n, length in zip(start, part.shape, whole.shape, strict=True)):
-        raise ValueError(
-            f"{part_name} must lie inside {name}: its shape {part.shape} at {start} reaches out of {whole.shape}"
+            f"`{name}` must lie inside `{whole_name}`, of shape {whole.shape}, got shape {part.shape} at index {start}."
         )

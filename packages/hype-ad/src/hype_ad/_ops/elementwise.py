@@ -1,4 +1,4 @@
-"""Functions of each element. All keep the shape, are differentiable to any order, and answer in kind.
+"""Elementwise functions of tensors and of arrays, differentiable to any order.
 
 Conventions where a derivative does not exist: `absolute` has 0 at 0, `maximum` and `minimum` split it equally at a tie,
 `relu` has 0 at 0, the steps (`floor`, `ceil`, `round`, `sign`) have 0 everywhere. Where it is infinite, as that of
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import smooth
-from .in_kind import elementwise, pairwise
+from .lift import elementwise, pairwise
 
 
 @elementwise

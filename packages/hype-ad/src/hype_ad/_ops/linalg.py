@@ -1,4 +1,4 @@
-"""Products and factorizations of matrices. Everything answers in kind."""
+"""Products and factorizations of matrices, tensors or arrays."""
 
 from typing import Any, overload
 
@@ -6,9 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import DM, DV, D
-from .._types.to_array import Plain, TensorLike, to_array
-from .in_kind import in_kind, one_to_one
-from .square import matrix, square_matrix
+from .._types.by_rank import in_kind
+from .._types.to_array import Plain, TensorLike
+from .lift import one_to_one
+from .shape_checks import matrix, square_matrix, vector
 
 
 @overload
@@ -23,10 +24,7 @@ def outer(a: TensorLike, b: TensorLike) -> Any:
     Raises:
         ValueError: if `a` or `b` is not a vector.
     """
-    left, right = to_array(a), to_array(b)
-    if left.ndim != 1 or right.ndim != 1:
-        raise ValueError(f"a and b must be vectors, got shapes {left.shape} and {right.shape}")
-    return in_kind(left[:, None] * right[None, :], a, b)
+    return in_kind(vector("a", a)[:, None] * vector("b", b)[None, :], a, b)
 
 
 @one_to_one(DM, D)

@@ -1,4 +1,4 @@
-"""Numbers in the notation of other systems."""
+"""Tensors as text that Mathematica and MATLAB read."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,13 +1,14 @@
-"""Pictures of vectors and matrices in text, by the rule of the original."""
+"""Pictures of vectors and matrices: as text, by the rule of the original, and many images laid out as one."""
 
-from typing import Any, overload
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Array
 
 from .._types import DM
+from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
-from .in_kind import in_kind
+from .shape_checks import divisor
 
 UNICODE = " ·-▴▪●♦■█"
 ASCII = " .:xTYVXHNM"
@@ -32,7 +33,7 @@ def visualize(x: TensorLike, *, contrast: float = 1.2, palette: str = UNICODE) -
     """
     values = np.asarray(to_array(x), dtype=np.float64)
     if not palette:
-        raise ValueError("palette must have at least one character, got an empty string")
+        raise ValueError("`palette` must have at least one character, got an empty string.")
     level = np.trunc((contrast * (_unit_range(values) - 0.5) + 0.5) * len(palette)) - 1
     drawn = np.array(list(palette))[np.clip(np.nan_to_num(level), 0, len(palette) - 1).astype(int)]
     rows = np.atleast_2d(np.where(np.isnan(values), "?", drawn))
@@ -55,10 +56,10 @@ def _unit_range(values: np.ndarray) -> np.ndarray:
 
 
 @overload
-def image_grid(m: DM, image_rows: int) -> DM: ...
+def image_grid(m: DM, image_rows: SupportsIndex) -> DM: ...
 @overload
-def image_grid(m: Plain, image_rows: int) -> Array: ...
-def image_grid(m: TensorLike, image_rows: int) -> Any:
+def image_grid(m: Plain, image_rows: SupportsIndex) -> Array: ...
+def image_grid(m: TensorLike, image_rows: SupportsIndex) -> Any:
     """Lays out the rows of a matrix, each an image in row-major order, as one picture: a grid about as tall as wide.
 
     For the weights of a layer it shows what each unit looks for: `print(visualize(image_grid(w, 28)))`, or
@@ -73,14 +74,14 @@ def image_grid(m: TensorLike, image_rows: int) -> Any:
         between them. Lines and empty places have the smallest value in `m`.
 
     Raises:
+        TypeError: if `image_rows` is not an integer.
         ValueError: if `m` is not a matrix with at least one image, or `image_rows` does not divide its row length.
     """
     values = np.asarray(to_array(m))
     if values.ndim != 2 or not values.size:
-        raise ValueError(f"m must be a matrix with at least one row and column, got shape {values.shape}")
+        raise ValueError(f"`m` must be a matrix with at least one row and column, got shape {values.shape}.")
     count, length = values.shape
-    if image_rows < 1 or length % image_rows:
-        raise ValueError(f"image_rows must be a positive divisor of the row length {length} of m, got {image_rows}")
+    image_rows = divisor("image_rows", image_rows, length, "the rows of `m`")
     grid_rows = int(count**0.5)
     grid_cols = -(-count // grid_rows)
     height, width = image_rows + 1, length // image_rows + 1

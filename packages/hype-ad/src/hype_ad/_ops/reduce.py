@@ -1,6 +1,6 @@
-"""What sums a tensor up in fewer numbers, over the whole of it or along `axis`.
+"""Reductions over a whole tensor or along `axis`: norms, statistics, `logsumexp`, and where the extremes are.
 
-`sum`, `mean`, `max`, `min`, `argmax` and `argmin` are methods, as arrays have them; here is the rest.
+`sum`, `mean`, `max`, `min`, `argmax` and `argmin` are methods, as arrays have them.
 """
 
 from typing import Any, overload
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from .._types import DM, DV
 from .._types.smooth import absolute
 from .._types.to_array import Plain, TensorLike, to_array
-from .in_kind import reduction
+from .lift import reduction
 
 
 @reduction
@@ -37,7 +37,7 @@ def l2norm(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "
 
 
 def norm(x: Float[Array, "..."], *, axis: int | None = None, keepdims: bool = False) -> Float[Array, "..."]:
-    """What `l2norm` does, on arrays only."""
+    """`l2norm` of an array, of which the reduced axis can be kept."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
     # Floored by the smallest normal number, whose reciprocal is finite: the derivative divides by the scale.
     scale = jnp.where(jnp.isfinite(largest), jnp.maximum(largest, jnp.finfo(x.dtype).tiny), 1.0)
@@ -55,7 +55,7 @@ def variance(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array,
     Raises:
         ValueError: if there are fewer than two elements.
     """
-    _at_least_two("variance", x, axis)
+    _at_least_two(x, axis)
     return jnp.var(x, axis, ddof=1)
 
 
@@ -66,14 +66,14 @@ def standard_deviation(x: Float[Array, "..."], *, axis: int | None = None) -> Fl
     Raises:
         ValueError: if there are fewer than two elements.
     """
-    count = _at_least_two("standard_deviation", x, axis)
+    count = _at_least_two(x, axis)
     return norm(x - jnp.mean(x, axis, keepdims=True), axis=axis) / (count - 1) ** 0.5
 
 
-def _at_least_two(name: str, x: Float[Array, "..."], axis: int | None) -> int:
+def _at_least_two(x: Float[Array, "..."], axis: int | None) -> int:
     count = x.size if axis is None else x.shape[axis]
     if count < 2:
-        raise ValueError(f"{name} divides by n - 1: x must have at least two elements along axis {axis}, got {count}")
+        raise ValueError(f"`x` must have at least two elements along axis {axis}, got {count}: the divisor is n - 1.")
     return count
 
 

@@ -1,4 +1,4 @@
-"""A function of vectors, mapped over the rows or columns of matrices by `jax.vmap`."""
+"""`map_rows` and `map_cols`: a function of vectors, mapped over the rows or columns of matrices by `jax.vmap`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,9 +53,9 @@ def _map(f: Callable[..., Any], operands: tuple[Any, ...], axis: int) -> Any:
     shapes = [array.shape for array in arrays]
     axes = [axis if len(shape) > 1 else 0 for shape in shapes]
     if not arrays or any(not shape for shape in shapes):
-        raise ValueError(f"operands must be vectors or matrices, at least one, got shapes {shapes}")
+        raise ValueError(f"`operands` must be vectors or matrices, at least one, got shapes {shapes}.")
     if len({shape[k] for shape, k in zip(shapes, axes, strict=True)}) > 1:
-        raise ValueError(f"operands must have the same number of {name}, got shapes {shapes}")
+        raise ValueError(f"`operands` must have the same number of {name}, got shapes {shapes}.")
 
     def on_slices(*slices: Any) -> Any:
         given = [of_rank(part) if is_tensor(whole) else part for part, whole in zip(slices, operands, strict=True)]

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
-from .in_kind import Tensor, in_kind, scaling
+from .lift import Tensor, scaling
 from .reduce import norm
+from .shape_checks import check_axis
 
 
 @scaling
@@ -68,8 +70,7 @@ def softmax(x: TensorLike, *, axis: int = -1) -> Any:
         ValueError: if `x` is a number, or `axis` is not an axis of it.
     """
     array = to_array(x)
-    if not -array.ndim <= axis < array.ndim:
-        raise ValueError(f"axis must be an axis of x, got {axis} for the shape {array.shape}")
+    check_axis(axis, array)
     return in_kind(_softmax(array, axis), x)
 
 

@@ -1,15 +1,18 @@
-"""Joining, splitting, and vectors as matrices. Everything is differentiable in every tensor and answers in kind."""
+"""Joining, splitting and reshaping of tensors and of arrays, differentiable in every operand."""
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, overload
+from typing import Any, SupportsIndex, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import DM, DV
+from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
-from .in_kind import Tensor, in_kind, one_to_one
+from ..internal.checks import integer
+from .lift import Tensor, one_to_one
+from .shape_checks import check_axis, divisor, vector
 
 
 @overload
@@ -52,10 +55,10 @@ def concat(tensors: Sequence[TensorLike], *, axis: int = 0) -> Any:
 
 
 @overload
-def split(v: DV, lengths: Sequence[int]) -> list[DV]: ...
+def split(v: DV, lengths: Sequence[SupportsIndex]) -> list[DV]: ...
 @overload
-def split(v: Plain, lengths: Sequence[int]) -> list[Array]: ...
-def split(v: TensorLike, lengths: Sequence[int]) -> list[Any]:
+def split(v: Plain, lengths: Sequence[SupportsIndex]) -> list[Array]: ...
+def split(v: TensorLike, lengths: Sequence[SupportsIndex]) -> list[Any]:
     """Cuts a vector into consecutive parts.
 
     Args:
@@ -66,24 +69,20 @@ def split(v: TensorLike, lengths: Sequence[int]) -> list[Any]:
         As many vectors as there are lengths.
 
     Raises:
-        ValueError: if a length is negative, or if they do not add up to the length of `v`.
+        TypeError: if a length is not an integer.
+        ValueError: if `v` is not a vector, if a length is negative, or if they do not add up to the length of `v`.
     """
-    return _split(v, lengths)
-
-
-def _split(v: TensorLike, lengths: Sequence[int]) -> list[Any]:
-    array = _vector("v", v)
-    if any(length < 0 for length in lengths) or sum(lengths) != array.shape[0]:
-        raise ValueError(f"lengths must be at least 0 and add up to the length {array.shape[0]} of v, got {lengths}")
-    ends = list(accumulate(lengths))
-    return [in_kind(array[end - length : end], v) for length, end in zip(lengths, ends, strict=True)]
+    array, numbers = vector("v", v), [integer("lengths", length, 0) for length in lengths]
+    if sum(numbers) != array.shape[0]:
+        raise ValueError(f"`lengths` must add up to the length {array.shape[0]} of `v`, got {numbers}.")
+    return _parts(array, numbers, v)
 
 
 @overload
-def split_equal(v: DV, parts: int) -> list[DV]: ...
+def split_equal(v: DV, parts: SupportsIndex) -> list[DV]: ...
 @overload
-def split_equal(v: Plain, parts: int) -> list[Array]: ...
-def split_equal(v: TensorLike, parts: int) -> list[Any]:
+def split_equal(v: Plain, parts: SupportsIndex) -> list[Array]: ...
+def split_equal(v: TensorLike, parts: SupportsIndex) -> list[Any]:
     """Cuts a vector into parts of one length.
 
     Args:
@@ -91,12 +90,17 @@ def split_equal(v: TensorLike, parts: int) -> list[Any]:
         parts: how many; they divide the length of `v`.
 
     Raises:
-        ValueError: if `parts` does not divide the length of `v`.
+        TypeError: if `parts` is not an integer.
+        ValueError: if `v` is not a vector, or if `parts` does not divide its length.
     """
-    length = _vector("v", v).shape[0]
-    if parts < 1 or length % parts:
-        raise ValueError(f"parts must be a positive divisor of the length {length} of v, got {parts}")
-    return _split(v, [length // parts] * parts)
+    array = vector("v", v)
+    number = divisor("parts", parts, array.shape[0], "`v`")
+    return _parts(array, [array.shape[0] // number] * number, v)
+
+
+def _parts(array: Float[Array, " n"], lengths: Sequence[int], v: TensorLike) -> list[Any]:
+    ends = accumulate(lengths)
+    return [in_kind(array[end - length : end], v) for length, end in zip(lengths, ends, strict=True)]
 
 
 @one_to_one(DV, DM)
@@ -112,10 +116,10 @@ def to_col(v: Float[Array, " n"]) -> Float[Array, "n 1"]:
 
 
 @overload
-def to_matrix(v: DV, rows: int) -> DM: ...
+def to_matrix(v: DV, rows: SupportsIndex) -> DM: ...
 @overload
-def to_matrix(v: Plain, rows: int) -> Array: ...
-def to_matrix(v: TensorLike, rows: int) -> Any:
+def to_matrix(v: Plain, rows: SupportsIndex) -> Array: ...
+def to_matrix(v: TensorLike, rows: SupportsIndex) -> Any:
     """Gives the elements of a vector, row by row, as a matrix.
 
     Args:
@@ -123,12 +127,11 @@ def to_matrix(v: TensorLike, rows: int) -> Any:
         rows: number of rows; it divides the length of `v`.
 
     Raises:
-        ValueError: if `rows` does not divide the length of `v`.
+        TypeError: if `rows` is not an integer.
+        ValueError: if `v` is not a vector, or if `rows` does not divide its length.
     """
-    array = _vector("v", v)
-    if rows < 1 or array.shape[0] % rows:
-        raise ValueError(f"rows must be a positive divisor of the length {array.shape[0]} of v, got {rows}")
-    return in_kind(array.reshape(rows, -1), v)
+    array = vector("v", v)
+    return in_kind(array.reshape(divisor("rows", rows, array.shape[0], "`v`"), -1), v)
 
 
 @one_to_one(DM, DV)
@@ -184,27 +187,18 @@ def prepend_col(m: TensorLike, v: TensorLike) -> Any:
 def _concat(tensors: Sequence[TensorLike], axis: int) -> Any:
     arrays = [to_array(tensor) for tensor in tensors]
     if not arrays:
-        raise ValueError("tensors must have at least one member: the result of joining nothing has no dtype")
-    first = arrays[0]
-    if not -first.ndim <= axis < first.ndim:
-        raise ValueError(f"axis must be an axis of each tensor, got {axis} for the shape {first.shape}")
+        raise ValueError("`tensors` must have at least one member, got none: the result would have no dtype.")
+    check_axis(axis, arrays[0], "an axis of each tensor")
     fixed = {array.shape[:axis] + array.shape[axis:][1:] for array in arrays}
     if len({array.ndim for array in arrays}) > 1 or len(fixed) > 1:
         shapes = ", ".join(str(array.shape) for array in arrays)
-        raise ValueError(f"tensors must have shapes that differ along axis {axis} only, got {shapes}")
+        raise ValueError(f"The tensors must have shapes that differ along axis {axis} only, got {shapes}.")
     return in_kind(jnp.concatenate(arrays, axis), *tensors)
 
 
 def _row(m: TensorLike, v: TensorLike) -> Any:
-    return in_kind(_vector("v", v)[None, :], m, v)
+    return in_kind(vector("v", v)[None, :], m, v)
 
 
 def _col(m: TensorLike, v: TensorLike) -> Any:
-    return in_kind(_vector("v", v)[:, None], m, v)
-
-
-def _vector(name: str, v: TensorLike) -> Float[Array, " n"]:
-    array = to_array(v)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be a vector, got rank {array.ndim}, shape {array.shape}")
-    return array
+    return in_kind(vector("v", v)[:, None], m, v)

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._types import DM, DV
+from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
-from .in_kind import Tensor, in_kind, one_to_one
-from .square import square_matrix
+from .lift import Tensor, one_to_one
+from .shape_checks import square_matrix
 
 
 @overload
@@ -90,9 +91,9 @@ def inverse(a: Float[Array, "rows cols"]) -> Float[Array, "n n"]:
 
 
 def _right_side(a: TensorLike, b: TensorLike) -> Float[Array, "..."]:
-    array, rows = to_array(b), to_array(a).shape[0]
+    array, rows = to_array(b, "b"), to_array(a).shape[0]
     if array.ndim not in (1, 2) or array.shape[0] != rows:
-        raise ValueError(f"b must be a vector or a matrix with the {rows} rows of a, got shape {array.shape}")
+        raise ValueError(f"`b` must be a vector or a matrix with the {rows} rows of `a`, got shape {array.shape}.")
     return array
 
 

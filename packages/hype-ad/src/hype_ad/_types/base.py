@@ -1,10 +1,11 @@
-"""What a scalar, a vector and a matrix have in common: one array of floats, NumPy's operators, JAX's protocols.
+"""The base class of `D`, `DV` and `DM`: one array of floats, NumPy's operators, JAX's and NumPy's protocols.
 
 A tensor is a label on an array. Its rank is checked when a user makes one from numbers, never when JAX rebuilds one
 from leaves: there a leaf may be a tracer of another rank (`vmap`), a shape, a sharding, a boolean or nothing at all.
 Operations look at the rank that the array has, so a `DM` that `vmap` took apart into rows computes as vectors do.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -16,10 +17,9 @@ from equinox import AbstractVar
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from .by_rank import of_rank
+from .by_rank import is_tensor, of_rank
 from .indexing import Edits, indexed
-from .operators import apply_ufunc, compare, operator, product, reflected, reflected_product
-from .reductions import reduction
+from .methods import apply_ufunc, compare, operators, products, reduction
 from .show import show
 from .smooth import absolute, power
 
@@ -66,25 +66,25 @@ class AbstractTensor(eqx.Module):
 
     @property
     def at(self) -> Edits:
-        """Edited copies: `v.at[i].set(value)`, and `add`, `multiply`, `min`, `max`."""
+        """Functional updates: `v.at[i].set(value)`, and `add`, `multiply`, `min`, `max`."""
         return Edits(self.array)
 
     def astype(self: Self, dtype: DTypeLike) -> Self:
-        """Gives the same numbers in another float type.
+        """The same numbers in another float type.
 
         Raises:
             TypeError: if `dtype` is not a float type: convert `.array` then.
         """
         if not jnp.issubdtype(dtype, jnp.floating):
-            raise TypeError(f"dtype must be a float type, got {dtype}: use .array.astype({dtype}) for an array")
+            raise TypeError(f"`dtype` must be a float type, got {dtype}. Use .array.astype({dtype}) for an array.")
         return of_rank(self.array.astype(dtype))
 
     def reshape(self, *shape: Any) -> Any:
-        """Gives the elements, in row-major order, another shape of rank 0, 1 or 2; one length may be -1."""
+        """The elements, in row-major order, in another shape of rank 0, 1 or 2; one length may be -1."""
         return of_rank(self.array.reshape(*shape))
 
     def ravel(self) -> Any:
-        """Gives the elements, in row-major order, as a vector."""
+        """The elements, in row-major order, as a vector."""
         return of_rank(self.array.ravel())
 
     def item(self, *index: int) -> float:
@@ -157,10 +157,8 @@ class AbstractTensor(eqx.Module):
     def __len__(self) -> int:
         return len(self.array)
 
-    def __iter__(self) -> "Iterator[AbstractTensor]":
-        if self.ndim == 0:
-            raise TypeError("a number has no elements to iterate over")
-        return map(of_rank, self.array)
+    @abstractmethod
+    def __iter__(self) -> "Iterator[AbstractTensor]": ...
 
     def __bool__(self) -> bool:
         return bool(self.array)
@@ -209,18 +207,15 @@ class AbstractTensor(eqx.Module):
         return compare(jnp.greater_equal, self, other)
 
     __getitem__ = indexed()
-    __add__, __radd__ = operator(jnp.add), reflected(jnp.add)
-    __sub__, __rsub__ = operator(jnp.subtract), reflected(jnp.subtract)
-    __mul__, __rmul__ = operator(jnp.multiply), reflected(jnp.multiply)
-    __truediv__, __rtruediv__ = operator(jnp.true_divide), reflected(jnp.true_divide)
-    __floordiv__, __rfloordiv__ = operator(jnp.floor_divide), reflected(jnp.floor_divide)
-    __mod__, __rmod__ = operator(jnp.remainder), reflected(jnp.remainder)
-    __pow__, __rpow__ = operator(power), reflected(power)
-    __matmul__, __rmatmul__ = product(), reflected_product()
+    __add__, __radd__ = operators(jnp.add)
+    __sub__, __rsub__ = operators(jnp.subtract)
+    __mul__, __rmul__ = operators(jnp.multiply)
+    __truediv__, __rtruediv__ = operators(jnp.true_divide)
+    __floordiv__, __rfloordiv__ = operators(jnp.floor_divide)
+    __mod__, __rmod__ = operators(jnp.remainder)
+    __pow__, __rpow__ = operators(power)
+    __matmul__, __rmatmul__ = products()
 
 
 def _as_numpy(tree: Any) -> Any:
-    def is_ours(leaf: object) -> bool:
-        return isinstance(leaf, AbstractTensor)
-
-    return jax.tree.map(lambda leaf: np.asarray(leaf) if is_ours(leaf) else leaf, tree, is_leaf=is_ours)
+    return jax.tree.map(lambda leaf: np.asarray(leaf) if is_tensor(leaf) else leaf, tree, is_leaf=is_tensor)

@@ -1,4 +1,4 @@
-"""From an array to the tensor of its rank; apart from the types, because their operators need it."""
+"""The tensor type of an array's rank, looked up in a table: methods need it, which are defined before the types are."""
 
 from typing import Any
 
@@ -7,42 +7,45 @@ from jaxtyping import Array, Float
 from .to_array import TensorLike, to_array
 
 TYPE_OF_RANK: dict[int, type] = {}
-_KINDS = ("a number (rank 0)", "a vector (rank 1)", "a matrix (rank 2)")
+"""Filled where the types are defined (`tensors.py`)."""
+
+_DESCRIPTIONS = ("a number (rank 0)", "a vector (rank 1)", "a matrix (rank 2)")
 
 
 def checked(name: str, value: TensorLike, rank: int) -> Float[Array, "..."]:
-    """Gives what a user made a tensor from as an array, after a look at its rank.
-
-    Raises:
-        TypeError: if `value` does not consist of real numbers.
-        ValueError: if the rank of `value` is not `rank`.
-    """
-    array = to_array(value)
+    """The argument of the constructor of `name`, as an array; raises a ValueError unless it has this rank."""
+    array = to_array(value, "value")
     if array.ndim != rank:
-        raise ValueError(f"{name} takes {_KINDS[rank]}, got rank {array.ndim}, shape {array.shape}")
+        got = f"rank {array.ndim}, shape {array.shape}"
+        raise ValueError(f"`value` of `{name}` must be {_DESCRIPTIONS[rank]}, got {got}.")
     return array
 
 
-def of_rank(array: Array) -> Any:
-    """Gives `array` the type of its rank.
+def of_rank(x: TensorLike) -> Any:
+    """`x` as the tensor of its rank.
 
-    It makes what the type's constructor makes, without the time that a dataclass takes: every operation passes here.
+    It makes what the type's constructor makes, without the time that a dataclass takes: every operation ends here.
 
     Raises:
-        TypeError: if `array` does not hold real numbers.
-        ValueError: if the rank of `array` is above 2.
+        TypeError: if `x` does not consist of real numbers.
+        ValueError: if the rank of `x` is above 2.
     """
-    floats = to_array(array)
-    if floats.ndim not in TYPE_OF_RANK:
+    array = to_array(x)
+    if array.ndim not in TYPE_OF_RANK:
         raise ValueError(
-            f"a D, DV or DM has rank 0, 1 or 2, got rank {floats.ndim}, shape {floats.shape}: "
-            "use `.array` to compute with arrays of any rank, or `jax.vmap` to add an axis"
+            f"A `D`, `DV` or `DM` must have rank 0, 1 or 2, got rank {array.ndim}, shape {array.shape}. "
+            "Use `.array` to compute with arrays of any rank, or `jax.vmap` to add an axis."
         )
-    tensor = object.__new__(TYPE_OF_RANK[floats.ndim])
-    object.__setattr__(tensor, "array", floats)
+    tensor = object.__new__(TYPE_OF_RANK[array.ndim])
+    object.__setattr__(tensor, "array", array)
     return tensor
 
 
 def is_tensor(x: object) -> bool:
     """Whether `x` is a `D`, `DV` or `DM`."""
     return type(x) in TYPE_OF_RANK.values()
+
+
+def in_kind(result: Float[Array, "..."], *operands: object) -> Any:
+    """`result` as the tensor of its rank if one of `operands` is a tensor, else as it is."""
+    return of_rank(result) if any(map(is_tensor, operands)) else result

@@ -1,4 +1,4 @@
-"""Indices: what JAX lets pass although it is wrong, and edits that give a copy."""
+"""Indexing of a tensor: `tensor[index]`, the functional updates `tensor.at[index]`, and checks that JAX leaves out."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from .to_array import TensorLike
 
 
 def check_index(index: object, shape: tuple[int, ...]) -> None:
-    """Refuses an index that is not made of integers, or that is out of range.
+    """Refuses an index that holds a float, or an integer that is out of range.
 
     JAX clamps an integer out of range to the nearest element. That is all it can do for a traced one; for a number it
     would be a wrong answer given quietly.
@@ -24,12 +24,12 @@ def check_index(index: object, shape: tuple[int, ...]) -> None:
     parts: tuple[object, ...] = index if isinstance(index, tuple) else (index,)
     for part in parts:
         if isinstance(part, float) or is_tensor(part):
-            raise TypeError(f"an index must be an integer, a slice or an array of integers, got {part!r}")
+            raise TypeError(f"`index` must be made of integers, slices and arrays of integers, got {part!r}.")
     if not all(isinstance(part, int | np.integer | slice) for part in parts):
         return
     for axis, (part, length) in enumerate(zip(parts, shape, strict=False)):
         if isinstance(part, int | np.integer) and not -length <= part < length:
-            raise IndexError(f"index {part} is out of range for axis {axis} of length {length}")
+            raise IndexError(f"`index` must be in [-{length}, {length}) along axis {axis}, got {part}.")
 
 
 def indexed() -> Item:
@@ -43,7 +43,7 @@ def indexed() -> Item:
 
 
 class Edits:
-    """What `tensor.at` gives: `tensor.at[index].set(value)` and its like, as arrays have them."""
+    """What `tensor.at` gives: functional updates such as `tensor.at[index].set(value)`, as arrays have them."""
 
     def __init__(self, array: Array):
         self._array = array
@@ -54,7 +54,7 @@ class Edits:
 
 
 class Edit:
-    """An edit at one place. Each method gives an edited copy, differentiable in the tensor and in the value."""
+    """Updates at one index. Each method gives an updated copy, differentiable in the tensor and in the value."""
 
     def __init__(self, array: Array, index: Any):
         self._array, self._index = array, index

@@ -9,7 +9,7 @@ from jax.core import Tracer
 
 
 def show(name: str, leaf: Any) -> str:
-    """`D(1.5)`, `DV([1. 2.])`, `DM(2 x 2) [[1. 2.] ...`, and `DV(float64[3])` while values are not known."""
+    """Text such as `D(1.5)`, `DV([1. 2.])`, `DM(2 x 2) [[1. 2.] ...`, and `DV(float64[3])` while traced."""
     if isinstance(leaf, Tracer | jax.ShapeDtypeStruct):
         return f"{name}({leaf.dtype}[{','.join(map(str, leaf.shape))}])"
     if not isinstance(leaf, jax.Array) or leaf.is_deleted():

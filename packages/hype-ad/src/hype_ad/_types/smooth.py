@@ -1,4 +1,4 @@
-"""Elementwise operations whose derivatives JAX gives otherwise than mathematics or the original's conventions."""
+"""`absolute` and `power` with derivatives of their own where JAX has another convention, or NaN."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whatever a user writes for numbers, as one JAX array of floats."""
+"""Conversion of whatever a user writes for numbers to one JAX array of floats."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -24,7 +24,7 @@ Plain: TypeAlias = jax.Array | np.ndarray | Number | Sequence[Any]
 TensorLike: TypeAlias = HasJaxArray | Plain | Iterable[object]
 
 
-def to_array(x: TensorLike) -> Float[Array, "..."]:
+def to_array(x: TensorLike, name: str = "x") -> Float[Array, "..."]:
     """Gives `x` as a JAX array of floats.
 
     Numbers and nested sequences of Python numbers take JAX's default float dtype, and so do integer and boolean
@@ -33,6 +33,7 @@ def to_array(x: TensorLike) -> Float[Array, "..."]:
 
     Args:
         x: a `D`, `DV` or `DM`, a JAX or NumPy array, a number, or a (nested) sequence of these with equal shapes.
+        name: what error messages call it.
 
     Returns:
         An array of the same shape as `x`.
@@ -41,56 +42,57 @@ def to_array(x: TensorLike) -> Float[Array, "..."]:
         TypeError: if `x` holds complex numbers or something that is not a number.
         ValueError: if `x` is a nested sequence with ragged shapes.
     """
-    return _convert(x)
+    return _convert(name, x)
 
 
-def _convert(x: Any) -> Float[Array, "..."]:
+def _convert(name: str, x: Any) -> Float[Array, "..."]:
     if isinstance(x, jax.Array):
-        return _as_float(x)
+        return _as_float(name, x)
     if isinstance(x, HasJaxArray):
-        return _as_float(x.__jax_array__())
+        return _as_float(name, x.__jax_array__())
     if isinstance(x, bool | int | float):
         return jnp.asarray(x, dtype=jnp.result_type(float))
     if isinstance(x, np.ndarray | np.generic):
-        return _from_numpy(np.asarray(x))
+        return _from_numpy(name, np.asarray(x))
     if isinstance(x, Iterable) and not isinstance(x, str | bytes | Mapping | AbstractSet):
-        return _from_sequence(list(x))
+        return _from_sequence(name, list(x))
     if isinstance(x, complex):
-        raise TypeError(f"x must be real, got the complex number {x}")
+        raise TypeError(f"`{name}` must be real, got the complex number {x}.")
     raise TypeError(
-        f"x must be a number, an array, a D, DV or DM, or a nested sequence of these, got {type(x).__name__}: {x!r}"
+        f"`{name}` must be a number, an array, a `D`, `DV` or `DM`, or a nested sequence of these, "
+        f"got {type(x).__name__}: {x!r}."
     )
 
 
-def _as_float(array: Array) -> Float[Array, "..."]:
+def _as_float(name: str, array: Array) -> Float[Array, "..."]:
     if jnp.issubdtype(array.dtype, jnp.floating):
         return array
     if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_:
         return array.astype(jnp.result_type(float))
-    raise TypeError(f"x must hold real numbers, got an array of dtype {array.dtype}")
+    raise TypeError(f"`{name}` must hold real numbers, got an array of dtype {array.dtype}.")
 
 
-def _from_numpy(array: np.ndarray) -> Float[Array, "..."]:
+def _from_numpy(name: str, array: np.ndarray) -> Float[Array, "..."]:
     if array.dtype == np.dtype(object):
-        return _convert(array.tolist())
+        return _convert(name, array.tolist())
     if np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_:
         return jnp.asarray(array, dtype=jnp.result_type(float))
     # bfloat16 and its like are not NumPy floats, so JAX is the one to ask.
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"x must hold real numbers, got an array of dtype {array.dtype}")
+        raise TypeError(f"`{name}` must hold real numbers, got an array of dtype {array.dtype}.")
     return jnp.asarray(array)
 
 
-def _from_sequence(items: list[Any]) -> Float[Array, "..."]:
+def _from_sequence(name: str, items: list[Any]) -> Float[Array, "..."]:
     if not _is_jax_somewhere(items):
         # One conversion of plain numbers, however many: stacking them one by one would be an operation each.
         try:
             array = np.asarray(items, dtype=None if items else jnp.result_type(float))
         except ValueError as error:
-            raise ValueError(f"x must have rows of equal lengths: {error}") from error
+            raise ValueError(f"`{name}` must have rows of equal lengths, got ragged ones: {error}") from error
         if array.dtype != np.dtype(object):
-            return _from_numpy(array)
-    arrays = [_convert(item) for item in items]
+            return _from_numpy(name, array)
+    arrays = [_convert(name, item) for item in items]
     dtypes = {array.dtype for array, item in zip(arrays, items, strict=True) if _is_jax_somewhere(item)}
     if len(dtypes) == 1:
         # Beside arrays a Python number takes their dtype, as it does in an operation.
@@ -99,7 +101,7 @@ def _from_sequence(items: list[Any]) -> Float[Array, "..."]:
         arrays = [array if _is_jax_somewhere(item) else array.astype(dtype) for array, item in pairs]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
-        raise ValueError(f"x must have elements of equal shapes, got {', '.join(map(str, shapes))}")
+        raise ValueError(f"`{name}` must have elements of equal shapes, got {', '.join(map(str, shapes))}.")
     return jnp.stack(arrays)
 
 

@@ -45,8 +45,8 @@ def boolean(name: str, value: Any) -> bool:
     return instance(name, value, bool, "True or False")
 
 
-def integer(name: str, value: Any, lowest: int) -> int:
-    """`value` as a Python integer of at least `lowest`; NumPy's integers and known JAX scalars are integers too.
+def integer(name: str, value: Any, lowest: int | None = None) -> int:
+    """`value` as a Python integer, of at least `lowest`; NumPy's integers and known JAX scalars are integers too.
 
     Raises:
         TypeError: if `value` is not an integer, or is traced.
@@ -58,7 +58,7 @@ def integer(name: str, value: Any, lowest: int) -> int:
         value = operator.index(value)
     except TypeError:
         raise TypeError(f"`{name}` must be an integer, got {value!r}.") from None
-    if value < lowest:
+    if lowest is not None and value < lowest:
         raise ValueError(f"`{name}` must be at least {lowest}, got {value}.")
     return value
 
@@ -140,7 +140,7 @@ def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], wh
 
 
 def check_key(name: str, value: Any) -> PRNGKeyArray:
-    """`value`, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
+    """`value` as a JAX array, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
 
     Raises:
         TypeError: if it is something else.
@@ -155,4 +155,4 @@ def check_key(name: str, value: Any) -> PRNGKeyArray:
         raise TypeError(f"`{name}` must be a key such as jax.random.key(0), got an array of dtype {value.dtype}.")
     if value.ndim != (0 if new else 1):
         raise ValueError(f"`{name}` must be one key, got an array of shape {value.shape}; use jax.vmap for several.")
-    return value
+    return jnp.asarray(value)

@@ -78,6 +78,23 @@ def float_dtype(tree: PyTree) -> Any:
     return reduce(np.promote_types, [leaf.dtype for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)])
 
 
+def ravel(tree: PyTree) -> Float[Array, " size"]:
+    """All entries in one vector, in the widest of the leaves' dtypes."""
+    dtype = float_dtype(tree)
+    return jnp.concatenate([leaf.reshape(-1).astype(dtype) for leaf in jax.tree.leaves(tree)])
+
+
+def unravel(entries: Float[Array, " size"], like: PyTree) -> PyTree:
+    """The entries of a vector in the structure, shapes and dtypes of `like`, whose leaves are arrays or numbers."""
+    leaves, structure = jax.tree.flatten(like)
+    parts, start = [], 0
+    for leaf in leaves:
+        part = entries[start : start + jnp.size(leaf)]
+        parts.append(part.reshape(jnp.shape(leaf)).astype(jnp.result_type(leaf)))
+        start += jnp.size(leaf)
+    return jax.tree.unflatten(structure, parts)
+
+
 def unit_direction(tree: PyTree, index: Int[Array, ""]) -> PyTree:
     """The direction in which entry `index` grows and all others stay; zero if there is no such entry."""
     leaves, structure = jax.tree.flatten(tree)

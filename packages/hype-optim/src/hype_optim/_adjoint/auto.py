@@ -1,6 +1,7 @@
+"""The adjoint chosen by what fits and by what is perturbed."""
+
 from collections.abc import Callable
 from math import prod
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,9 +9,9 @@ import numpy as np
 from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
-from .._checks import integer
-from .base import AbstractAdjoint, number_of_steps
-from .few import forward_where_few
+from .._hyperparameter.converters import at_least
+from .._transform.forward_if_few import forward_if_few
+from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
 
 CACHE = 2**26
 DEEPEST = 8
@@ -26,12 +27,11 @@ class Auto(AbstractAdjoint):
     again; else the fewest levels that keep at most `memory`; else, where none do, those that keep least. The data, the
     model and the copies of a `vmap` are not counted.
 
-    Forward mode is taken, also by `jax.grad`, where a derivative is asked for with respect to at most two numbers, or
-    as many as there are levels: on a CPU, $k$ numbers in forward mode take about as long as $k$ levels, `Unrolled` no
-    less than two levels, and forward mode needs $k$ more states and nothing for each step. What counts are the numbers
-    that enter the loop, with all entries of arrays: a rate is one, but a rate that scales a `StepSchedule` or the first
-    weights before the run is as many as these have. A derivative in forward mode by the caller, such as `jax.jvp`
-    along one direction in $k$ such numbers, costs $k$ tangents instead of one.
+    If at most `max(2, levels)` scalars are perturbed, even `jax.grad` uses forward mode inside: on a CPU, $k$ tangents
+    take about as long as $k$ levels (`Unrolled` no less than two), need $k$ more states and store nothing per step.
+    Scalars are counted where they enter the loop, with all entries of arrays: a `Constant` rate is one; a factor that
+    multiplies a `StepSchedule` or the first weights outside of the run counts as many as these have. Where the caller
+    uses forward mode, such as `jax.jvp` along one direction in $k$ such scalars, it costs $k$ tangents instead of one.
 
     Args:
         memory: the budget in bytes, at least 1.
@@ -41,19 +41,13 @@ class Auto(AbstractAdjoint):
         ValueError: if `memory` is below 1.
     """
 
-    memory: int = eqx.field(static=True)
+    memory: int = eqx.field(static=True, converter=at_least("memory", 1), default=2**30)
 
-    def __init__(self, memory: int = 2**30):
-        self.memory = integer("memory", memory, 1)
+    def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
+        """The run by segments of steps, with a derivative as chosen."""
+        return Solution(*run(self._scan, state, params))
 
-    def scan(
-        self,
-        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        init: PyTree,
-        xs: PyTree,
-        load: Callable[[Any], Any],
-    ) -> tuple[PyTree, PyTree]:
-        """Segments, with a derivative as chosen."""
+    def _scan(self, step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
         levels = self.levels(number_of_steps(xs), _bytes(init), _kept(step, init, xs, load))
 
         def scan(levels: int) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
@@ -63,7 +57,7 @@ class Auto(AbstractAdjoint):
         # A run that keeps nothing need not load all data at once, as one that is not cut into segments does.
         few = max(2, levels)
         segments = scan(few)
-        return forward_where_few(segments, segments if levels == few else scan(levels), few, init, xs)
+        return forward_if_few(segments, segments if levels == few else scan(levels), few, init, xs)
 
     def levels(self, steps: int, state: int, kept: int) -> int:
         """How deep to nest, if the state has `state` bytes and a step's derivative keeps `kept`; 1 is not at all."""
@@ -73,7 +67,7 @@ class Auto(AbstractAdjoint):
         return next((n for n, size in need.items() if size <= self.memory), min(need, key=lambda n: need[n]))
 
 
-def _kept(step: Callable[..., Any], init: PyTree, xs: PyTree, load: Callable[[Any], Any]) -> int:
+def _kept(step: Step, init: PyTree, xs: PyTree, load: Load) -> int:
     """The bytes that the derivative of one step keeps, without what is the same for all steps."""
     first = jax.tree.map(lambda a: a[:1], xs)
     x = jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], load(xs)), first)

@@ -1,10 +1,24 @@
+"""What an adjoint is."""
+
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
+
+Step: TypeAlias = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
+"""One step of a scan: from a carry and an input to the next carry and an output."""
+
+Load: TypeAlias = Callable[[Any], Any]
+"""From the `xs` of some steps to what these steps read, batches of data included."""
+
+Scan: TypeAlias = Callable[[Step, PyTree, PyTree, Load], tuple[PyTree, PyTree]]
+"""`scan(step, init, xs, load)`: the last carry and the stacked outputs, as `hype_ad.checkpointed_scan` gives them."""
+
+Run: TypeAlias = Callable[[Scan, PyTree, PyTree], tuple[PyTree, PyTree]]
+"""`run(scan, state, params)`: the weights that a run results in, and what else it gives."""
 
 
 class Stationarity(eqx.Module):
@@ -23,35 +37,43 @@ class Stationarity(eqx.Module):
     residual: Float[Array, ""]
 
 
+class Solution(NamedTuple):
+    """What an adjoint makes of a run.
+
+    Attributes:
+        w: the weights, with the derivative that the adjoint gives them.
+        rest: what else the run gave.
+        stationarity: how nearly the gradient vanishes at `w`, if the derivative rests on that.
+    """
+
+    w: PyTree
+    rest: PyTree
+    stationarity: Stationarity | None = None
+
+
 class AbstractAdjoint(eqx.Module):
-    """How derivatives pass back through a loop: it brings the scan that the loop runs on."""
+    """How derivatives pass back through a loop.
+
+    Attributes:
+        assumption: what must hold for its derivatives to be right, as a sentence for reports; empty if they are exact.
+    """
+
+    assumption: ClassVar[str] = ""
 
     @abc.abstractmethod
-    def scan(
-        self,
-        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        init: PyTree,
-        xs: PyTree,
-        load: Callable[[Any], Any],
-    ) -> tuple[PyTree, PyTree]:
-        """`hype_ad.checkpointed_scan`, or what stands for it."""
-
-    def find(
-        self,
-        run: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        state: PyTree,
-        params: PyTree,
-        gradient: Callable[[PyTree], PyTree],
-    ) -> tuple[PyTree, PyTree, Stationarity | None]:
-        """The weights that a run ends with, what else it gives, and how nearly stationary the weights are.
+    def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
+        """Carry out a run by a scan of the adjoint's choice.
 
         Args:
-            run: maps a state and a configuration to weights and what else there is to know; its loop is `scan`.
+            run: the run, `run(scan, state, params)`; all of its steps are in one call of `scan`.
             state: where the run starts.
-            params: the run's `Params`.
+            params: the run's `Params`, without ranges.
             gradient: that of the whole objective, as a function of the weights.
+
+        Returns:
+            The `Solution`, differentiable with respect to the floats of `state`, of `params` and of what `run` and
+            `gradient` close over, as far as the adjoint says so.
         """
-        return *run(state, params), None
 
 
 def number_of_steps(xs: PyTree) -> int:

@@ -1,12 +1,13 @@
+"""Reverse mode that keeps some states and computes the rest again."""
+
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
-from .._checks import integer
-from .base import AbstractAdjoint
+from .._hyperparameter.converters import at_least
+from .base import AbstractAdjoint, Load, Run, Solution, Step
 
 
 class Checkpointed(AbstractAdjoint):
@@ -23,17 +24,12 @@ class Checkpointed(AbstractAdjoint):
         ValueError: if `levels` is below 1.
     """
 
-    levels: int = eqx.field(static=True)
+    levels: int = eqx.field(static=True, converter=at_least("levels", 1), default=2)
 
-    def __init__(self, levels: int = 2):
-        self.levels = integer("levels", levels, 1)
+    def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
+        """The run by `hype_ad.checkpointed_scan`."""
 
-    def scan(
-        self,
-        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        init: PyTree,
-        xs: PyTree,
-        load: Callable[[Any], Any],
-    ) -> tuple[PyTree, PyTree]:
-        """`hype_ad.checkpointed_scan`."""
-        return checkpointed_scan(step, init, xs, self.levels, load=load)
+        def scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
+            return checkpointed_scan(step, init, xs, self.levels, load=load)
+
+        return Solution(*run(scan, state, params))

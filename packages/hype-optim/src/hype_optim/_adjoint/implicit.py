@@ -6,21 +6,21 @@ there is a derivative of it again, and the linear solve is one that has both mod
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
 from hype_ad import checkpointed_scan
+from hype_ad.internal.checks import instance
+from hype_ad.internal.tree import float_dtype, squared_norm, subtract
 from jaxtyping import PyTree
 
-from .._checks import instance
-from .._tree import float_dtype, squared_norm, subtract
-from .base import AbstractAdjoint, Stationarity
-from .held import held_constant
-from .linear import solve_symmetric
-from .refuse import refuse
+from .._transform.linear_solve import solve_symmetric
+from .._transform.nondifferentiable import nondifferentiable
+from .._transform.stop_gradient import call_stopped
+from .base import AbstractAdjoint, Load, Run, Solution, Stationarity, Step
 
 SEEN = (".loss", ".regularization", ".tolerance", ".improvement_threshold")
 """The parts of a configuration that the objective holds, or whose small changes do not change a run at all."""
@@ -55,6 +55,8 @@ class Implicit(AbstractAdjoint):
         TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program.
     """
 
+    assumption: ClassVar[str] = "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
+
     linear_solver: lx.AbstractLinearSolver | None = eqx.field(static=True)
 
     def __init__(self, linear_solver: lx.AbstractLinearSolver | None = None):
@@ -64,31 +66,22 @@ class Implicit(AbstractAdjoint):
                 raise TypeError(f"`linear_solver` must hold Python numbers, not arrays, got {linear_solver!r}.")
         self.linear_solver = linear_solver
 
-    def scan(
-        self,
-        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        init: PyTree,
-        xs: PyTree,
-        load: Callable[[Any], Any],
-    ) -> tuple[PyTree, PyTree]:
-        """Segments, for `load` to bring few data at a time."""
-        return checkpointed_scan(step, init, xs, load=load)
-
-    def find(
-        self,
-        run: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        state: PyTree,
-        params: Any,
-        gradient: Callable[[PyTree], PyTree],
-    ) -> tuple[PyTree, PyTree, Stationarity]:
+    def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
         """The weights that the run ends with, with the derivative of the stationary point there."""
-        w, rest = held_constant(run, refuse(state, _START), refuse(params, _PART, SEEN))
+        state, params = nondifferentiable(state, _START), nondifferentiable(params, _PART, except_for=SEEN)
+        w, rest = call_stopped(lambda state, params: run(_scan, state, params), state, params)
         solver = self.linear_solver
         if solver is None:
             tolerance = float(jnp.finfo(float_dtype(w)).eps) ** 0.5
             solver = lx.CG(rtol=tolerance, atol=tolerance)
         gradient = eqx.filter_closure_convert(gradient, w)
-        return _stationary_point(w, gradient, solver), rest, held_constant(_stationarity, w, gradient, solver)
+        stationarity = call_stopped(_stationarity, w, gradient, solver)
+        return Solution(_stationary_point(w, gradient, solver), rest, stationarity)
+
+
+def _scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
+    # In segments, for `load` to bring few data at a time.
+    return checkpointed_scan(step, init, xs, load=load)
 
 
 _WHY = (

@@ -1,13 +1,23 @@
+"""A linear solver that sums a Neumann series."""
+
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+from hype_ad.internal.checks import static_number
+from hype_ad.internal.tree import zeros_like
 from jaxtyping import Array, PyTree
 
-from .._checks import integer
-from .._tree import zeros_like
+from .._hyperparameter.converters import at_least
+
+
+def _positive_step(step: int | float) -> float:
+    number = static_number("step", step)
+    if not number > 0:
+        raise ValueError(f"`step` must be above 0, got {step}.")
+    return number
 
 
 class Neumann(lx.AbstractLinearSolver):
@@ -28,16 +38,8 @@ class Neumann(lx.AbstractLinearSolver):
         ValueError: if `terms` is below 1, or `step` not above 0.
     """
 
-    terms: int = eqx.field(static=True)
-    step: float = eqx.field(static=True)
-
-    def __init__(self, terms: int, step: int | float):
-        self.terms = integer("terms", terms, 1)
-        if isinstance(step, bool) or not isinstance(step, int | float):
-            raise TypeError(f"`step` must be a number known before compiling, got {step!r}.")
-        if not step > 0:
-            raise ValueError(f"`step` must be above 0, got {step}.")
-        self.step = float(step)
+    terms: int = eqx.field(static=True, converter=at_least("terms", 1))
+    step: float = eqx.field(static=True, converter=_positive_step)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> lx.AbstractLinearOperator:
         """The operator itself."""

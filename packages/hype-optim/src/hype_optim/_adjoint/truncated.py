@@ -1,5 +1,8 @@
+"""Derivatives through the last steps of a run."""
+
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -7,9 +10,9 @@ import jax.numpy as jnp
 from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
-from .._checks import integer
-from .base import AbstractAdjoint, number_of_steps
-from .held import held_constant
+from .._hyperparameter.converters import at_least
+from .._transform.stop_gradient import call_stopped
+from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
 
 
 class Truncated(AbstractAdjoint):
@@ -32,23 +35,20 @@ class Truncated(AbstractAdjoint):
         ValueError: if `steps` is below 1.
     """
 
-    steps: int = eqx.field(static=True)
+    assumption: ClassVar[str] = "Under `Truncated` what comes of earlier steps is missing."
 
-    def __init__(self, steps: int):
-        self.steps = integer("steps", steps, 1)
+    steps: int = eqx.field(static=True, converter=at_least("steps", 1))
 
-    def scan(
-        self,
-        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        init: PyTree,
-        xs: PyTree,
-        load: Callable[[Any], Any],
-    ) -> tuple[PyTree, PyTree]:
-        """Two scans, the first of them held constant."""
+    def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
+        """The run by two scans, the first of them held constant."""
+        return Solution(*run(self._scan, state, params))
+
+    def _scan(self, step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
+        scan = partial(checkpointed_scan, step, load=load)
         before = max(0, number_of_steps(xs) - self.steps)
         if before == 0:
-            return checkpointed_scan(step, init, xs, load=load)
+            return scan(init, xs)
         early, late = (jax.tree.map(lambda x, part=part: x[part], xs) for part in (slice(before), slice(before, None)))
-        state, first = held_constant(lambda init, xs: checkpointed_scan(step, init, xs, load=load), init, early)
-        state, last = checkpointed_scan(step, state, late, load=load)
+        state, first = call_stopped(scan, init, early)
+        state, last = scan(state, late)
         return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)

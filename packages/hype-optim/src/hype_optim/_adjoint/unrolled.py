@@ -1,10 +1,11 @@
-from collections.abc import Callable
-from typing import Any
+"""Reverse mode that keeps all that every step computed."""
 
-from hype_ad import checkpointed_scan
+from collections.abc import Callable
+
 from jaxtyping import PyTree
 
-from .base import AbstractAdjoint
+from .base import AbstractAdjoint, Run, Solution
+from .checkpointed import Checkpointed
 
 
 class Unrolled(AbstractAdjoint):
@@ -15,12 +16,6 @@ class Unrolled(AbstractAdjoint):
     training are loaded at once, also in a run that is not differentiated.
     """
 
-    def scan(
-        self,
-        step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-        init: PyTree,
-        xs: PyTree,
-        load: Callable[[Any], Any],
-    ) -> tuple[PyTree, PyTree]:
-        """`lax.scan`: a scan of scans would copy what it keeps once more."""
-        return checkpointed_scan(step, init, xs, 1, load=load)
+    def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
+        """The run by `lax.scan`: a scan of scans would copy what it keeps once more."""
+        return Checkpointed(1).solve(run, state, params, gradient)

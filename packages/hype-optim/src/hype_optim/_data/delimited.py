@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
-from .._file import open_file
+from .._file.read import open_file
 from .dataset import Dataset
 
 _KIND = "a table of numbers"

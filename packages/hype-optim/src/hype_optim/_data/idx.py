@@ -13,7 +13,7 @@ from io import BufferedIOBase
 import numpy as np
 from jaxtyping import Shaped
 
-from .._file import LARGEST_COMPRESSION, open_file, read_bytes
+from .._file.read import LARGEST_COMPRESSION, open_file, read_bytes
 
 _DTYPES = {
     0x08: np.dtype(np.uint8),

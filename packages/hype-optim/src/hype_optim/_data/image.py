@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._file import open_file
+from .._file.read import open_file
 
 
 def load_image(path: str | os.PathLike[str]) -> Float[Array, "rows columns"]:

@@ -2,7 +2,7 @@
 
 import os
 
-from .._npz import open_npz
+from .._file.npz import open_npz
 from .dataset import Dataset
 
 

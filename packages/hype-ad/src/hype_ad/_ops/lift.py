@@ -1,0 +1,149 @@
+"""Decorators that lift a function of arrays to tensors: tensors in, tensors out; arrays in, arrays out.
+
+A lifted function is compiled, so that outside of `jit` it is one call rather than one for each of its operations, and
+inlined, so that inside of `jit` the program is the one that the function itself would have given.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from .._types import DM, DV, AbstractTensor, D
+from .._types.by_rank import in_kind
+from .._types.methods import aligned
+from .._types.to_array import Number, Plain, to_array
+from .shape_checks import check_axis, check_rank
+
+Tensor = TypeVar("Tensor", bound=AbstractTensor)
+In = TypeVar("In", bound=AbstractTensor, contravariant=True)
+Out = TypeVar("Out", bound=AbstractTensor, covariant=True)
+
+
+@runtime_checkable
+class Elementwise(Protocol):
+    """Signature of a function of one operand that keeps its shape."""
+
+    @overload
+    def __call__(self, x: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, x: Plain) -> Array: ...
+
+
+def elementwise(function: Callable[[Array], Array]) -> Elementwise:
+    """Lifts a function of one array that keeps its shape."""
+    return _lifted(function, lambda x: [to_array(x)])
+
+
+@runtime_checkable
+class OneToOne(Protocol[In, Out]):
+    """Signature of a function from tensors of one rank to those of another."""
+
+    @overload
+    def __call__(self, x: In, /) -> Out: ...
+    @overload
+    def __call__(self, x: Plain, /) -> Array: ...
+
+
+def one_to_one(kind: type[In], answer: type[Out]) -> Callable[[Callable[[Array], Array]], OneToOne[In, Out]]:
+    """Lifts a function of one array of the rank of `kind`, which is checked.
+
+    `answer` is what a type checker learns; at run time the result's rank speaks for itself.
+    """
+    rank = {D: 0, DV: 1, DM: 2}[kind]
+
+    def decorator(function: Callable[[Array], Array]) -> OneToOne[In, Out]:
+        (name,) = inspect.signature(function).parameters
+        return _lifted(function, lambda x: [check_rank(name, x, rank)])
+
+    return decorator
+
+
+@runtime_checkable
+class Pairwise(Protocol):
+    """Signature of an elementwise function of two operands."""
+
+    @overload
+    def __call__(self, x: Tensor, y: Tensor | D | Number) -> Tensor: ...
+    @overload
+    def __call__(self, x: D | Number, y: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, x: AbstractTensor, y: AbstractTensor | Plain) -> AbstractTensor: ...
+    @overload
+    def __call__(self, x: Plain, y: AbstractTensor) -> AbstractTensor: ...
+    @overload
+    def __call__(self, x: Plain, y: Plain) -> Array: ...
+
+
+def pairwise(function: Callable[[Array, Array], Array]) -> Pairwise:
+    """Lifts an elementwise function of two arrays, with NumPy's broadcasting."""
+    return _lifted(function, lambda x, y: aligned(_weak(x), _weak(y)))
+
+
+def _weak(x: Any) -> Any:
+    """A Python number stays weakly typed, so that it takes the other operand's dtype."""
+    return jnp.asarray(float(x)) if isinstance(x, bool | int | float) else to_array(x)
+
+
+@runtime_checkable
+class Reduction(Protocol):
+    """Signature of a function that takes away one axis or all of them."""
+
+    @overload
+    def __call__(self, x: D | DV, *, axis: int | None = None) -> D: ...
+    @overload
+    def __call__(self, x: DM, *, axis: None = None) -> D: ...
+    @overload
+    def __call__(self, x: DM, *, axis: int) -> DV: ...
+    @overload
+    def __call__(self, x: Plain, *, axis: int | None = None) -> Array: ...
+
+
+def reduction(function: Callable[..., Array]) -> Reduction:
+    """Lifts a function that takes away one axis of an array, which is checked, or all of them."""
+    return _lifted(function, _with_axis, "axis")
+
+
+@runtime_checkable
+class Scaling(Protocol):
+    """Signature of a function that keeps the shape and looks along one axis or at the whole."""
+
+    @overload
+    def __call__(self, x: Tensor, *, axis: int | None = None) -> Tensor: ...
+    @overload
+    def __call__(self, x: Plain, *, axis: int | None = None) -> Array: ...
+
+
+def scaling(function: Callable[..., Array]) -> Scaling:
+    """Lifts a function that keeps the shape and looks along one axis, which is checked, or at the whole array."""
+    return _lifted(function, _with_axis, "axis")
+
+
+def _with_axis(x: Any, *, axis: int | None = None) -> Sequence[Array]:
+    array = to_array(x)
+    if axis is not None:
+        check_axis(axis, array, "None or an axis of `x`")
+    return [array]
+
+
+def _lifted(function: Callable[..., Array], arrays: Callable[..., Sequence[Any]], *settings: str) -> Any:
+    """`function` with tensors in, tensors out.
+
+    Args:
+        function: of one array for each operand, which may be given by position or by name, and of settings.
+        arrays: takes operands and settings as the user gave them; checks them and gives the arrays.
+        settings: names of keyword-only arguments that are part of the program.
+    """
+    compiled = jax.jit(function, static_argnames=settings, inline=True)
+    names = [name for name in inspect.signature(function).parameters if name not in settings]
+
+    @functools.wraps(function)
+    def lifted(*operands: Any, **others: Any) -> Any:
+        operands = (*operands, *(others.pop(name) for name in names[len(operands) :] if name in others))
+        return in_kind(compiled(*arrays(*operands, **others), **others), *operands)
+
+    return lifted

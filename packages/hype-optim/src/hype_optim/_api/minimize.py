@@ -1,0 +1,70 @@
+"""`minimize`: a function of one pytree."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+from hype_ad.internal.tree import float_dtype
+from jaxtyping import Array, Float, PyTree
+
+from .._config.params import Params, as_params_without_data, steps_to_make
+from .._hyperparameter.constraint import resolve
+from .._objective import Scalar, as_scalar
+from .._run.problem import Problem
+from .._run.result import Result
+from .._run.solve import solve
+from .._run.state import RunState, check_state
+from .._run.weights import as_arrays, check_weights
+
+
+def minimize(
+    f: Callable[[Any], Scalar], w0: PyTree, params: Params | None = None, *, state: RunState | None = None
+) -> Result:
+    r"""Find a point where a function of one pytree is small.
+
+    The result is differentiable with respect to `w0`, every float of `params` and every array that `f` holds, in
+    reverse and forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap` and
+    inside `f` of another `minimize`.
+
+    Args:
+        f: maps a point to a scalar. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox module,
+            its arrays are arguments of the compiled program, and new ones do not recompile; what a plain function
+            closes over is baked in.
+        w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are
+            left alone.
+        params: how to optimize; an epoch is one step.
+        state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
+            the end of its schedule; of `w0` only the structure is used then.
+
+    Returns:
+        A `Result` whose `w` is of the kind of `w0`.
+
+    Raises:
+        TypeError: if `w0` has no float leaf, or complex ones, if `f` does not return a real scalar, or if `state` is
+            not that of a `Result`.
+        ValueError: if `w0` has entries that are known not to be finite, if `params` has a loss, a penalty or a batch
+            size, which only `train` can honor, if a schedule has no step left, or if `state` is that of another kind
+            of run.
+    """
+    if not callable(f):
+        raise TypeError(f"`f` must be a function of a point, got {f!r}.")
+    w0 = as_arrays(w0)
+    check_weights("w0", w0)
+    if state is not None:
+        check_state(state)
+    params = as_params_without_data(params)
+    steps = steps_to_make(params, 1, None if state is None else state.step)
+    return _minimize(f, w0, params, state, steps)
+
+
+@eqx.filter_jit
+def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, steps: int) -> Result:
+    w, rest = eqx.partition(w0, eqx.is_inexact_array)
+
+    def objective(w: PyTree) -> Float[Array, ""]:
+        return as_scalar("f", f(eqx.combine(w, rest)))
+
+    problem = Problem(
+        objective, lambda w, batch: objective(w), load=lambda numbers: (), steps_per_epoch=1, validate=None
+    )
+    return solve(problem, w, rest, resolve(params, float_dtype(w)), None, state, steps)

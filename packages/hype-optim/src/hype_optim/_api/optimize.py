@@ -1,0 +1,45 @@
+"""The original's names and argument order."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from .._config.params import Params
+from .._data.dataset import Dataset
+from .._objective import Scalar
+from .._run.result import Result
+from .._run.state import RunState
+from .._run.weights import as_arrays
+from .minimize import minimize
+from .train import fit
+
+
+class Optimize:
+    """The original's names and argument order for `minimize` and `train`."""
+
+    @staticmethod
+    def Minimize(
+        f: Callable[[Any], Scalar],
+        w0: PyTree,
+        params: Params | None = None,
+        *,
+        state: RunState | None = None,
+    ) -> Result:
+        """Find a point where a function of one pytree is small, as `minimize` does."""
+        return minimize(f, w0, params, state=state)
+
+    @staticmethod
+    def Train(
+        f: Callable[[PyTree, Array], PyTree],
+        w0: PyTree,
+        data: Dataset,
+        params: Params | None = None,
+        *,
+        valid: Dataset | None = None,
+        key: PRNGKeyArray | None = None,
+        batched: bool = False,
+        state: RunState | None = None,
+    ) -> Result:
+        """Fit a model given as a function `f(w, x)` of weights and one example to data, as `train` does."""
+        return fit("w0", f, as_arrays(w0), data, params, valid, key, batched, state)

@@ -1,0 +1,198 @@
+"""`train`: a model and data."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from hype_ad.internal.checks import boolean, check_key, instance
+from hype_ad.internal.tree import float_dtype
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from .._config.params import Params, as_params, steps_to_make
+from .._data.dataset import Dataset
+from .._hyperparameter.constraint import resolve
+from .._objective import as_scalar
+from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
+from .._run.problem import Problem
+from .._run.result import Result
+from .._run.solve import solve
+from .._run.state import RunState, check_state
+from .._run.weights import check_weights
+
+_MODEL_KEYS = 2**32 - 1  # a `fold_in` value that no epoch has: keeps the model's keys apart from the shuffling
+
+
+def train(
+    model: Callable[[Array], PyTree],
+    data: Dataset,
+    params: Params | None = None,
+    *,
+    valid: Dataset | None = None,
+    key: PRNGKeyArray | None = None,
+    batched: bool = False,
+    keyed: bool = False,
+    state: RunState | None = None,
+) -> Result:
+    r"""Fit a model to data: find weights where the mean loss over the examples, plus the penalty, is small.
+
+    The result is differentiable with respect to the floats of `model`, `data`, `valid` and `params`, in reverse and
+    forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap`, and inside
+    another training.
+
+    Args:
+        model: a pytree that is a function of one example; its float arrays are what is trained. A model with
+            functions as leaves, such as `eqx.nn.MLP`, needs `eqx.filter_jit`, `eqx.filter_grad`, ... around this
+            function.
+        data: the training examples.
+        params: how to optimize.
+        valid: other examples; where there are some, the best weights and early stopping are judged by them, without
+            the penalty.
+        key: if given, every epoch goes through the examples in a new random order; else in their own.
+        batched: whether `model` takes a whole batch, with the examples along the leading axis.
+        keyed: whether `model` draws at random in training, as one with an `equinox.nn.Dropout` does. It is called as
+            `model(x, key=k)` then, with a new key for each example of each step. For the validation loss and the
+            final loss it is put into inference mode (`equinox.nn.inference_mode`) and called with `key=None`.
+        state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
+            the end of its schedule; of `model` only the structure is used then, and the key is the state's.
+
+    Returns:
+        A `Result` whose `w` is the model trained.
+
+    Raises:
+        TypeError: if `model` is not callable, has no float leaf or keeps state (`equinox.nn.BatchNorm`), if the data
+            are not a `Dataset`, if `key` is not a key, or if the loss is not a real scalar.
+        ValueError: if a batch is larger than the data, if there are no examples, if predictions and targets have
+            different shapes, if the floats of `model` are known not to be finite, if a schedule has no step left, if
+            `state` is that of another kind of run, if `keyed` is true and there is no key, or if `key` is several.
+    """
+    if not callable(model):
+        raise TypeError(
+            f"`model` must be a callable pytree, `model(x)` being the prediction of one example, got {model!r}."
+        )
+    is_state = lambda node: isinstance(node, eqx.nn.StateIndex)
+    if any(map(is_state, jax.tree.leaves(model, is_leaf=is_state))):
+        raise TypeError(
+            "`model` must not keep state from one call to the next, as equinox.nn.BatchNorm does: a prediction must be "
+            "a function of one example. Take equinox.nn.LayerNorm or GroupNorm."
+        )
+    return fit("model", _call_keyed if keyed else _call, model, data, params, valid, key, batched, state, keyed)
+
+
+def _call(model: Callable, x: Array) -> Any:
+    try:
+        return model(x)
+    except RuntimeError as error:
+        if "requires a key" in str(error):
+            error.add_note("`train(..., keyed=True, key=key)` gives a key to a model that draws.")
+        raise
+
+
+def _call_keyed(model: Callable, x: Array, key: PRNGKeyArray | None) -> Any:
+    return model(x, key=key)
+
+
+def fit(
+    name: str,
+    apply: Callable[..., PyTree],
+    w0: PyTree,
+    data: Dataset,
+    params: Params | None,
+    valid: Dataset | None,
+    key: PRNGKeyArray | None,
+    batched: bool,
+    state: RunState | None,
+    keyed: bool = False,
+) -> Result:
+    """`train` for a model given as a function of weights, one example and, if it is keyed, a key or `None`.
+
+    `name` is what the caller calls the weights.
+    """
+    params = as_params(params)
+    _check_dataset("data", data)
+    if valid is not None:
+        _check_dataset("valid", valid)
+    check_weights(name, w0)
+    boolean("batched", batched)
+    boolean("keyed", keyed)
+    if state is not None:
+        check_state(state)
+        key = state.key
+    if keyed and key is None:
+        raise ValueError("`key` must be given for a model that is `keyed`.")
+    if key is not None:
+        check_key("key", key)
+    per_epoch = number_of_batches(len(data), params.batch.size(len(data)))
+    steps = steps_to_make(params, per_epoch, None if state is None else state.step)
+    return _fit(apply, w0, data, params, valid, key, batched, state, keyed, steps)
+
+
+def _check_dataset(name: str, examples: Any) -> None:
+    if len(instance(name, examples, Dataset, "a `Dataset(x, y)`")) == 0:
+        raise ValueError(f"`{name}` must hold at least one example, got none.")
+
+
+@eqx.filter_jit
+def _fit(
+    apply: Callable,
+    w0: PyTree,
+    data: Dataset,
+    params: Params,
+    valid: Dataset | None,
+    key: PRNGKeyArray | None,
+    batched: bool,
+    state: RunState | None,
+    keyed: bool,
+    steps: int,
+) -> Result:
+    w, rest = eqx.partition(w0, eqx.is_inexact_array)
+    params = resolve(params, float_dtype(w))
+    rows, size = len(data), params.batch.size(len(data))
+    per_epoch = number_of_batches(rows, size)
+
+    def losses(w: PyTree, examples: Dataset, key: PRNGKeyArray | None = None) -> Float[Array, " rows"]:
+        model = eqx.combine(w, rest)
+        if not keyed:
+            draws = ()
+        elif key is None:
+            model, draws = eqx.nn.inference_mode(model), (None,)
+        else:
+            draws = (key if batched else jax.random.split(key, len(examples)),)
+        predict = apply if batched else jax.vmap(apply, in_axes=(None, 0) + (0,) * len(draws))
+        predictions = predict(model, examples.x, *draws)
+        return jax.vmap(lambda prediction, y: as_scalar("loss", params.loss(prediction, y)))(predictions, examples.y)
+
+    def penalized(w: PyTree, loss: Float[Array, ""]) -> Float[Array, ""]:
+        return loss + jnp.asarray(params.regularization(w), loss.dtype)
+
+    def on_batch(w: PyTree, batch: tuple[tuple[Dataset, Any], PyTree]) -> Float[Array, ""]:
+        (examples, weights), key = batch
+        each = losses(w, examples, key)
+        return penalized(w, jnp.mean(each) if weights is None else jnp.sum(weights.astype(each.dtype) * each))
+
+    def mean_loss(w: PyTree, examples: Dataset) -> Float[Array, ""]:
+        return mean_in_pieces(lambda piece: losses(w, piece), examples, size)
+
+    def draws(steps: Int[Array, " n"]) -> PyTree:
+        if key is None or not keyed:
+            return None
+        # Folded twice: the orders of the epochs come from the key folded once.
+        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
+
+    if per_epoch == 1:  # the data themselves, not a copy of them for each step
+        objective, load = lambda w, key: on_batch(w, ((data, None), key)), draws
+    else:
+        first_epoch = 0 if state is None else state.step // per_epoch
+        # A run that goes on in the middle of an epoch touches one more.
+        epochs = number_of_batches(steps, per_epoch) + (state is not None)
+        order = None if key is None else shuffled(key, rows, first_epoch, epochs)
+        batches = Batches(data, rows, size, order, first_epoch)
+        objective, load = on_batch, lambda steps: (batches.load(steps), draws(steps))
+
+    validate = None if valid is None else lambda w: mean_loss(w, valid)
+    examples = None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size)
+    whole = lambda w: penalized(w, mean_loss(w, data))
+    problem = Problem(whole, objective, load, per_epoch, validate, examples)
+    return solve(problem, w, rest, params, key, state, steps)

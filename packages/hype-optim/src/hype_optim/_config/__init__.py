@@ -1,0 +1,1 @@
+"""What one chooses: `Params` and the families that its fields are of."""

@@ -1,0 +1,1 @@
+"""Methods: the search direction of a step."""

@@ -1,0 +1,37 @@
+"""What a method is."""
+
+import abc
+from typing import ClassVar
+
+import equinox as eqx
+from jaxtyping import PyTree
+
+from ..._objective import Iterate
+from ..learning_rate.base import AbstractLearningRate
+
+
+class AbstractMethod(eqx.Module):
+    """The search direction of a step.
+
+    Attributes:
+        takes_scaling: whether rates that scale each entry by the gradients it has had, such as `RMSProp`, make sense
+            with its directions.
+        takes_rate: whether a learning rate and a momentum are applied to its directions.
+        uses_hessian: whether it asks for several products with the Hessian, so that linearizing once pays.
+    """
+
+    takes_scaling: ClassVar[bool] = False
+    takes_rate: ClassVar[bool] = True
+    uses_hessian: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def default_learning_rate(self) -> AbstractLearningRate:
+        """The rate used where none is given."""
+
+    @abc.abstractmethod
+    def init(self, w: PyTree) -> PyTree:
+        """What it remembers before the first step."""
+
+    @abc.abstractmethod
+    def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:
+        """The direction to go in, found from the clipped gradient, and what it remembers after it."""

@@ -1,0 +1,28 @@
+"""Gradient descent."""
+
+from typing import ClassVar
+
+from hype_ad.internal.tree import negative
+from jaxtyping import PyTree
+
+from ..._objective import Iterate
+from ..learning_rate.root_mean_square import RMSProp
+from .base import AbstractMethod
+
+
+class GD(AbstractMethod):
+    """Gradient descent: against the gradient. Its default rate is `RMSProp()`."""
+
+    takes_scaling: ClassVar[bool] = True
+
+    def default_learning_rate(self) -> RMSProp:
+        """`RMSProp()`."""
+        return RMSProp()
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
+        """Minus the gradient."""
+        return negative(iterate.clipped), memory

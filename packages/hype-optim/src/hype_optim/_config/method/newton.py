@@ -1,0 +1,76 @@
+"""Newton's method with the whole Hessian."""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from hype_ad.internal.tree import square_root
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from ..._objective import Iterate
+from ..._transform.matrix_functions import absolute_value, lowest_eigenvector
+from ..learning_rate.backtrack import Backtrack
+from .base import AbstractMethod
+
+_NUDGE = 1e-3
+
+
+class Newton(AbstractMethod):
+    r"""Newton's method with the whole Hessian $H$: the direction $p$ solves $H p = -g$ where $H$ is positive definite.
+
+    Elsewhere $H$ is replaced by its absolute value $|H|$ (Dauphin et al. 2014), so that the direction leads downhill,
+    and the direction goes along the eigenvector of the lowest eigenvalue by at least $10^{-3} (1 + \|w\|_2)$: a saddle
+    that the plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance. Where
+    there is no curvature at all along some direction, the gradient must not have a part along it either: redundant
+    weights are fine, redundant weights with an L1 penalty are not.
+
+    Its default rate is `Backtrack()`. The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian
+    products and $O(n^3)$, several times more where $H$ is not positive definite.
+    """
+
+    uses_hessian: ClassVar[bool] = True
+
+    def default_learning_rate(self) -> Backtrack:
+        """`Backtrack()`."""
+        return Backtrack()
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
+        """The Newton direction."""
+        w, unravel = ravel_pytree(iterate.w)
+        gradient, _ = ravel_pytree(iterate.clipped)
+        product = lambda v: ravel_pytree(iterate.hessian_product(unravel(v)))[0]
+        columns = jax.vmap(product)(jnp.eye(w.size, dtype=w.dtype))
+        return unravel(_downhill(w, -gradient, (columns + columns.T) / 2)), memory
+
+
+def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """The Newton direction from minus the gradient, or what takes its place."""
+    pivots = jnp.diagonal(jnp.linalg.cholesky(lax.stop_gradient(hessian))) ** 2  # NaN if it has no such factor
+    # Rounding alone gives a singular Hessian small pivots, and a step of any length where nothing is to be gained.
+    rounding = 100 * len(w) * jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(lax.stop_gradient(hessian)))
+    definite = jnp.all(pivots > rounding)
+    matrix = lax.cond(definite, lambda hessian: hessian, absolute_value, hessian)
+    # Lineax raises from compiled code where the derivative of a solve is not finite; a run has a status for that.
+    direction = jax.scipy.linalg.solve(matrix, negative, assume_a="pos")
+    nudge = lax.cond(definite, lambda *_: jnp.zeros_like(w), _nudge, w, negative, hessian, direction)
+    return direction + nudge
+
+
+def _nudge(
+    w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"], direction: Float[Array, " n"]
+) -> Float[Array, " n"]:
+    """What a direction lacks to be long enough along the lowest curvature, if that is negative."""
+    lowest = lowest_eigenvector(hessian)
+    along = direction @ lowest
+    sign = jnp.where(negative @ lowest < 0, -1, 1).astype(w.dtype)
+    length = _NUDGE * (1 + square_root(w @ w))
+    # Rounding alone gives a singular Hessian eigenvalues of either sign.
+    negligible = jnp.finfo(w.dtype).eps ** 0.5 * jnp.max(jnp.abs(hessian))
+    short = (lowest @ hessian @ lowest < -negligible) & (sign * along < length)
+    return jnp.where(short, sign * length - along, 0) * lowest

@@ -1,0 +1,92 @@
+"""Newton's method with an inexact solve by conjugate gradients."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from hype_ad.internal.tree import (
+    add,
+    dot,
+    negative,
+    quotient,
+    scale,
+    square_root,
+    squared_norm,
+    subtract,
+    where,
+    zeros_like,
+)
+from jaxtyping import Array, Bool, Float, PyTree
+
+from ..._hyperparameter.converters import at_least
+from ..._objective import Iterate
+from ..._transform.while_loop import bounded_while_loop
+from ..learning_rate.backtrack import Backtrack
+from .base import AbstractMethod
+
+
+class _Inner(eqx.Module):
+    """The carry of the linear conjugate gradients; `size` is the squared norm of the residual."""
+
+    solution: PyTree
+    residual: PyTree
+    direction: PyTree
+    size: Float[Array, ""]
+    done: Bool[Array, ""]
+
+
+class NewtonCG(AbstractMethod):
+    r"""Newton's method without a Hessian: truncated conjugate gradients on $H p = -g$ (Dembo & Steihaug 1983).
+
+    A step costs one Hessian product per inner step. The inner solve ends when the residual is shorter than
+    $\min(\frac12, \sqrt{|g|}) \, |g|$, which makes the convergence superlinear, or at a direction of negative
+    curvature, which is left out; if it is the first one, the step is along minus the gradient (Nocedal & Wright
+    2006, algorithm 7.1). The default rate is `Backtrack()`.
+
+    Args:
+        max_inner_steps: the most Hessian products in one step.
+
+    Raises:
+        TypeError: if `max_inner_steps` is not an integer.
+        ValueError: if `max_inner_steps` is below 1.
+    """
+
+    uses_hessian: ClassVar[bool] = True
+
+    max_inner_steps: int = eqx.field(static=True, converter=at_least("max_inner_steps", 1), default=50)
+
+    def default_learning_rate(self) -> Backtrack:
+        """`Backtrack()`."""
+        return Backtrack()
+
+    def init(self, w: PyTree) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
+        """The truncated Newton direction."""
+        size = squared_norm(iterate.clipped)
+        length = square_root(size)
+        enough = (jnp.minimum(0.5, square_root(length)) * length) ** 2
+
+        def advance(inner: _Inner) -> _Inner:
+            bent = iterate.hessian_product(inner.direction)
+            curvature = dot(inner.direction, bent)
+            convex = curvature > 0
+            step = quotient(inner.size, jnp.where(convex, curvature, 0))
+            solution = add(inner.solution, scale(step, inner.direction))
+            residual = subtract(inner.residual, scale(step, bent))
+            left = squared_norm(residual)
+            direction = add(residual, scale(quotient(left, inner.size), inner.direction))
+            return _Inner(solution, residual, direction, left, ~convex | (left <= enough))
+
+        downhill = negative(iterate.clipped)
+        inner = bounded_while_loop(
+            lambda inner: ~inner.done,
+            advance,
+            _Inner(zeros_like(iterate.w), downhill, downhill, size, size == 0),
+            self.max_inner_steps,
+        )
+        # Nothing was gained where the very first direction had no positive curvature.
+        nothing = squared_norm(inner.solution) == 0
+        return where(nothing, downhill, inner.solution), memory

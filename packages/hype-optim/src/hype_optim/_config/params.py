@@ -1,0 +1,263 @@
+"""`Params`: the whole configuration of a run."""
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import equinox as eqx
+import optax
+from hype_ad.internal.checks import boolean, instance, is_real, known
+from jaxtyping import Array, Int
+
+from .._adjoint.auto import Auto
+from .._adjoint.base import AbstractAdjoint
+from .._adjoint.checkpointed import Checkpointed
+from .._hyperparameter.constraint import is_range
+from .._hyperparameter.converters import Hyperparameter, HyperparameterLike, at_least, hyperparameter, non_negative
+from .._objective import Derivative
+from .batch import AbstractBatch, Full
+from .clipping import AbstractGradientClipping, NoClip
+from .early_stopping import AbstractEarlyStopping, NoEarly
+from .learning_rate.base import AbstractLearningRate, Unscaled
+from .learning_rate.decay import Constant
+from .learning_rate.schedule import AbstractFiniteSchedule
+from .loss import AbstractLoss, FunctionLoss, L2Loss
+from .method.base import AbstractMethod
+from .method.gd import GD
+from .method.optax import Optax
+from .momentum import AbstractMomentum, NoMomentum
+from .regularization import AbstractRegularization, L2Reg, NoReg
+
+T = TypeVar("T")
+LogFunction = Callable[[int, Any, float], None]
+
+_LOSS, _REGULARIZATION = L2Loss(), L2Reg()  # as objects, to tell them from others that were given
+
+
+def _choice(name: str, default: T, kind: type[T], accepted: str) -> Callable[[T | None], T]:
+    """A converter that takes members of a family, and the default for `None`."""
+    return lambda given: instance(name, default if given is None else given, kind, accepted)
+
+
+def _flag(name: str) -> Callable[[bool], bool]:
+    def convert(given: bool) -> bool:
+        return boolean(name, given)
+
+    return convert
+
+
+def _method(given: AbstractMethod | optax.GradientTransformation | None) -> AbstractMethod:
+    if isinstance(given, optax.GradientTransformation):
+        return Optax(partial(_constant, given))
+    accepted = "a method such as GD() or Newton(), or an Optax transformation"
+    return instance("method", GD() if given is None else given, AbstractMethod, accepted)
+
+
+def _constant(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    return transformation
+
+
+def _learning_rate(given: AbstractLearningRate | HyperparameterLike | None) -> AbstractLearningRate:
+    if is_real(given) or is_range(given):
+        return Constant(given)
+    return instance("learning_rate", given, AbstractLearningRate, "a number or a rate such as Constant(0.1)")
+
+
+def _loss(given: AbstractLoss | Callable[[Array, Array], Any] | None) -> Any:
+    if given is None:
+        return _LOSS
+    if isinstance(given, type) or not callable(given):
+        raise TypeError(
+            f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {given!r}."
+        )
+    return given if isinstance(given, eqx.Module) else FunctionLoss(given)
+
+
+def _adjoint(given: AbstractAdjoint | Literal["auto"] | None) -> AbstractAdjoint:
+    adjoint = {None: Checkpointed(), "auto": Auto()}.get(given, given) if isinstance(given, str | None) else given
+    return instance("adjoint", adjoint, AbstractAdjoint, 'an adjoint such as Checkpointed(2), or "auto"')
+
+
+def _tolerance(given: HyperparameterLike | None) -> Hyperparameter | None:
+    return None if given is None else non_negative("tolerance")(given)
+
+
+def _derivative(given: Derivative) -> Derivative:
+    if given not in ("reverse", "forward"):
+        raise ValueError(f'`derivative` must be "reverse" or "forward", got {given!r}.')
+    return given
+
+
+def _log_function(given: LogFunction | None) -> LogFunction | None:
+    if given is not None and not callable(given):
+        raise TypeError(f"`logging_function` must be a function of a step, weights and a loss, got {given!r}.")
+    return given
+
+
+class Params(eqx.Module):
+    """How to optimize: one choice of each kind, all of whose floats are leaves of a pytree.
+
+    So a derivative with respect to a `Params` is a `Params` that holds the derivative with respect to every
+    hyperparameter. Any float may be a range such as `positive(0.1)`.
+
+    Args:
+        epochs: passes over the training data; steps, where there are no data.
+        method: the search direction, such as `LBFGS()`, or any `optax.GradientTransformation`.
+        learning_rate: the step length along it: a number, which means `Constant`, a schedule or a line search; `None`
+            for the method's own default. Rates that scale each entry (`RMSProp`, `AdaGrad`, `Adam`) go with `GD`. An
+            Optax transformation brings its own.
+        momentum: such as `Momentum(0.9)`; not with a line search, nor with an Optax transformation.
+        loss: of one prediction and one target; any function of the two will do. `L2Loss()`, as in the original, if not
+            given. For `train`.
+        regularization: the penalty that is added to the loss. `L2Reg(1e-4)`, as in the original, if not given. For
+            `train`.
+        gradient_clipping: such as `NormClip(1.)`.
+        batch: how many examples a step looks at, such as `Minibatch(100)`. For `train`.
+        early_stopping: a patience rule, such as `Early(750, 10)`.
+        improvement_threshold: a loss of size $l$ counts as improved, for early stopping, when it has fallen by more
+            than (1 - threshold) |l|; above 0 and at most 1.
+        silent: whether to show no progress.
+        return_best: whether the result is the best point seen or the last.
+        validation_interval: epochs from one check (validation, early stopping) to the next.
+        logging_function: called as `logging_function(step, w, loss)` about twenty times a run.
+        adjoint: how derivatives pass back through the loop; "auto" means `Auto()`.
+        derivative: the mode of the derivatives inside the loop; "forward" is for functions with a `lax.while_loop`
+            inside.
+        tolerance: the run ends when the gradient's 2-norm is at most this; `None` for never.
+        keep_w_history: whether the result has the weights at each step.
+        track_sensitivity: whether the result says how perturbations grow from step to step, at about the cost of two
+            more steps for each.
+
+    Raises:
+        TypeError: if an argument is not of its kind.
+        ValueError: if a number is out of its range, or if method, rate and momentum do not go together.
+    """
+
+    epochs: int = eqx.field(static=True, converter=at_least("epochs", 1), default=100)
+    method: AbstractMethod = eqx.field(converter=_method, default=None)
+    learning_rate: AbstractLearningRate = eqx.field(converter=_learning_rate, default=None)
+    _: KW_ONLY
+    momentum: AbstractMomentum = eqx.field(
+        converter=_choice("momentum", NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"),
+        default=None,
+    )
+    loss: Callable[..., Any] = eqx.field(converter=_loss, default=None)
+    regularization: AbstractRegularization = eqx.field(
+        converter=_choice("regularization", _REGULARIZATION, AbstractRegularization, "NoReg(), L1Reg() or L2Reg()"),
+        default=None,
+    )
+    gradient_clipping: AbstractGradientClipping = eqx.field(
+        converter=_choice("gradient_clipping", NoClip(), AbstractGradientClipping, "NoClip() or NormClip(1.)"),
+        default=None,
+    )
+    batch: AbstractBatch = eqx.field(
+        converter=_choice("batch", Full(), AbstractBatch, "Full(), Minibatch(100) or Stochastic()"), default=None
+    )
+    early_stopping: AbstractEarlyStopping = eqx.field(
+        converter=_choice("early_stopping", NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"),
+        default=None,
+    )
+    improvement_threshold: Hyperparameter = eqx.field(
+        # Above 1, a loss that has risen would count as improved.
+        converter=hyperparameter("improvement_threshold", lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"),
+        default=0.995,
+    )
+    silent: bool = eqx.field(static=True, converter=_flag("silent"), default=False)
+    return_best: bool = eqx.field(static=True, converter=_flag("return_best"), default=True)
+    validation_interval: int = eqx.field(static=True, converter=at_least("validation_interval", 1), default=1)
+    logging_function: LogFunction | None = eqx.field(static=True, converter=_log_function, default=None)
+    adjoint: AbstractAdjoint = eqx.field(converter=_adjoint, default=None)
+    derivative: Derivative = eqx.field(static=True, converter=_derivative, default="reverse")
+    tolerance: Hyperparameter | None = eqx.field(converter=_tolerance, default=None)
+    keep_w_history: bool = eqx.field(static=True, converter=_flag("keep_w_history"), default=False)
+    track_sensitivity: bool = eqx.field(static=True, converter=_flag("track_sensitivity"), default=False)
+    for_train: tuple[str, ...] = eqx.field(static=True, init=False, repr=False)
+    """The arguments given that only `train` honors."""
+
+    def __post_init__(self) -> None:
+        self.method = _method(self.method)
+        if self.learning_rate is None:
+            self.learning_rate = self.method.default_learning_rate()
+        given = {
+            "loss": self.loss is not None and self.loss is not _LOSS,
+            "regularization": not (
+                self.regularization is None
+                or self.regularization is _REGULARIZATION
+                or isinstance(self.regularization, NoReg)
+            ),
+            "batch": not (self.batch is None or isinstance(self.batch, Full)),
+        }
+        self.for_train = tuple(name for name, is_given in given.items() if is_given)
+
+    def __check_init__(self) -> None:
+        method, rate, momentum = self.method, self.learning_rate, self.momentum
+        brought = {} if method.takes_rate else {"learning_rate": (rate, Unscaled), "momentum": (momentum, NoMomentum)}
+        for name, (given, nothing) in brought.items():
+            if not isinstance(given, nothing):
+                raise ValueError(
+                    f"`{name}` must not be given beside an Optax transformation, which brings its own, got {given!r}."
+                )
+        kind = type(rate).__name__
+        if rate.scales_entries and not method.takes_scaling:
+            raise ValueError(
+                f"`learning_rate` must be one that keeps the direction of {type(method).__name__}, such as Constant, "
+                f"Backtrack or StrongWolfe; {kind} rescales its entries and goes with GD()."
+            )
+        if rate.searches and not isinstance(momentum, NoMomentum):
+            raise ValueError(
+                f"`momentum` must be NoMomentum() with a line search, got {type(momentum).__name__}: what is added to "
+                f"the step that {kind} finds would undo what it guarantees."
+            )
+
+
+def as_params(params: Params | None) -> Params:
+    """The configuration given, or the default one.
+
+    Raises:
+        TypeError: if it is something else.
+    """
+    return Params() if params is None else instance("params", params, Params, "a Params(...)")
+
+
+def steps_to_make(params: Params, steps_per_epoch: int, made: Int[Array, ""] | None) -> int:
+    """The number of steps of a run, by its epochs or to the end of its schedule.
+
+    Args:
+        params: the configuration.
+        steps_per_epoch: the number of batches in an epoch.
+        made: the number of steps that earlier runs have made, if this one goes on with them.
+
+    Raises:
+        ValueError: if no step of a schedule is left, or if how many are left is not known.
+    """
+    if not isinstance(params.learning_rate, AbstractFiniteSchedule):
+        return params.epochs * steps_per_epoch
+    scheduled = params.learning_rate.total_steps(steps_per_epoch)
+    if made is None:
+        return scheduled
+    if not known(made):
+        raise ValueError("`state` must be known to go on with a schedule: resume outside of `jit`, `grad` and `vmap`.")
+    left = scheduled - int(made)
+    if left <= 0:
+        raise ValueError(
+            f"`state` must be within its schedule of {scheduled} steps, got one at step {int(made)}: nothing is left."
+        )
+    return left
+
+
+def as_params_without_data(params: Params | None) -> Params:
+    """The configuration given, or the default one, for a run without data.
+
+    Raises:
+        TypeError: if it is something else.
+        ValueError: if it has settings that need data.
+    """
+    params = as_params(params)
+    if params.for_train:
+        names = " and ".join(f"`{name}`" for name in params.for_train)
+        raise ValueError(
+            f"{names} of `params` must be left out: `minimize` has no data to use it on. Write it into `f`, or use "
+            "`train`."
+        )
+    return params

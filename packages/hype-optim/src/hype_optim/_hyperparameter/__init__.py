@@ -1,0 +1,1 @@
+"""Floats that a configuration holds and that something can be differentiated by."""

@@ -1,0 +1,119 @@
+"""Converters of fields: what a caller gives as a hyperparameter becomes arrays, and is checked where it is known.
+
+As in `rate: Hyperparameter = eqx.field(converter=non_negative("rate"), default=0.001)`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hype_ad.internal.checks import as_float_array, check_entries, integer, is_real
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PyTree
+
+from .constraint import AbstractRange, is_range
+
+Hyperparameter = PyTree[Float[Array, "..."] | AbstractRange]
+"""A float that something can be differentiated by: an array, a range such as `positive(0.1)`, or a pytree of them."""
+
+HyperparameterLike = PyTree[ArrayLike | AbstractRange]
+"""What a hyperparameter can be made of: numbers will do for arrays."""
+
+Converter = Callable[[HyperparameterLike], Hyperparameter]
+
+
+def hyperparameter(name: str, accept: Callable[[np.ndarray], Any], accepted: str, *, single: bool = False) -> Converter:
+    """A converter of numbers, arrays, ranges and pytrees of them to arrays and ranges; traced values pass.
+
+    Args:
+        name: of the argument, for messages.
+        accept: whether entries are within the range.
+        accepted: the range in words.
+        single: whether only one number will do, and not one for each part of the weights.
+
+    Returns:
+        A function that raises a `TypeError` on what is not made of real numbers, and a `ValueError` on entries that
+        are known and out of the range, or on several of them where there may be one.
+    """
+    numbers = f"a number or an array of them, {accepted}"
+
+    def convert_leaf(leaf: Any) -> Any:
+        if is_range(leaf):
+            check_entries(name, leaf.value, accept, accepted)
+            return leaf
+        if not is_real(leaf):
+            raise TypeError(f"`{name}` must be {numbers}, got {leaf!r}.")
+        array = as_float_array(leaf)
+        check_entries(name, array, accept, accepted)
+        return array
+
+    def convert(value: HyperparameterLike) -> Hyperparameter:
+        leaves, structure = jax.tree.flatten(value, is_leaf=is_range)
+        if not leaves:
+            raise TypeError(f"`{name}` must be {numbers}, got {value!r}.")
+        converted = jax.tree.unflatten(structure, list(map(convert_leaf, leaves)))
+        if single and [jnp.shape(leaf) for leaf in jax.tree.leaves(converted)] != [()]:
+            raise ValueError(f"`{name}` must be one number for all weights, got {value}.")
+        return converted
+
+    return convert
+
+
+def positive_number(name: str, *, single: bool = False) -> Converter:
+    """For numbers above 0."""
+    return hyperparameter(name, lambda x: x > 0, "above 0", single=single)
+
+
+def non_negative(name: str, *, single: bool = False) -> Converter:
+    """For numbers of at least 0."""
+    return hyperparameter(name, lambda x: x >= 0, "at least 0", single=single)
+
+
+def fraction(name: str, *, single: bool = False) -> Converter:
+    """For numbers from 0 to 1, 1 excluded."""
+    return hyperparameter(name, lambda x: (x >= 0) & (x < 1), "at least 0 and below 1", single=single)
+
+
+def open_fraction(name: str, *, single: bool = False) -> Converter:
+    """For numbers from 0 to 1, both excluded."""
+    return hyperparameter(name, lambda x: (x > 0) & (x < 1), "above 0 and below 1", single=single)
+
+
+def at_least(name: str, lowest: int) -> Callable[[int], int]:
+    """For integers of at least `lowest`, which are part of the program and have no derivative."""
+
+    def convert(value: int) -> int:
+        return integer(name, value, lowest)
+
+    return convert
+
+
+def check_prefix(name: str, factors: PyTree, w: PyTree) -> None:
+    """Check that there is a factor for each leaf of `w`.
+
+    Raises:
+        ValueError: if `factors` is not a prefix of the structure of `w`, or does not broadcast to its shapes.
+    """
+    try:
+        parts = jax.tree.structure(factors).flatten_up_to(w)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be one number or a prefix of the weights' structure {jax.tree.structure(w)}, got "
+            f"{jax.tree.structure(factors)}."
+        ) from error
+    for factor, part in zip(jax.tree.leaves(factors), parts, strict=True):
+        for leaf in jax.tree.leaves(part):
+            if not _broadcasts(jnp.shape(factor), jnp.shape(leaf)):
+                raise ValueError(
+                    f"`{name}` must broadcast to the weights that it is for, got shape {jnp.shape(factor)} for weights "
+                    f"of shape {jnp.shape(leaf)}."
+                )
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False

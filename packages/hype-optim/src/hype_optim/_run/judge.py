@@ -1,0 +1,150 @@
+"""Judging the weights of a run: which are the best, when to validate, when to stop early.
+
+Where the value of a step is not the whole objective, weights are judged at the end of an epoch, by their validation
+loss or by the mean of the epoch's training losses. Epochs are counted from the end of the run, so that its last step
+ends one.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from hype_ad.internal.tree import all_finite, where
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .._config.params import Params
+from .problem import Problem
+from .state import Judgement, Place, RunState
+from .status import Status
+
+Left = Int[Array, "..."]
+"""How many steps of the run are left after a step."""
+
+
+class Checks(NamedTuple):
+    """Which steps of a run end an epoch, and which are checks (validation, early stopping).
+
+    Attributes:
+        steps: the number of steps of the run.
+        steps_per_epoch: the number of batches in an epoch.
+        interval: epochs from one check to the next.
+    """
+
+    steps: int
+    steps_per_epoch: int
+    interval: int
+
+    @property
+    def window(self) -> int:
+        """How many steps an epoch has: fewer where the whole run is shorter."""
+        return min(self.steps_per_epoch, self.steps)
+
+    def begins_epoch(self, left: Left) -> Bool[Array, "..."]:
+        """Whether a step is the first of an epoch."""
+        return left % self.steps_per_epoch == self.window - 1
+
+    def ends_epoch(self, left: Left) -> Bool[Array, "..."]:
+        """Whether a step is the last of a whole epoch."""
+        return self._is_whole(left) & (left % self.steps_per_epoch == 0)
+
+    def due(self, left: Left) -> Bool[Array, "..."]:
+        """Whether there is a check after a step."""
+        return self._is_whole(left) & (left % (self.steps_per_epoch * self.interval) == 0)
+
+    def _is_whole(self, left: Left) -> Bool[Array, "..."]:
+        """False in what is left over before the first whole epoch."""
+        return left + self.window <= self.steps
+
+    @property
+    def taken(self) -> slice:
+        """The steps that are followed by a check."""
+        every = self.steps_per_epoch * self.interval
+        first = (self.steps - 1) % every
+        return slice(first if first + 1 >= self.window else first + every, None, every)
+
+
+class Verdict(NamedTuple):
+    """What judging makes of a step.
+
+    Attributes:
+        judgement: the best weights and the counts after it.
+        valid: the validation loss, NaN where there was no check; `None` without validation data.
+        stop: whether the run stops early.
+    """
+
+    judgement: Judgement
+    valid: Float[Array, ""] | None
+    stop: Bool[Array, ""]
+
+
+class Judge(NamedTuple):
+    """What finds the best weights of a run, and says when to stop."""
+
+    problem: Problem
+    params: Params
+    checks: Checks
+
+    def __call__(
+        self, state: RunState, place: Place, value: Float[Array, ""], w: PyTree, running: Bool[Array, ""]
+    ) -> Verdict:
+        """Judge a step.
+
+        Args:
+            state: the state before the step.
+            place: where in the run the step is.
+            value: the objective that the step found, at the weights before it.
+            w: the weights after it.
+            running: whether it was made.
+        """
+        problem, old, examples = self.problem, state.judgement, self.problem.examples
+        nothing = None if problem.validate is None else jnp.full_like(old.best_loss, jnp.nan)
+        never = jnp.array(False)
+        if not self.params.return_best and old.stopping is None and problem.validate is None:
+            return Verdict(old, nothing, never)
+        value = lax.stop_gradient(value)
+        counted = value if examples is None else value * self._of(examples, place.number).astype(value.dtype)
+        losses = jnp.where(self.checks.begins_epoch(place.left), counted, old.losses + counted)
+        due = self.checks.due(place.left)
+
+        def decide(old: Judgement) -> Verdict:
+            training = losses / self.checks.window
+            if examples is not None:  # a batch of few examples must not decide for all
+                epoch = place.number - jnp.arange(self.checks.window)
+                training = losses / jnp.sum(self._of(examples, epoch)).astype(losses.dtype)
+            valid = None if problem.validate is None else problem.validate(w)
+            monitored = training if valid is None else lax.stop_gradient(valid)
+            best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, never
+            if self.params.return_best:
+                by_value = problem.judged_by_value
+                better = running & (monitored < best_loss) & (True if by_value else all_finite(w))
+                best_w, best_loss = where(better, (state.w if by_value else w, monitored), (best_w, best_loss))
+            if stopping is not None:
+                after, stop = self.params.early_stopping.check(
+                    stopping, training, None if valid is None else monitored, self.params.improvement_threshold
+                )
+                stopping, stop = where(due, after, stopping), due & stop
+            valid = None if valid is None else jnp.where(state.running, valid, jnp.nan)
+            return Verdict(Judgement(best_w, best_loss, losses, stopping), valid, stop)
+
+        if problem.judged_by_value:
+            return decide(old)
+        now = due if problem.validate is not None else self.checks.ends_epoch(place.left)
+        keep = Judgement(old.best_w, old.best_loss, losses, old.stopping)
+        return lax.cond(now, decide, lambda _: Verdict(keep, nothing, never), old)
+
+    def _of(self, batches: Float[Array, " steps_per_epoch"], numbers: Int[Array, "..."]) -> Float[Array, "..."]:
+        """What of an epoch's batches belongs to the steps with these numbers."""
+        return jnp.take(batches, numbers % self.problem.steps_per_epoch)
+
+    def last_point(self, state: RunState) -> tuple[PyTree, Status]:
+        """The weights that a run results in, and how it ended."""
+        if not self.params.return_best:
+            return state.w, state.status
+        best = state.judgement.best_loss
+        if not self.problem.judged_by_value:
+            return where(jnp.isfinite(best), state.judgement.best_w, state.w), state.status
+        batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
+        last = lax.stop_gradient(self.problem.batch_objective(state.w, batch))
+        w = where((last <= best) | jnp.isinf(best), state.w, state.judgement.best_w)
+        return w, Status.where(state.running & ~jnp.isfinite(last), Status.DIVERGED, state.status)

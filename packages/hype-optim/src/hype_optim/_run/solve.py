@@ -1,0 +1,72 @@
+"""From a problem to a result: what `minimize` and `train` have in common."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
+
+from .._adjoint.base import Scan
+from .._config.params import Params
+from .._objective import Objective
+from .._progress.report import is_loud, reporter
+from .judge import Checks, Judge
+from .loop import Histories, run_loop
+from .problem import Problem
+from .result import Result
+from .sensitivity import summary
+from .state import RunState, initial_state, resumed
+from .status import Status
+
+
+def solve(
+    problem: Problem,
+    w: PyTree,
+    rest: PyTree,
+    params: Params,
+    key: PRNGKeyArray | None,
+    state: RunState | None,
+    steps: int,
+) -> Result:
+    """Run a problem from weights, or on from a state, and gather what it results in.
+
+    Args:
+        problem: what to minimize, as a function of the float leaves of the weights.
+        w: the float leaves.
+        rest: the other leaves.
+        params: the configuration, without ranges.
+        key: what the problem draws from, to be kept in the state.
+        state: where an earlier run ended, if this one goes on there.
+        steps: how many steps to make.
+    """
+    first = initial_state(w, params, key)
+    if state is not None:
+        first = resumed(state, first)
+    checks = Checks(steps, problem.steps_per_epoch, params.validation_interval)
+    loud = is_loud(problem, first, params)
+
+    def run(scan: Scan, state: RunState, params: Params) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
+        report = reporter(state.w, params, steps, problem.steps_per_epoch, loud)
+        judge = Judge(problem, params, checks)
+        after, histories = run_loop(problem, state, params, judge, report.step, scan)
+        best, status = judge.last_point(after)
+        report.end(histories.loss, histories.valid, after.step - state.step, status)
+        return best, (after, histories, status)
+
+    gradient = Objective(problem.objective, params.derivative).grad
+    best, (after, histories, status), stationarity = params.adjoint.solve(run, first, params, gradient)
+    loss = problem.objective(best)
+    valid = histories.valid
+    return Result(
+        w=eqx.combine(best, rest),
+        loss=loss,
+        valid_loss=None if problem.validate is None else problem.validate(best),
+        loss_history=histories.loss,
+        learning_rate_history=histories.rate,
+        valid_history=None if valid is None else valid[checks.taken],
+        valid_steps=None if valid is None else jnp.arange(1, steps + 1)[checks.taken],
+        w_history=None if histories.w is None else eqx.combine(histories.w, rest),
+        status=Status.where(after.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
+        steps=after.step,
+        state=after,
+        stationarity=stationarity,
+        sensitivity=None if histories.growth is None else summary(histories.growth),
+    )

@@ -1,0 +1,132 @@
+"""The state of a run: all that it needs to go on."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from hype_ad.internal.checks import instance
+from hype_ad.internal.tree import float_dtype, where
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from .._config.params import Params
+from .status import Status
+
+
+class Memory(eqx.Module):
+    """What each part of a step remembers of the steps before."""
+
+    method: PyTree
+    learning_rate: PyTree
+    momentum: PyTree
+
+
+class Judgement(eqx.Module):
+    """Model selection so far.
+
+    Attributes:
+        best_w: the best weights.
+        best_loss: the loss that they were judged by.
+        losses: the running sum of this epoch's training losses, over batches or examples.
+        stopping: the patience of early stopping; `None` if nothing stops a run early.
+    """
+
+    best_w: PyTree
+    best_loss: Float[Array, ""]
+    losses: Float[Array, ""]
+    stopping: PyTree
+
+
+class RunState(eqx.Module):
+    """Where a run is. What `minimize` and `train` take as `state=`.
+
+    Attributes:
+        w: the float leaves of the weights.
+        memory: what the method, the learning rate and the momentum remember.
+        step: the number of steps made.
+        key: what a training draws from, if it was given a key.
+        running: whether the run goes on with the next step.
+        status: how it ended, if it has.
+        judgement: the best weights, and what early stopping counts.
+    """
+
+    w: PyTree
+    memory: Memory
+    step: Int[Array, ""]
+    key: PRNGKeyArray | None
+    running: Bool[Array, ""]
+    status: Status
+    judgement: Judgement
+
+
+class Place(NamedTuple):
+    """Where in a run a step is: its number, and how many are left after it."""
+
+    number: Int[Array, "..."]
+    left: Int[Array, "..."]
+
+
+def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None) -> RunState:
+    """The state before the first step. `w` has float leaves only, and `params` no ranges."""
+    dtype = float_dtype(w)
+    return RunState(
+        w=w,
+        memory=Memory(params.method.init(w), params.learning_rate.init(w), params.momentum.init(w)),
+        step=jnp.zeros((), int),
+        key=key,
+        running=jnp.array(True),
+        status=Status.MAX_STEPS,
+        judgement=Judgement(w, jnp.array(jnp.inf, dtype), jnp.array(0, dtype), params.early_stopping.init(dtype)),
+    )
+
+
+def check_state(state: Any) -> None:
+    """Check for the state of a run.
+
+    Raises:
+        TypeError: if it is something else.
+    """
+    instance("state", state, RunState, "the `state` of a `Result`")
+
+
+def resumed(state: RunState, fresh: RunState) -> RunState:
+    """The state of a run that is to go on, and has not ended yet; one that diverged cannot.
+
+    One that had stopped early is given its whole patience again: it would stop at its next check.
+
+    Args:
+        state: where an earlier run ended.
+        fresh: the state that a run of this kind would begin with.
+
+    Raises:
+        ValueError: if `state` is that of another kind of run; the message names what differs.
+    """
+    _check_kind(state, fresh)
+    diverged = jnp.asarray(state.status == Status.DIVERGED)
+    stopped = jnp.asarray(state.status == Status.EARLY_STOPPED)
+    patience = where(stopped, fresh.judgement.stopping, state.judgement.stopping)
+    return eqx.tree_at(
+        lambda s: (s.running, s.status, s.judgement.stopping),
+        state,
+        (~diverged, Status.where(diverged, Status.DIVERGED, Status.MAX_STEPS), patience),
+        is_leaf=lambda x: x is None,
+    )
+
+
+def _check_kind(state: RunState, fresh: RunState) -> None:
+    found, expected = _leaves(state), _leaves(fresh)
+    differing = [path for path in {**expected, **found} if found.get(path) != expected.get(path)]
+    if not differing and jax.tree.structure(state) == jax.tree.structure(fresh):
+        return
+    path = differing[0] if differing else "its structure"
+    raise ValueError(
+        "`state` must be that of a run with weights of the same shapes and with the same method, learning rate, "
+        f"momentum and early stopping, but `state{path}` is {found.get(path, 'missing')} where this run has "
+        f"{expected.get(path, 'nothing')}."
+    )
+
+
+def _leaves(state: RunState) -> dict[str, str]:
+    """What each leaf is, by its path."""
+    paths = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): f"{jnp.result_type(leaf)} of shape {jnp.shape(leaf)}" for path, leaf in paths}

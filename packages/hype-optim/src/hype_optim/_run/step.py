@@ -1,0 +1,57 @@
+"""One step: gradient, clip, direction, rate, momentum."""
+
+from typing import NamedTuple
+
+import jax
+from hype_ad.internal.tree import quotient, square_root, squared_norm
+from jaxtyping import Array, Float, Int, PyTree
+
+from .._config.params import Params
+from .._objective import Objective, evaluate
+from .state import Memory
+
+_SAMPLE = 64
+
+
+class Proposal(NamedTuple):
+    """The step that a run could make from a point.
+
+    Attributes:
+        value: the objective at the point.
+        gradient: its gradient there, not clipped.
+        update: what to add to the weights.
+        memory: what the parts of the step remember after it.
+        rate: how many times longer the step is than its direction, before momentum, if there is a learning rate.
+    """
+
+    value: Float[Array, ""]
+    gradient: PyTree
+    update: PyTree
+    memory: Memory
+    rate: Float[Array, ""] | None
+
+
+def propose_step(
+    objective: Objective, w: PyTree, memory: Memory, params: Params, step: Int[Array, ""], epoch: Int[Array, ""]
+) -> Proposal:
+    """The step from `w`."""
+    method = params.method
+    iterate = evaluate(objective, w, params.gradient_clipping, step, epoch, hessian=method.uses_hessian)
+    direction, of_method = method.direction(iterate, memory.method)
+    scaled, of_rate = params.learning_rate.update(direction, memory.learning_rate, iterate)
+    update, of_momentum = params.momentum.update(scaled, memory.momentum)
+    # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
+    after = jax.tree.map(lambda new, old: new.astype(old.dtype), Memory(of_method, of_rate, of_momentum), memory)
+    rate = _effective_rate(scaled, direction) if method.takes_rate else None
+    return Proposal(iterate.value, iterate.gradient, update, after, rate)
+
+
+def _effective_rate(step: PyTree, direction: PyTree) -> Float[Array, ""]:
+    """How many times longer a step is than its direction, from an even sample of the entries of each leaf.
+
+    Exact where the learning rate is one number; 0 where the direction vanishes. All entries would cost a tenth of a
+    plain step.
+    """
+    sample = lambda leaf: leaf.ravel()[:: max(1, leaf.size // _SAMPLE)]
+    steps, directions = (square_root(squared_norm(jax.tree.map(sample, tree))) for tree in (step, direction))
+    return quotient(steps, directions)

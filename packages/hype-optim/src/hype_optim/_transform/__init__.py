@@ -1,0 +1,1 @@
+"""Transformations of functions, and of how they are differentiated."""
