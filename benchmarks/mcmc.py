@@ -31,7 +31,7 @@ def by_hype(f, x0, step_size, variance, draws):
     kernel = HMC(step_size, STEPS, DiagonalMass(1 / variance))
 
     def run(key):
-        out = sample(f, x0[None], kernel, key=key, num_samples=draws, num_warmup=0, chained=True)
+        out = sample(f, x0[None], kernel, key=key, num_samples=draws, num_warmup=0, chained=True, silent=True)
         return out.draws, jnp.mean(out.acceptance)
 
     return run

@@ -31,7 +31,8 @@ CHAINS = 4
 
 def hype(f, n):
     def run(key):
-        out = sample(f, jnp.zeros(n), key=key, num_samples=TRANSITIONS, num_warmup=TRANSITIONS, num_chains=CHAINS)
+        settings = {"num_samples": TRANSITIONS, "num_warmup": TRANSITIONS, "num_chains": CHAINS, "silent": True}
+        out = sample(f, jnp.zeros(n), key=key, **settings)
         return out.draws, jnp.sum(out.num_steps) + out.warmup_steps
 
     return run

@@ -13,6 +13,7 @@ a kernel that throws every draw to the opposite side would be good for means and
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +72,9 @@ class Shortfall(eqx.Module):
         return -jump / self.scale.size
 
 
+quiet_sample = partial(sample, chained=True, silent=True)  # what is printed is the comparison
+
+
 def worst_ess(run: Samples) -> float:
     """The smallest effective sample size of a coordinate or of its square."""
     squares = eqx.tree_at(lambda run: run.draws, run, run.draws**2)
@@ -93,7 +97,7 @@ def tune(
     for _ in range(rounds):
         key, move_key, jump_key = jax.random.split(key, 3)
         kernel = settings.kernel(num_steps)
-        pilot = sample(target, positions, kernel, key=move_key, num_samples=moves, num_warmup=0, chained=True)
+        pilot = quiet_sample(target, positions, kernel, key=move_key, num_samples=moves, num_warmup=0)
         positions = pilot.draws[:, -1]
         scale = jnp.std(pilot.draws[:, moves // 2 :], axis=(0, 1))
         outcome = minimize(Shortfall(target, positions, scale, jump_key, num_steps), settings, params)
@@ -111,7 +115,7 @@ def solve(size: int, num_steps: int, rounds: int, steps: int, draws: int) -> Tun
     def run(kernel: AbstractKernel, warmup: int) -> Samples:
         # The first run has no warm-up of its own, so it starts from where the density is.
         x0 = target.deviations * jax.random.normal(jax.random.key(1), (4, size))
-        return sample(target, x0, kernel, key=jax.random.key(2), num_warmup=warmup, num_samples=draws, chained=True)
+        return quiet_sample(target, x0, kernel, key=jax.random.key(2), num_warmup=warmup, num_samples=draws)
 
     same = bad.kernel(num_steps)
     runs = {

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_mcmc import sample as sample_with_progress
 from sklearn.datasets import load_breast_cancer
 
 
@@ -187,6 +188,7 @@ LOGISTIC = Posterior(
 )
 
 
+sample = partial(sample_with_progress, silent=True)
 step = eqx.filter_jit(lambda kernel, key, state, logdensity: kernel.step(key, state, logdensity))
 init = eqx.filter_jit(lambda kernel, position, logdensity: kernel.init(position, logdensity))
 

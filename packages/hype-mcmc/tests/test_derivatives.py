@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hype_ad.testing import assert_derivatives_match
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, leapfrog, sample, yoshida
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, leapfrog, yoshida
 
-from .problems import gaussian, quartic, step
+from .problems import gaussian, quartic, sample, step
 
 KEY = jax.random.key(8)
 START = {

@@ -21,7 +21,7 @@ target = jax.tree_util.Partial(lambda data, x: -0.5 * jnp.sum((x - data) ** 2), 
 
 def draws(devices):
     settings = {"key": jax.random.key(0), "num_warmup": 20, "num_samples": 4, "devices": devices}
-    run = sample(target, jnp.zeros(2), **settings, silent=False)
+    run = sample(target, jnp.zeros(2), **settings)
     assert len(run.draws.devices()) == len(devices)
     return run
 

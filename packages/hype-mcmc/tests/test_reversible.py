@@ -15,11 +15,10 @@ from hype_mcmc import (
     UnitMass,
     leapfrog,
     mclachlan,
-    sample,
     yoshida,
 )
 
-from .problems import quartic, standard_normal, step
+from .problems import quartic, sample, standard_normal, step
 
 KEY = jax.random.key(8)
 POSITION = jnp.array([0.1, -1.0, 0.4])

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, Samples, UnitMass, sample
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, Samples, UnitMass
 
-from .problems import quartic, standard_normal
+from .problems import quartic, sample, standard_normal
 
 X0 = jnp.array([0.3, -0.2, 1.0])
 KERNELS = {"HMC": HMC(0.4, 3, jitter=0.2), "DynamicHMC": DynamicHMC(0.4, 1.2, DiagonalMass(np.ones(3)))}

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, sample
+from hype_mcmc import HMC
 from hype_mcmc._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
+
+from .problems import sample
 
 X0 = {"mu": 0.0, "beta": jnp.zeros((2, 2))}
 

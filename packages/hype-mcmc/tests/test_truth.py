@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DynamicHMC, sample
+from hype_mcmc import HMC, DynamicHMC
 from hype_mcmc._diagnostics import mean_ess
 
-from .problems import BANANA, EIGHT_SCHOOLS, ILL_CONDITIONED, LOGISTIC, batched
+from .problems import BANANA, EIGHT_SCHOOLS, ILL_CONDITIONED, LOGISTIC, batched, sample
 
 SETTINGS = {
     "banana": {"target_acceptance": 0.95, "num_samples": 2000},

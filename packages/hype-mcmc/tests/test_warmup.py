@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, UnitMass, sample
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, UnitMass
 from hype_mcmc._warmup.covariance import Moments
 from hype_mcmc._warmup.schedule import windows
 from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance, harmonic_mean
 
-from .problems import gaussian, standard_normal
+from .problems import gaussian, sample, standard_normal
 
 
 def test_windows_are_those_of_stan_before_a_longer_end():

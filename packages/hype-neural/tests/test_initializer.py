@@ -140,5 +140,7 @@ def test_shapes_and_types_that_are_refused(key):
         InitTanh()(key, 3, 0)
     with pytest.raises(TypeError, match="`dtype` must be a dtype of real floats, got 'int32'"):
         InitTanh()(key, 3, 2, "int32")
+    with pytest.raises(TypeError, match=r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"):
+        InitTanh()(0, 3, 2)
     with pytest.raises(ValueError, match=r"`function` of InitCustom must return a scalar, got shape \(3,\)"):
         InitCustom(lambda k, n_in, n_out: jnp.zeros(3))(key, 2, 2)

@@ -111,6 +111,10 @@ def test_what_is_not_sampled(key):
         sample("", max_length=3)
     with pytest.raises(ValueError, match="`max_length` must be at least 1"):
         sample(max_length=0)
+    with pytest.raises(TypeError, match="`max_length` must be an integer"):
+        sample(max_length=True)
+    with pytest.raises(TypeError, match=r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"):
+        CYCLE.sample(FOLLOW, "a", key=0, max_length=1)
     with pytest.raises(ValueError, match="`temperature` must be a number of at least 0"):
         sample(max_length=1, temperature=-1.0)
     with pytest.raises(ValueError, match="`model` must give numbers, got NaN"):

@@ -24,6 +24,8 @@ from hype_neural import (
 )
 from hype_optim import Checkpointed, Truncated
 
+# What the layers say, or the type checker before them where tests run with it.
+NO_KEY = r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"
 TIMES, IN, HIDDEN = 5, 3, 4
 XS = jnp.asarray(np.random.default_rng(0).normal(size=(TIMES, IN)))
 
@@ -220,6 +222,8 @@ def test_sequences_that_do_not_fit(kind):
         layer.run(XS, jax.tree.map(lambda s: s[1:], layer.initial_state()))
     with pytest.raises(ValueError, match="`in_features` must be at least 1"):
         type(layer)(*(0, 1, 1)[: 3 if kind.name == "RNN" else 2], key=jax.random.key(0))
+    with pytest.raises(TypeError, match=NO_KEY):
+        kind.make(key=0)
 
 
 def test_each_gate_is_drawn_by_itself(key):

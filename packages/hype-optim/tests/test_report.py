@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,15 +69,6 @@ def test_each_run_of_a_compiled_program_reports():
     assert len(log.calls) == 20
 
 
-@pytest.mark.parametrize("transform", [jax.grad, jax.jacfwd, lambda g: lambda w: jax.vmap(g)(jnp.stack([w, w]))])
-def test_derivatives_and_batches_are_silent(transform):
-    log = Log()
-    loss = lambda w0: run(log, 10, w0).loss
-    jax.block_until_ready(transform(loss)(START))
-    jax.effects_barrier()
-    assert log.calls == []
-
-
 def shown(capfd):
     jax.effects_barrier()
     return capfd.readouterr().err.replace("\r", "\n")
@@ -134,27 +126,50 @@ def test_runs_of_one_program_in_several_threads_each_have_a_beginning_and_an_end
     assert text.count("40/40") >= 7
 
 
-@pytest.mark.parametrize("transform", [jax.grad, jax.jacfwd, lambda g: lambda w: jax.vmap(g)(jnp.stack([w, w]))])
-@pytest.mark.parametrize("place", [0, 1], ids=["in the start", "in the rate"])
-def test_nothing_is_shown_in_derivatives_and_batches(transform, place, capfd):
-    run = lambda w, rate: minimize(f, w, Params(10, learning_rate=rate)).loss
-    along = (lambda x: run(x, 0.1)) if place == 0 else (lambda x: run(START, x[0]))
-    jax.block_until_ready(transform(along)(jnp.array([0.1, 0.2])))
-    assert shown(capfd) == ""
-
-
 @pytest.mark.parametrize("adjoint", [Checkpointed(), Truncated(4), Implicit(), Auto()], ids=repr)
-def test_nothing_is_told_in_derivatives_whatever_the_adjoint(adjoint, capfd):
+def test_derivatives_are_silent_whatever_the_adjoint_and_the_argument(adjoint, capfd):
     log = Log()
 
-    def end(c):
-        params = Params(12, learning_rate=0.1, adjoint=adjoint, logging_function=log)
-        return minimize(lambda w: jnp.sum((w - c) ** 2), START, params).loss
+    def end(target, start, rate):
+        params = Params(12, learning_rate=rate, adjoint=adjoint, logging_function=log)
+        return minimize(lambda w: jnp.sum((w - target) ** 2), start, params).loss
 
-    program = jax.jit(lambda c: [jax.grad(end)(c), jax.jvp(end, (c,), (1.0,)), jax.grad(jax.grad(end))(c)])
-    jax.block_until_ready(program(0.5))
+    # An implicit derivative is one in the target alone.
+    arguments = (0,) if isinstance(adjoint, Implicit) else (0, 1, 2)
+
+    @jax.jit
+    def program(*x):
+        first = [(jax.grad(end, i)(*x), jax.jacfwd(end, i)(*x)) for i in arguments]
+        return first, jax.grad(jax.grad(end))(*x)
+
+    x = (0.5, 0.0, 0.1)
+    jax.block_until_ready(program(*x))
     assert shown(capfd) == ""
     assert log.calls == []
-    end(0.5)
+    end(*x)
     assert "12 steps in " in shown(capfd)
     assert len(log.calls) == 12
+
+
+def test_batches_are_silent(capfd):
+    log = Log()
+    loss = lambda w, rate: minimize(f, w, Params(10, learning_rate=rate, logging_function=log)).loss
+    starts, rates = jnp.stack([START, 2 * START]), jnp.array([0.1, 0.2])
+    jax.block_until_ready((jax.vmap(loss, (0, None))(starts, 0.1), jax.vmap(loss, (None, 0))(START, rates)))
+    assert shown(capfd) == ""
+    assert log.calls == []
+
+
+def test_a_run_that_raises_leaves_nothing_behind(capfd):
+    def failing(w):
+        return eqx.error_if(f(w), w[0] < 0.9, "too far")
+
+    with pytest.raises(Exception, match="too far"):
+        jax.block_until_ready(minimize(failing, START, Params(40, learning_rate=0.01)))
+    capfd.readouterr()
+    minimize(f, START, Params(40, learning_rate=0.01))
+    # The first lines erase the old bar; the new one is at its place and not a line below.
+    title, *bar, _ = filter(str.strip, shown(capfd).split("\n"))
+    assert title.startswith("Optimizing 2 numbers")
+    assert "40/40" in bar[-1]
+    assert "\x1b" not in "".join(bar)

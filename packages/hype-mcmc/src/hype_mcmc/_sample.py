@@ -1,7 +1,6 @@
 """The entry point: chains side by side, warm-up and draws in one compiled program."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import checkpointed_scan
+from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from . import _tree
@@ -20,13 +20,21 @@ from ._kernel import AbstractKernel, HMCInfo, HMCState
 from ._key import ChainKeys
 from ._logdensity import LogDensity, check_logdensity
 from ._mass import DiagonalMass
-from ._progress import Part, reported_scan, with_progress
+from ._progress import SILENT, Reporter, Tally, reporter
 from ._samples import SamplerState, Samples
 from ._start import start_around, start_at
 from ._tree import Position
 from ._warmup import warm_up
 
 _NUM_CHAINS = 4
+
+
+class Warmup(eqx.Module):
+    """What warm-up needs beside a state."""
+
+    keys: ChainKeys
+    target_acceptance: Float[Array, ""]
+    num_transitions: int = eqx.field(static=True)
 
 
 def sample(
@@ -44,7 +52,7 @@ def sample(
     target_acceptance: ArrayLike = 0.8,
     first_chain: int = 0,
     state: SamplerState | None = None,
-    silent: bool = True,
+    silent: bool = False,
     devices: Sequence[Any] | None = None,
 ) -> Samples:
     r"""Draw from a density, given the logarithm of it.
@@ -83,7 +91,7 @@ def sample(
         state: `Samples.state` of a run to go on with. It has the positions, the kernel, the key and no need of
             warm-up; `x0` is only looked at for its structure.
         silent: whether to keep quiet; else a bar shows the progress of all chains, with acceptance and divergences
-            of the draws so far. Inside of `jit`, `grad` and `vmap` all is silent.
+            so far. In a derivative and in a batch of runs all is silent.
         devices: what the chains are spread over, such as `jax.devices()`, evenly. Where the arrays are if not given.
 
     Returns:
@@ -111,7 +119,8 @@ def sample(
         state = SamplerState(
             place.split(state.chains), place.copy(state.kernel), place.split(state.keys), place.copy(state.iteration)
         )
-        return _draw(logdensity, state, num_samples, thin, silent)
+        with clearing():
+            return _run(logdensity, state, None, num_samples, thin, silent)
 
     key = one_key(key)
     within("spread", spread, 0.0, np.inf)
@@ -131,10 +140,9 @@ def sample(
     starts, usable, warmup_keys, keys = _start(logdensity, x0, key, scalar("spread", spread), chains, chained)
     _check_starts(starts, usable, chained)
     state = SamplerState(starts, kernel, keys, jnp.zeros((), jnp.int32))
-    if num_warmup == 0:
-        return _draw(logdensity, state, num_samples, thin, silent)
-    arguments = (logdensity, state, warmup_keys, target, num_warmup, num_samples, thin)
-    return with_progress(_warm_up_and_draw, arguments, num_chains, num_warmup + thin * num_samples, silent)
+    warmup = Warmup(warmup_keys, target, num_warmup) if num_warmup else None
+    with clearing():
+        return _run(logdensity, state, warmup, num_samples, thin, silent)
 
 
 @eqx.filter_jit
@@ -160,36 +168,33 @@ def _start(
 
 
 @eqx.filter_jit
-def _warm_up_and_draw(
-    logdensity: LogDensity,
-    state: SamplerState,
-    keys: ChainKeys,
-    target_acceptance: Float[Array, ""],
-    num_warmup: int,
-    num_samples: int,
-    thin: int,
-    ticket: Int[Array, ""] | None,
+def _run(
+    logdensity: LogDensity, state: SamplerState, warmup: Warmup | None, num_samples: int, thin: int, silent: bool
 ) -> Samples:
-    scan = jax.lax.scan
-    if ticket is not None:
-        scan = partial(reported_scan, Part(ticket, "warm-up", 0, 1), lambda ys, done: {})
-    chains, kernel, steps = warm_up(logdensity, state.chains, state.kernel, keys, target_acceptance, num_warmup, scan)
-    state = SamplerState(chains, kernel, state.keys, state.iteration)
-    draws = None if ticket is None else Part(ticket, "draws", num_warmup, thin)
-    return _draws(logdensity, state, steps, num_samples, thin, draws)
+    """Warm up, if that is wanted, and draw."""
+    num_warmup = 0 if warmup is None else warmup.num_transitions
 
+    def run(state: SamplerState, report: Reporter) -> Samples:
+        if warmup is None:
+            return _draws(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, report)
+        chains, kernel, steps = warm_up(
+            logdensity,
+            state.chains,
+            state.kernel,
+            warmup.keys,
+            warmup.target_acceptance,
+            num_warmup,
+            thin * num_samples,
+            report,
+        )
+        state = SamplerState(chains, kernel, state.keys, state.iteration)
+        return _draws(logdensity, state, steps, num_samples, thin, report)
 
-def _draw(logdensity: LogDensity, state: SamplerState, num_samples: int, thin: int, silent: bool) -> Samples:
-    chains = state.chains.logdensity.shape[0]
-    return with_progress(_only_draw, (logdensity, state, num_samples, thin), chains, thin * num_samples, silent)
-
-
-@eqx.filter_jit
-def _only_draw(
-    logdensity: LogDensity, state: SamplerState, num_samples: int, thin: int, ticket: Int[Array, ""] | None
-) -> Samples:
-    draws = None if ticket is None else Part(ticket, "draws", 0, thin)
-    return _draws(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, draws)
+    if silent:
+        return run(state, SILENT)
+    one_position = jax.tree.map(lambda x: x[0], state.chains.position)
+    loud = is_plain((eqx.filter_closure_convert(logdensity, one_position), state, warmup))
+    return run(state, reporter(state.chains.logdensity, num_warmup + thin * num_samples, loud))
 
 
 def _draws(
@@ -198,7 +203,7 @@ def _draws(
     warmup_steps: Int[Array, ""],
     num_samples: int,
     thin: int,
-    reported: Part | None,
+    report: Reporter,
 ) -> Samples:
     kernel, keys = state.kernel, state.keys
     dtype = kernel.step_size.dtype
@@ -210,7 +215,12 @@ def _draws(
             chain_keys, chains
         )
 
-    def draw(chains: HMCState, first: Int[Array, ""]) -> tuple[HMCState, tuple[Position, Array, Array, Array, Array]]:
+    def draw(
+        carry: tuple[HMCState, Tally | None], i: Int[Array, ""]
+    ) -> tuple[tuple[HMCState, Tally | None], tuple[Position, Array, Array, Array, Array]]:
+        chains, tally = carry
+        first = state.iteration + thin * i
+
         def scalars(chains: HMCState, t: Int[Array, ""]) -> tuple[HMCState, tuple[Array, Array, Array, Array]]:
             chains, info = transition(chains, t)
             return chains, (info.acceptance_rate, info.energy, info.is_divergent, info.num_integration_steps)
@@ -224,11 +234,12 @@ def _draws(
             jnp.any(divergent, axis=0),
             jnp.sum(steps, axis=0, dtype=jnp.int32),
         )
-        return chains, (chains.position, *kept)
+        tally = report.step(tally, "draws", thin * (num_samples - 1 - i), kept[0], kept[2], every=thin)
+        return (chains, tally), (chains.position, *kept)
 
-    firsts = state.iteration + thin * jnp.arange(num_samples, dtype=jnp.int32)
-    scan = checkpointed_scan if reported is None else partial(reported_scan, reported, _watch)
-    chains, kept = scan(draw, state.chains, firsts)
+    draws = jnp.arange(num_samples, dtype=jnp.int32)
+    (chains, tally), kept = checkpointed_scan(draw, (state.chains, report.start), draws)
+    report.end(tally)
     draws, acceptance, energy, divergences, num_steps = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), kept)
     return Samples(
         draws=draws,
@@ -239,13 +250,6 @@ def _draws(
         warmup_steps=warmup_steps,
         state=SamplerState(chains, kernel, keys, state.iteration + thin * num_samples),
     )
-
-
-def _watch(kept: tuple[Position, Array, Array, Array, Array], done: Int[Array, ""]) -> dict[str, Array]:
-    """What the progress bar tells of the draws so far."""
-    _, acceptance, _, divergences, _ = kept
-    seen = jnp.maximum(done, 1).astype(acceptance.dtype) * acceptance.shape[1]
-    return {"acceptance": jnp.sum(acceptance) / seen, "divergences": jnp.sum(divergences, dtype=jnp.int32)}
 
 
 def _number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int:

@@ -1,4 +1,4 @@
-"""Functions as layers."""
+"""Plain functions as layers."""
 
 from collections.abc import Callable
 from typing import Any

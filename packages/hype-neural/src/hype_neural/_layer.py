@@ -1,4 +1,4 @@
-"""What all layers have in common."""
+"""The interface of a layer, and what all layers can do: weights as a vector and back, and training."""
 
 import abc
 from collections.abc import Sequence

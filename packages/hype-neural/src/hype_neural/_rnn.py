@@ -1,4 +1,4 @@
-"""The simple recurrent layer."""
+"""Elman's simple recurrent layer."""
 
 from collections.abc import Callable
 from typing import Any

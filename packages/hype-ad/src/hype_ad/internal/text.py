@@ -1,6 +1,7 @@
 """Tables and quantities as text."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,3 +25,10 @@ def memory(size: int | float) -> str:
             return f"{size:.3g} {unit}"
         size = size / 1000
     return f"{size:.3g} GB"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: `12.3 ms`, `4.56 s`, `0:03:20`."""
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))

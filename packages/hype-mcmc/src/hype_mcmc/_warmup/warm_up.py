@@ -5,7 +5,6 @@ harmonic mean of their acceptances, the mass from the draws of windows that doub
 correlation of jumps and velocities. With many chains little warm-up is needed; with one it is nearly Stan's.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ from .._kernel import AbstractKernel, HMCState
 from .._key import ChainKeys
 from .._logdensity import LogDensity
 from .._mass import AbstractMass
+from .._progress import SILENT, Reporter, Tally
 from .covariance import Moments
 from .schedule import Schedule, windows
 from .step_size import DualAveraging, follow_acceptance, harmonic_mean
@@ -42,7 +42,8 @@ def warm_up(
     keys: ChainKeys,
     target_acceptance: Float[Array, ""],
     num_warmup: int,
-    scan: Callable = jax.lax.scan,
+    num_left: int = 0,
+    report: Reporter = SILENT,
 ) -> tuple[HMCState, AbstractKernel, Int[Array, ""]]:
     """Adapt a kernel.
 
@@ -53,7 +54,8 @@ def warm_up(
         keys: one for each chain.
         target_acceptance: the harmonic mean of the chains' acceptance probabilities that the step size is made for.
         num_warmup: transitions.
-        scan: what repeats them.
+        num_left: transitions that come after them.
+        report: what shows the progress.
 
     Returns:
         Where the chains are, the adapted kernel, and how many steps of the integrator all chains together took.
@@ -64,9 +66,9 @@ def warm_up(
     one_position = jax.tree.map(lambda x: x[0], states.position)
 
     def transition(
-        carry: tuple[HMCState, _Learned, Int[Array, ""]], x: tuple[Int[Array, ""], Schedule]
-    ) -> tuple[tuple[HMCState, _Learned, Int[Array, ""]], None]:
-        (states, learned, total_steps), (t, now) = carry, x
+        carry: tuple[HMCState, _Learned, Int[Array, ""], Tally | None], x: tuple[Int[Array, ""], Schedule]
+    ) -> tuple[tuple[HMCState, _Learned, Int[Array, ""], Tally | None], None]:
+        (states, learned, total_steps, tally), (t, now) = carry, x
         step_size = jnp.exp(learned.step_size.log_step)
         # Lengths are spread to twice their mean.
         longest = jnp.where(now.cautious, min(_CAUTIOUS_STEPS, most_steps), most_steps) * step_size / 2
@@ -93,7 +95,10 @@ def warm_up(
             jax.tree.map(lambda new, old: jnp.where(now.lengthen, new, old), length, learned.length),
         )
         learned = jax.lax.cond(now.close, _close_window, lambda learned: learned, learned)
-        return (after, learned, total_steps + jnp.sum(info.num_integration_steps, dtype=jnp.int32)), None
+        total_steps = total_steps + jnp.sum(info.num_integration_steps, dtype=jnp.int32)
+        left = num_left + num_warmup - 1 - t
+        tally = report.step(tally, "warm-up", left, info.acceptance_rate, info.is_divergent)
+        return (after, learned, total_steps, tally), None
 
     start = _Learned(
         kernel.mass,
@@ -103,8 +108,10 @@ def warm_up(
         TrajectoryLength.start(kernel.mean_length().astype(dtype), one_position),
     )
     times = jnp.arange(num_warmup, dtype=jnp.int32)
-    (states, learned, total_steps), _ = scan(
-        transition, (states, start, jnp.zeros((), jnp.int32)), (times, jax.tree.map(jnp.asarray, windows(num_warmup)))
+    (states, learned, total_steps, _), _ = jax.lax.scan(
+        transition,
+        (states, start, jnp.zeros((), jnp.int32), report.start),
+        (times, jax.tree.map(jnp.asarray, windows(num_warmup))),
     )
     step_size = jnp.exp(learned.step_size.log_average)
     return states, kernel.adapted(step_size, jnp.exp(learned.length.log_average), learned.mass), total_steps

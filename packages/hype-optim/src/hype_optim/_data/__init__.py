@@ -1,1 +1,1 @@
-"""Examples to learn from, and the files that they come in."""
+"""Data sets, and the readers of the files that they come in."""

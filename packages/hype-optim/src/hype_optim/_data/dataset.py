@@ -1,4 +1,4 @@
-"""Examples along the leading axis."""
+"""A data set: inputs and targets of examples, along the leading axis of two arrays."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload

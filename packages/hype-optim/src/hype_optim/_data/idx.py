@@ -1,4 +1,4 @@
-"""The file format of MNIST: two zero bytes, a type, a number of dimensions, big-endian lengths, and the entries.
+"""IDX files, the format of MNIST: two zero bytes, a type, a number of dimensions, big-endian lengths, and the entries.
 
 A header may claim anything, so nothing is reserved for what it says. See Y. LeCun, C. Cortes and C. Burges, "The MNIST
 database", 1998.

@@ -1,4 +1,4 @@
-"""Which rows go to which part when a data set is split."""
+"""Splitting: which rows of a data set go to which part, consecutive, shuffled or stratified by class."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -36,7 +36,7 @@ def solve(
     loud = is_loud(problem, first, params)
 
     def run(scan: Scan, state: RunState, params: Params) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
-        report = reporter(state.w, params, steps, problem.steps_per_epoch, loud)
+        report = reporter(state, params, steps, problem.steps_per_epoch, loud)
         judge = Judge(problem, params, checks)
         after, histories = run_loop(problem, state, params, judge, report.step, scan)
         best, status = judge.last_point(after)

@@ -1,11 +1,9 @@
-"""Rules that see whether something is being differentiated, which is known only to the rules of JAX."""
+"""A rule that sees whether something is being differentiated, which is known only to the rules of JAX."""
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import PyTree
 
 
 def call_when_differentiated(call: Callable[[], None], tree: PyTree) -> PyTree:
@@ -21,14 +19,3 @@ def call_when_differentiated(call: Callable[[], None], tree: PyTree) -> PyTree:
         return primals[0], tangents[0]
 
     return identity(tree)
-
-
-@eqx.filter_custom_jvp
-def is_undifferentiated(tree: PyTree) -> Bool[Array, ""]:
-    """True, and False if something is differentiated with respect to a float of `tree`."""
-    return jnp.array(True)
-
-
-@is_undifferentiated.def_jvp
-def _is_undifferentiated_jvp(primals: tuple, tangents: tuple) -> tuple[Bool[Array, ""], None]:
-    return jnp.array(False), None
