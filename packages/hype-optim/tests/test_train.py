@@ -298,6 +298,8 @@ BAD = {
         r"`model.hidden` must be finite",
     ),
     "data": (lambda: train(MODEL, (DATA.x, DATA.y)), TypeError, "data"),
+    "data in two": (lambda: train(MODEL, DATA.x, DATA.y), TypeError, "data"),
+    "no function": (lambda: Optimize.Train(1.0, jnp.dot, DATA), TypeError, "f"),
     "no data": (lambda: train(MODEL, DATA[:0]), ValueError, "`data` must hold at least one example"),
     "no validation data": (lambda: train(MODEL, DATA, valid=DATA[:0]), ValueError, "`valid` must hold at least one"),
     "batch": (lambda: train(MODEL, DATA, quiet(batch=Minibatch(12))), ValueError, r"Minibatch\(12\), but .* only 11"),

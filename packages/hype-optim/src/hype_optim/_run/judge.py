@@ -18,12 +18,11 @@ from .problem import Problem
 from .state import Judgement, Place, RunState
 from .status import Status
 
-Left = Int[Array, "..."]
-"""How many steps of the run are left after a step."""
-
 
 class Checks(NamedTuple):
     """Which steps of a run end an epoch, and which are checks (validation, early stopping).
+
+    Steps are told by how many are left after them.
 
     Attributes:
         steps: the number of steps of the run.
@@ -40,19 +39,19 @@ class Checks(NamedTuple):
         """How many steps an epoch has: fewer where the whole run is shorter."""
         return min(self.steps_per_epoch, self.steps)
 
-    def begins_epoch(self, left: Left) -> Bool[Array, "..."]:
+    def begins_epoch(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether a step is the first of an epoch."""
         return left % self.steps_per_epoch == self.window - 1
 
-    def ends_epoch(self, left: Left) -> Bool[Array, "..."]:
+    def ends_epoch(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether a step is the last of a whole epoch."""
         return self._is_whole(left) & (left % self.steps_per_epoch == 0)
 
-    def due(self, left: Left) -> Bool[Array, "..."]:
+    def due(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether there is a check after a step."""
         return self._is_whole(left) & (left % (self.steps_per_epoch * self.interval) == 0)
 
-    def _is_whole(self, left: Left) -> Bool[Array, "..."]:
+    def _is_whole(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """False in what is left over before the first whole epoch."""
         return left + self.window <= self.steps
 

@@ -1,4 +1,4 @@
-"""Identities that raise when they are differentiated, where a derivative would be a wrong zero."""
+"""Identities that raise, or do something else, when they are differentiated: only the rules of JAX know of that."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -6,8 +6,6 @@ from typing import Any, NoReturn
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
-
-from .differentiated import call_when_differentiated
 
 
 class NoDerivativeError(ValueError):
@@ -45,3 +43,18 @@ def has_derivative(derivative: Callable[..., PyTree], *args: PyTree) -> bool:
     except NoDerivativeError:
         return False
     return True
+
+
+def call_when_differentiated(call: Callable[[], None], tree: PyTree) -> PyTree:
+    """The identity; `call` is called, while tracing, if something is differentiated with respect to it."""
+
+    @jax.custom_jvp
+    def identity(tree: PyTree) -> PyTree:
+        return tree
+
+    @identity.defjvp
+    def identity_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
+        call()
+        return primals[0], tangents[0]
+
+    return identity(tree)

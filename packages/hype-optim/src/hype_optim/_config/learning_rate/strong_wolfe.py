@@ -102,9 +102,9 @@ class StrongWolfe(AbstractLearningRate):
         return scale(search.low.length, direction), iterate.value
 
     def _first_trial(self, line: Line, before: Float[Array, ""]) -> Float[Array, ""]:
-        known = jnp.isfinite(before) & (before > line.start) & (line.slope < 0)
-        decrease = jnp.where(known, before, line.start) - line.start
-        length = quotient(-2.02 * decrease, jnp.where(known, line.slope, 0))
+        decreased = jnp.isfinite(before) & (before > line.start) & (line.slope < 0)
+        decrease = jnp.where(decreased, before, line.start) - line.start
+        length = quotient(-2.02 * decrease, jnp.where(decreased, line.slope, 0))
         return jnp.where(length > 0, jnp.minimum(length, self.rate), self.rate)
 
 

@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 from ..._hyperparameter.constraint import is_range, value_of
 from ..._hyperparameter.converters import is_float
 from ..._objective import Iterate
-from ..._transform.differentiated import call_when_differentiated
+from ..._transform.nondifferentiable import call_when_differentiated
 from ..learning_rate.base import AbstractLearningRate, Unscaled
 from .base import AbstractMethod
 
