@@ -21,7 +21,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_mcmc import HMC, AbstractKernel, DiagonalMass, DynamicHMC, Samples, expected_squared_jump, sample
+from hype_mcmc import HMC, AbstractKernel, DiagonalMass, DynamicHMC, FixedSteps, Samples, expected_squared_jump, sample
 from hype_optim import AbstractRange, Adam, Params, minimize, positive
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -34,7 +34,7 @@ class Settings(eqx.Module):
 
     def kernel(self, num_steps: int) -> HMC:
         """The kernel with these settings. Jitter, since a fixed length is resonant with some Gaussian."""
-        return HMC(self.step_size.value, num_steps, DiagonalMass(self.mass.value), jitter=0.5)
+        return HMC(self.step_size.value, FixedSteps(num_steps, jitter=0.5), DiagonalMass(self.mass.value))
 
 
 class Gaussian(eqx.Module):
@@ -112,7 +112,7 @@ def solve(size: int, num_steps: int, rounds: int, steps: int, draws: int) -> Tun
     bad = Settings(positive(0.002), positive(jnp.ones(size)))
     tuned, jumps = tune(target, bad, num_steps, rounds, steps, moves=20, chains=64)
 
-    def run(kernel: AbstractKernel, warmup: int) -> Samples:
+    def run(kernel: HMC, warmup: int) -> Samples:
         # The first run has no warm-up of its own, so it starts from where the density is.
         x0 = target.deviations * jax.random.normal(jax.random.key(1), (4, size))
         return quiet_sample(target, x0, kernel, key=jax.random.key(2), num_warmup=warmup, num_samples=draws)
@@ -149,6 +149,7 @@ def draw(result: Tuned, out: Path) -> None:
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
     colors = dict(zip(result.kernels, ("tab:gray", "tab:red", "tab:blue", "tab:green"), strict=True))
     for name, kernel in result.kernels.items():
+        assert isinstance(kernel, HMC)
         assert isinstance(kernel.mass, DiagonalMass)
         turn = kernel.step_size / (result.deviations * jnp.sqrt(kernel.mass.diagonal))
         left.plot(result.deviations, turn, ".-", label=name, color=colors[name])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hype_ad.testing import assert_derivatives_match
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, leapfrog, yoshida
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, FixedSteps, leapfrog, yoshida
 
 from .problems import gaussian, quartic, sample, step
 
@@ -61,14 +61,15 @@ def test_second_derivatives_in_a_cholesky_factor_in_forward_over_reverse():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"num_steps": 100}, {"num_steps": 3, "jitter": 0.5, "integrator": yoshida}],
+    [{"length": 100}, {"length": FixedSteps(3, jitter=0.5), "integrator": yoshida}],
     ids=["checkpointed", "jittered yoshida"],
 )
 def test_other_settings_have_derivatives_too(settings):
     def f(w):
         return outputs(HMC(w["step_size"], mass=DiagonalMass(w["mass"]), **settings), w["position"], quartic)
 
-    point = {**START, "mass": jnp.array([1.0, 0.6]), "step_size": jnp.asarray(1.2 / settings["num_steps"])}
+    step_size = 1.2 / (3 if "integrator" in settings else 100)
+    point = {**START, "mass": jnp.array([1.0, 0.6]), "step_size": jnp.asarray(step_size)}
     assert_derivatives_match(f, point, modes=("reverse",), num_directions=1)
 
 

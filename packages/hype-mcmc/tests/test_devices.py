@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from .problems import standard_normal
 ON_TWO = """
 import jax, jax.numpy as jnp, numpy as np
 from hype_mcmc import sample
+from own_parts import MALA
 
 jax.config.update("jax_enable_x64", True)
 data = jax.device_put(jnp.array([1.0, 2.0]), jax.devices()[0])
@@ -27,6 +29,9 @@ def draws(devices):
 
 one, two = draws(jax.devices()[:1]), draws(jax.devices())
 np.testing.assert_allclose(two.draws, one.draws, rtol=1e-8)
+own = [sample(target, jnp.zeros(2), MALA(jnp.asarray(0.5)), key=jax.random.key(0), num_warmup=0, num_samples=4,
+              devices=devices) for devices in (jax.devices()[:1], jax.devices())]
+np.testing.assert_allclose(own[1].draws, own[0].draws, rtol=1e-8)
 more = sample(target, jnp.zeros(2), state=two.state, num_samples=1, devices=jax.devices())
 print(len(more.draws.devices()))
 """
@@ -35,6 +40,7 @@ print(len(more.draws.devices()))
 def test_draws_are_those_of_one_device():
     """Warm-up included. Rounding differs, and grows with each transition of it."""
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    environment["PYTHONPATH"] = str(Path(__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", ON_TWO], env=environment, capture_output=True, text=True, check=False, timeout=300
     )

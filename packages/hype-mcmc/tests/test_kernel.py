@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DiagonalMass, DynamicHMC, HMCState, UnitMass, log_of
+from hype_mcmc import HMC, DiagonalMass, DynamicHMC, FixedSteps, HMCState, RandomLength, UnitMass, log_of
 
 from .problems import quartic, standard_normal, step
 
@@ -99,9 +99,9 @@ def test_divergence_is_judged_by_the_energy_error(key):
 
 
 def test_number_of_steps_fills_the_range_and_stays_in_bounds():
-    kernel = DynamicHMC(0.1, 2.0, max_steps=30)
+    length = RandomLength(2.0, max_steps=30)
     jitter = jnp.linspace(0.001, 0.999, 1001)
-    steps = np.asarray(jax.vmap(kernel.num_steps)(jitter))
+    steps = np.asarray(jax.vmap(lambda u: length.pick(u, jnp.asarray(0.1))[0])(jitter))
     assert steps.min() == 1
     assert steps.max() == 30
     np.testing.assert_array_equal(steps, np.clip(np.ceil(2 * jitter * 2.0 / 0.1), 1, 30))
@@ -110,7 +110,7 @@ def test_number_of_steps_fills_the_range_and_stays_in_bounds():
 def test_jitter_scales_the_step_size_evenly(key):
     """On a flat density the jump is momentum times length, so lengths can be read off."""
     flat = lambda x: 0.0 * jnp.sum(x)
-    kernel = HMC(0.5, 4, jitter=0.4)
+    kernel = HMC(0.5, FixedSteps(4, jitter=0.4))
     state = kernel.init(jnp.zeros(1), flat)
     _, infos = jax.jit(jax.vmap(lambda key: kernel.step(key, state, flat)))(jax.random.split(key, 2000))
     lengths = (infos.proposal.position / infos.momentum)[:, 0]
@@ -170,10 +170,16 @@ def wrong(x) -> Any:
         (lambda: HMC(jnp.nan, 3), ValueError, "`step_size` must be positive"),
         (lambda: HMC(jnp.ones(3), 3), ValueError, r"`step_size` must be one number, got an array of shape \(3,\)"),
         (lambda: HMC(wrong("0.1"), 3), TypeError, "step_size"),
-        (lambda: HMC(0.1, 0), ValueError, "`num_steps` must be at least 1, got 0"),
-        (lambda: HMC(0.1, wrong(2.0)), TypeError, "num_steps"),
+        (lambda: HMC(0.1, 0), ValueError, "`length` must be at least 1, got 0"),
+        (lambda: HMC(0.1, wrong(2.0)), TypeError, "length"),
         (lambda: HMC(0.1, 3, wrong(jnp.ones(3))), TypeError, "mass"),
-        (lambda: HMC(0.1, 3, jitter=1.0), ValueError, "`jitter` must be at least 0.0 and below 1.0, got 1.0"),
+        (lambda: FixedSteps(0), ValueError, "`num_steps` must be at least 1, got 0"),
+        (lambda: FixedSteps(wrong(2.0)), TypeError, "num_steps"),
+        (lambda: FixedSteps(3, jitter=1.0), ValueError, "`jitter` must be at least 0 and below 1, got 1.0"),
+        (lambda: FixedSteps(3, jitter=wrong("0.1")), TypeError, "jitter"),
+        (lambda: RandomLength(0.0), ValueError, "`mean` must be positive and finite, got 0.0"),
+        (lambda: RandomLength(1.0, max_steps=0), ValueError, "`max_steps` must be at least 1"),
+        (lambda: RandomLength(wrong("1"), max_steps=2), TypeError, "mean"),
         (lambda: HMC(0.1, 3, integrator=wrong("leapfrog")), TypeError, "integrator"),
         (lambda: HMC(0.1, 3, divergence_threshold=-1.0), ValueError, "`divergence_threshold` must be at least 0"),
         (lambda: DynamicHMC(-0.1, 1.0), ValueError, "`step_size` must be positive"),
@@ -194,7 +200,7 @@ def test_settings_that_make_no_kernel_raise(make, error, message):
         (jnp.array([3.0, 0.0]), zero_outside, ValueError, "got log density -inf"),
         (jnp.array([3.0, 0.0]), bad_gradient_outside, ValueError, "log density and gradient"),
         (jnp.arange(3), quartic, TypeError, "`position` must hold floats, got an array of int"),
-        (jnp.array([1j]), quartic, TypeError, "`position` must be real numbers"),
+        (jnp.array([1j]), quartic, TypeError, "`position` must be a real number or an array of them"),
         ({"a": "b"}, quartic, TypeError, "position"),
         ({}, quartic, ValueError, "`position` must hold at least one number"),
         (

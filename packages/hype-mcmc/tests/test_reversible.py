@@ -7,11 +7,12 @@ import pytest
 from hype_ad.testing import assert_derivatives_match
 from hype_mcmc import (
     HMC,
-    Checkpointed,
+    CheckpointedTrajectory,
     DenseMass,
     DiagonalMass,
     DynamicHMC,
-    Reversible,
+    FixedSteps,
+    ReversibleTrajectory,
     UnitMass,
     leapfrog,
     mclachlan,
@@ -62,41 +63,43 @@ def assert_close(got, expected, rtol=1e-11):
 )
 def test_gradients_are_those_of_checkpointed(integrator, mass, num_steps):
     gradient = jax.jit(jax.grad(objective))
-    expected = gradient(point(Checkpointed(), mass, integrator, num_steps))
+    expected = gradient(point(CheckpointedTrajectory(), mass, integrator, num_steps))
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(expected))
     # Rounding grows along the way back as any perturbation does: by about a hundred in the 20 units of the longest.
     assert_close(
-        gradient(point(Reversible(), mass, integrator, num_steps)), expected, 1e-11 if num_steps == 4 else 1e-8
+        gradient(point(ReversibleTrajectory(), mass, integrator, num_steps)),
+        expected,
+        1e-11 if num_steps == 4 else 1e-8,
     )
 
 
 def test_second_derivatives():
-    assert_derivatives_match(jax.grad(objective), point(Reversible(), "diagonal"), num_directions=1)
+    assert_derivatives_match(jax.grad(objective), point(ReversibleTrajectory(), "diagonal"), num_directions=1)
 
 
 def test_a_whole_run_with_data_that_the_log_density_closes_over():
     """Kernel, start and data of chains side by side."""
 
     def f(adjoint, w):
-        kernel = HMC(w["step_size"], 3, DiagonalMass(w["mass"]), jitter=0.2, adjoint=adjoint)
+        kernel = HMC(w["step_size"], FixedSteps(3, jitter=0.2), DiagonalMass(w["mass"]), adjoint=adjoint)
         run = sample(lambda x: quartic(w["scale"] * x), w["x0"], kernel, key=KEY, num_samples=4, num_warmup=0)
         return jnp.sum(run.draws**2) + jnp.sum(run.acceptance)
 
     w = {"step_size": jnp.asarray(0.6), "mass": jnp.array([1.0, 0.6]), "x0": POSITION[:2], "scale": jnp.asarray(0.9)}
-    gradients = [jax.grad(f, 1)(adjoint, w) for adjoint in (Reversible(), Checkpointed())]
+    gradients = [jax.grad(f, 1)(adjoint, w) for adjoint in (ReversibleTrajectory(), CheckpointedTrajectory())]
     assert_close(*gradients)
 
 
 def test_single_precision_stays_single():
     x = POSITION.astype(jnp.float32)
-    f = lambda h, x: everything(HMC(h, 3, adjoint=Reversible()), x, standard_normal)
+    f = lambda h, x: everything(HMC(h, 3, adjoint=ReversibleTrajectory()), x, standard_normal)
     gradient = jax.eval_shape(jax.grad(f, (0, 1)), jnp.float32(0.1), x)
     assert [leaf.dtype for leaf in gradient] == [jnp.float32] * 2
 
 
 def test_memory_does_not_grow_with_the_number_of_steps():
     def temporary_bytes(num_steps):
-        kernel = HMC(0.01, num_steps, DiagonalMass(jnp.ones(200)), adjoint=Reversible())
+        kernel = HMC(0.01, num_steps, DiagonalMass(jnp.ones(200)), adjoint=ReversibleTrajectory())
         f = lambda kernel: step(kernel, KEY, kernel.init(jnp.zeros(200), quartic), quartic)[1].energy_error
         analysis = jax.jit(jax.grad(f)).lower(kernel).compile().memory_analysis()
         assert analysis is not None
@@ -114,15 +117,15 @@ def test_a_random_number_of_steps_has_reverse_mode():
 
     w = {"step_size": jnp.asarray(0.2), "mass": jnp.array([1.0, 0.6, 2.0]), "scale": jnp.array([1.0, 0.7, 1.2])}
     direction = jax.tree.map(jnp.ones_like, w)
-    forward = jax.jit(jax.jacfwd(f, 1), static_argnums=0)(Checkpointed(), w)
-    reverse, along = jax.jit(lambda w: jax.jvp(jax.grad(lambda w: f(Reversible(), w)), (w,), (direction,)))(w)
+    forward = jax.jit(jax.jacfwd(f, 1), static_argnums=0)(CheckpointedTrajectory(), w)
+    reverse, along = jax.jit(lambda w: jax.jvp(jax.grad(lambda w: f(ReversibleTrajectory(), w)), (w,), (direction,)))(w)
     assert_close(reverse, forward)
-    forwards = jax.jit(lambda w: jax.jvp(jax.jacfwd(lambda w: f(Checkpointed(), w)), (w,), (direction,)))(w)
+    forwards = jax.jit(lambda w: jax.jvp(jax.jacfwd(lambda w: f(CheckpointedTrajectory(), w)), (w,), (direction,)))(w)
     assert_close(along, forwards[1])
 
 
 def test_forward_mode_alone_is_refused():
-    kernel = HMC(0.1, 3, adjoint=Reversible())
+    kernel = HMC(0.1, 3, adjoint=ReversibleTrajectory())
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda x: everything(kernel, x, standard_normal), (POSITION,), (POSITION,))
 

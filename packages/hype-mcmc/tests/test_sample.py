@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, Samples, UnitMass
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, FixedSteps, Samples, UnitMass
 
 from .problems import quartic, sample, standard_normal
 
 X0 = jnp.array([0.3, -0.2, 1.0])
-KERNELS = {"HMC": HMC(0.4, 3, jitter=0.2), "DynamicHMC": DynamicHMC(0.4, 1.2, DiagonalMass(np.ones(3)))}
+KERNELS = {"HMC": HMC(0.4, FixedSteps(3, jitter=0.2)), "DynamicHMC": DynamicHMC(0.4, 1.2, DiagonalMass(np.ones(3)))}
 FIXED: dict[str, Any] = {"num_warmup": 0, "num_samples": 20, "num_chains": 3}
 
 
@@ -168,8 +168,13 @@ OUTSIDE = lambda x: jnp.where(jnp.all(x > 0), -jnp.sum(x), -jnp.inf)
         ((quartic, X0), {"thin": 0}, ValueError, "`thin` must be at least 1"),
         ((quartic, X0), {"first_chain": -1}, ValueError, "`first_chain` must be at least 0"),
         ((quartic, X0), {"spread": -1.0}, ValueError, "`spread` must be at least 0"),
-        ((quartic, X0), {"target_acceptance": 1.0}, ValueError, "`target_acceptance` must be .* below 1"),
-        ((quartic, X0), {"target_acceptance": 0.0}, ValueError, "`target_acceptance` must be positive"),
+        (
+            (quartic, X0),
+            {"target_acceptance": 1.0},
+            ValueError,
+            "`target_acceptance` must be above 0 and below 1, got 1.0",
+        ),
+        ((quartic, X0), {"target_acceptance": 0.0}, ValueError, "`target_acceptance` must be above 0"),
         ((quartic, X0, HMC(0.1, 3, DiagonalMass(np.ones(2)))), {}, ValueError, "`mass.diagonal` must have the shapes"),
         (
             (quartic, jnp.ones((4, 3)), HMC(0.1, 3, DenseMass(np.eye(4)))),

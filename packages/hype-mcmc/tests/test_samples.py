@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC
+from hype_mcmc import HMC, FixedSteps
 from hype_mcmc._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
 
 from .problems import sample
@@ -23,7 +23,9 @@ def logdensity(x):
 
 @pytest.fixture(scope="module")
 def run():
-    return sample(logdensity, X0, HMC(0.9, 3, jitter=0.3), key=jax.random.key(0), num_warmup=0, num_samples=600)
+    return sample(
+        logdensity, X0, HMC(0.9, FixedSteps(3, jitter=0.3)), key=jax.random.key(0), num_warmup=0, num_samples=600
+    )
 
 
 def test_diagnostics_are_built_like_a_position(run):
@@ -48,8 +50,8 @@ def test_the_table_has_a_row_for_each_number(run):
     np.testing.assert_allclose(table.mcse, table.sd / np.sqrt(table.ess_bulk), rtol=0.2)
     lines = str(table).splitlines()
     assert lines[0].split() == ["mean", "sd", "mcse", "5%", "95%", "ess_bulk", "ess_tail", "rhat"]
-    assert lines[5].startswith("mu")
-    assert len({len(line) for line in lines[:6]}) == 1
+    assert lines[6].startswith("mu")
+    assert len({len(line) for line in lines[:7]}) == 1
 
 
 def test_a_good_run_has_no_warnings(run):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DynamicHMC
+from hype_mcmc import HMC, DynamicHMC, FixedSteps
 from hype_mcmc._diagnostics import mean_ess
 
 from .problems import BANANA, EIGHT_SCHOOLS, ILL_CONDITIONED, LOGISTIC, batched, sample
@@ -40,7 +40,7 @@ def test_a_fixed_kernel_that_would_resonate_does_not_when_jittered():
     settings = {"key": jax.random.key(0), "num_warmup": 0, "num_samples": 1000, "chained": True}
     turn = 2 * np.pi / 40
     resonant = sample(logdensity, x0, HMC(turn, 40), **settings)
-    jittered = sample(logdensity, x0, HMC(turn, 40, jitter=0.5), **settings)
+    jittered = sample(logdensity, x0, HMC(turn, FixedSteps(40, jitter=0.5)), **settings)
     assert np.mean(np.asarray(resonant.acceptance)) > 0.99
     assert np.max(resonant.ess()) < 100
     assert np.min(jittered.ess()) > 500

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, UnitMass
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, RandomLength, UnitMass
 from hype_mcmc._warmup.covariance import Moments
 from hype_mcmc._warmup.schedule import windows
 from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance, harmonic_mean
@@ -93,11 +93,11 @@ def gaussian_run(covariance, kernel, key, num_chains=4):
 def test_a_plain_call_learns_step_size_mass_and_length(key):
     """Axes of very different widths, seen in units of themselves: then h is of order 1 and the length about 1.85."""
     run = gaussian_run(np.diag(DEVIATIONS**2), None, key)
-    assert isinstance(run.kernel, DynamicHMC)
+    assert isinstance(run.kernel.length, RandomLength)
     assert isinstance(run.kernel.mass, DiagonalMass)
     np.testing.assert_allclose(np.sqrt(run.kernel.mass.diagonal) * DEVIATIONS, 1, rtol=0.25)
     assert 0.5 < run.kernel.step_size < 1.5
-    assert 1.2 < run.kernel.trajectory_length < 3.0
+    assert 1.2 < run.kernel.length.mean < 3.0
 
 
 def test_a_dense_mass_learns_a_rotation(key):
@@ -105,7 +105,7 @@ def test_a_dense_mass_learns_a_rotation(key):
     assert isinstance(run.kernel.mass, DenseMass)
     whitened = run.kernel.mass.cholesky.T @ COVARIANCE @ run.kernel.mass.cholesky
     np.testing.assert_allclose(np.linalg.eigvalsh(whitened), 1, atol=0.3)
-    assert 1.2 < run.kernel.mean_length() < 3.0
+    assert 1.2 < run.kernel.length.mean < 3.0
 
 
 def test_the_length_follows_the_widest_direction(key):
@@ -113,7 +113,7 @@ def test_the_length_follows_the_widest_direction(key):
     run = gaussian_run(COVARIANCE, DynamicHMC(1.0, 1.0, UnitMass()), key, num_chains=1)
     assert isinstance(run.kernel.mass, UnitMass)
     assert 0.05 < run.kernel.step_size < 0.3
-    assert 12 < run.kernel.mean_length() < 30
+    assert 12 < run.kernel.length.mean < 30
 
 
 def test_a_fixed_number_of_steps_stays(key):

@@ -3,59 +3,26 @@
 from abc import abstractmethod
 
 import equinox as eqx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from ._integrator import Integrator
-from ._logdensity import LogDensity
-from ._mass import AbstractMass
-from ._trajectory import Phase, repeat, step
+from ._dynamics import Dynamics, Phase, repeat
 
 
-class AbstractAdjoint(eqx.Module):
+class AbstractTrajectoryAdjoint(eqx.Module):
     """What follows a trajectory, and brings derivatives back along it."""
 
     @abstractmethod
-    def trajectory(
-        self,
-        start: Phase,
-        logdensity: LogDensity,
-        step_size: Float[Array, ""],
-        mass: AbstractMass,
-        integrator: Integrator,
-        num_steps: int | Int[Array, ""],
-    ) -> Phase:
-        """The end of a trajectory of so many steps, differentiable in all that is made of floats."""
+    def trajectory(self, start: Phase, dynamics: Dynamics, num_steps: int | Int[Array, ""]) -> Phase:
+        """The end of a trajectory of so many steps, differentiable in the start and in all floats of the dynamics."""
 
 
-class Checkpointed(AbstractAdjoint):
+class CheckpointedTrajectory(AbstractTrajectoryAdjoint):
     """Differentiates the steps themselves, and keeps about `2 sqrt(num_steps)` states for reverse mode.
 
-    Every mode, to any order. A number of steps that is found when the program runs (`DynamicHMC`) has forward mode
+    Every mode, to any order. A number of steps that is found when the program runs (`RandomLength`) has forward mode
     only: reverse mode would have to know how much to keep.
     """
 
-    def trajectory(
-        self,
-        start: Phase,
-        logdensity: LogDensity,
-        step_size: Float[Array, ""],
-        mass: AbstractMass,
-        integrator: Integrator,
-        num_steps: int | Int[Array, ""],
-    ) -> Phase:
+    def trajectory(self, start: Phase, dynamics: Dynamics, num_steps: int | Int[Array, ""]) -> Phase:
         """The end of a trajectory."""
-        return repeat(lambda phase: step(phase, logdensity, step_size, mass, integrator), start, num_steps)
-
-
-def check_adjoint(adjoint: AbstractAdjoint | None) -> AbstractAdjoint:
-    """`adjoint`, or `Checkpointed()` for `None`.
-
-    Raises:
-        TypeError: if it is something else.
-    """
-    adjoint = Checkpointed() if adjoint is None else adjoint
-    if not isinstance(adjoint, AbstractAdjoint):
-        raise TypeError(
-            f"`adjoint` must be an adjoint such as `Checkpointed()` or `Reversible()`, got {type(adjoint).__name__}."
-        )
-    return adjoint
+        return repeat(dynamics.step, start, num_steps)

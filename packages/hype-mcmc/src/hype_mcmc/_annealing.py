@@ -7,14 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import checkpointed_scan
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
+from hype_ad.internal import tree
+from hype_ad.internal.checks import check_entries, check_key, instance, integer
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree
 
-from . import _tree
-from ._checks import count, finite, float_array, instance, one_key, positive, within
-from ._hmc import check_mass
-from ._logdensity import LogDensity, check_logdensity, value_and_gradient
-from ._mass import AbstractMass, kinetic_energy
-from ._tree import Position
+from ._checks import positive
+from ._custom_types import LogDensity, Position
+from ._dynamics import Phase, drift, kick
+from ._logdensity import check_logdensity, value_and_gradient
+from ._mass import AbstractMass, UnitMass, kinetic_energy
+from ._position import as_position, check_same_shape, interpolate
+from ._random import standard_normal
 
 
 class AnnealedHMC(eqx.Module):
@@ -27,8 +30,8 @@ class AnnealedHMC(eqx.Module):
     energies before and after each leapfrog, and $E[w] = Z$ whatever the settings (Neal 2005; Geffner and Domke 2021;
     Zhang et al. 2021).
 
-    A pytree whose leaves are free to move: what must be positive is kept as its logarithm, the schedule and $\eta$
-    as logits.
+    A pytree whose leaves are unconstrained: what must be positive is kept as its logarithm, $\eta$ and the schedule,
+    whose differences $\beta_k - \beta_{k-1}$ are a softmax, as logits.
 
     Args:
         mean: mean of the Gaussian, a position.
@@ -46,8 +49,8 @@ class AnnealedHMC(eqx.Module):
     mean: Position
     log_scale: Position
     log_step_size: Float[Array, " steps"]
-    schedule: Float[Array, " steps"]
-    persistence: Float[Array, ""]
+    logit_schedule: Float[Array, " steps"]
+    logit_persistence: Float[Array, ""]
     mass: AbstractMass
 
     def __init__(
@@ -60,26 +63,26 @@ class AnnealedHMC(eqx.Module):
         mass: AbstractMass | None = None,
         persistence: float = 0.9,
     ):
-        self.mean = _tree.as_position("mean", mean)
-        jax.tree.map(lambda leaf: finite("mean", leaf), mean)
-        jax.tree.map(lambda leaf: positive("scale", leaf), scale)
-        scale = _tree.as_position("scale", scale)
+        self.mean = as_position("mean", mean)
+        jax.tree.map(lambda leaf: check_entries("mean", leaf, np.isfinite, "finite"), mean)
+        scale = as_position("scale", scale, positive)
         if isinstance(scale, jax.Array) and scale.ndim == 0:
             scale = jax.tree.map(lambda m: jnp.full_like(m, scale.astype(m.dtype)), self.mean)
-        _tree.same_shape("scale", scale, self.mean, "mean")
+        check_same_shape("scale", scale, self.mean, "mean")
         self.log_scale = jax.tree.map(jnp.log, scale)
-        num_steps = count("num_steps", num_steps, at_least=1)
-        positive("step_size", step_size)
-        steps = float_array("step_size", step_size)
+        num_steps = integer("num_steps", num_steps, 1)
+        steps = positive("step_size", step_size)
         if steps.shape not in ((), (num_steps,)):
             raise ValueError(f"`step_size` must be one number or {num_steps} of them, got shape {steps.shape}.")
         self.log_step_size = jnp.broadcast_to(jnp.log(steps), (num_steps,))
-        self.schedule = jnp.zeros((num_steps,), steps.dtype)
-        within("persistence", persistence, 0.0, 1.0)
+        self.logit_schedule = jnp.zeros((num_steps,), steps.dtype)
+        check_entries("persistence", persistence, lambda x: (x >= 0) & (x < 1), "at least 0 and below 1")
         # 0 has no logit; a momentum that keeps a thousandth of itself is as good as new.
         kept = np.maximum(persistence, 1e-3)
-        self.persistence = jnp.asarray(np.log(kept / (1 - kept)), steps.dtype)
-        self.mass = check_mass(mass)
+        self.logit_persistence = jnp.asarray(np.log(kept / (1 - kept)), steps.dtype)
+        self.mass = instance(
+            "mass", UnitMass() if mass is None else mass, AbstractMass, "a mass such as `DiagonalMass`"
+        )
         self.mass.check(self.mean)
 
     def draw(self, key: PRNGKeyArray, logdensity: LogDensity) -> tuple[Position, Float[Array, ""]]:
@@ -95,41 +98,43 @@ class AnnealedHMC(eqx.Module):
         Returns:
             The position $z_K$ and $\log w$.
         """
-        start_key, momentum_key, refresh_key = jax.random.split(one_key(key), 3)
-        noise = _tree.standard_normal(start_key, self.mean)
+        start_key, momentum_key, refresh_key = jax.random.split(check_key("key", key), 3)
+        noise = standard_normal(start_key, self.mean)
         z = jax.tree.map(lambda m, s, e: m + jnp.exp(s) * e, self.mean, self.log_scale, noise)
         start_logdensity = self._gaussian(z)
-        value, gradient = value_and_gradient(logdensity, z)
-        eta = jax.nn.sigmoid(self.persistence)
-        fresh = jnp.sqrt(jax.nn.sigmoid(-self.persistence) * (1 + eta))  # the root of 1 - eta^2, without cancellation
+        eta = jax.nn.sigmoid(self.logit_persistence)
+        # The root of 1 - eta^2, without cancellation.
+        fresh = jnp.sqrt(jax.nn.sigmoid(-self.logit_persistence) * (1 + eta))
 
-        def step(carry, x):
-            (z, rho, value, gradient, work), (k, beta, log_step) = carry, x
-            h = jnp.exp(log_step)
-            xi = self.mass.draw(_tree.standard_normal(jax.random.fold_in(refresh_key, k), z))
-            rho = _tree.axpy(eta, rho, _tree.scale(fresh, xi))
-            before = kinetic_energy(self.mass, rho)
-            rho = _tree.axpy(0.5 * h, self._bridge(beta, z, gradient), rho)
-            z = _tree.axpy(h, self.mass.velocity(rho), z)
-            value, gradient = value_and_gradient(logdensity, z)
-            rho = _tree.axpy(0.5 * h, self._bridge(beta, z, gradient), rho)
-            work = work + (before - kinetic_energy(self.mass, rho)).astype(work.dtype)
-            return (z, rho, value, gradient, work), None
+        def step(
+            carry: tuple[Phase, Float[Array, ""]], x: tuple[Int[Array, ""], Float[Array, ""], Float[Array, ""]]
+        ) -> tuple[tuple[Phase, Float[Array, ""]], None]:
+            (phase, work), (k, beta, log_step) = carry, x
+            q, h = phase.position, jnp.exp(log_step)
+            xi = self.mass.draw(standard_normal(jax.random.fold_in(refresh_key, k), q))
+            p = tree.axpy(eta, phase.momentum, tree.scale(fresh, xi))
+            before = kinetic_energy(self.mass, p)
+            p = kick(0.5 * h, self._bridge(beta, q, phase.logdensity_grad), p)
+            q = drift(h, self.mass, p, q)
+            value, gradient = value_and_gradient(logdensity, q)
+            p = kick(0.5 * h, self._bridge(beta, q, gradient), p)
+            work = work + (before - kinetic_energy(self.mass, p)).astype(work.dtype)
+            return (Phase(q, p, value, gradient), work), None
 
-        beta = jnp.cumsum(jax.nn.softmax(self.schedule))
-        steps = (jnp.arange(self.schedule.shape[0], dtype=jnp.int32), beta, self.log_step_size)
-        carry = (z, self.mass.draw(_tree.standard_normal(momentum_key, z)), value, gradient, jnp.zeros_like(value))
-        (z, _, value, _, work), _ = checkpointed_scan(step, carry, steps)
-        return z, value - start_logdensity.astype(value.dtype) + work
+        beta = jnp.cumsum(jax.nn.softmax(self.logit_schedule))
+        steps = (jnp.arange(beta.size, dtype=jnp.int32), beta, self.log_step_size)
+        start = Phase(z, self.mass.draw(standard_normal(momentum_key, z)), *value_and_gradient(logdensity, z))
+        (end, work), _ = checkpointed_scan(step, (start, jnp.zeros_like(start.logdensity)), steps)
+        return end.position, end.logdensity - start_logdensity.astype(work.dtype) + work
 
     def _gaussian(self, z: Position) -> Float[Array, ""]:
         standardized = jax.tree.map(lambda x, m, s: (x - m) * jnp.exp(-s), z, self.mean, self.log_scale)
-        constant = jax.tree.map(lambda s: s + 0.5 * jnp.log(2 * jnp.pi).astype(s.dtype), self.log_scale)
-        return -0.5 * _tree.dot(standardized, standardized) - _tree.total(constant)
+        constant = jax.tree.map(lambda s: jnp.sum(s + 0.5 * jnp.log(2 * jnp.pi).astype(s.dtype)), self.log_scale)
+        return -0.5 * tree.squared_norm(standardized) - tree.sum_of(constant)
 
     def _bridge(self, beta: Float[Array, ""], z: Position, gradient: Position) -> Position:
         """The gradient of the log density of a bridge."""
-        return _tree.lerp(beta, jax.grad(self._gaussian)(z), gradient)
+        return interpolate(beta, jax.grad(self._gaussian)(z), gradient)
 
 
 def elbo(sampler: AnnealedHMC, logdensity: LogDensity, *, key: PRNGKeyArray, num_draws: int = 16) -> Float[Array, ""]:
@@ -152,9 +157,9 @@ def elbo(sampler: AnnealedHMC, logdensity: LogDensity, *, key: PRNGKeyArray, num
         ValueError: if `num_draws` is below 1, `key` is missing or the log density is not one number.
         TypeError: if `num_draws` is not an integer, or another argument is not of its kind.
     """
-    num_draws = count("num_draws", num_draws, at_least=1)
+    num_draws = integer("num_draws", num_draws, 1)
     instance("sampler", sampler, AnnealedHMC, "an `AnnealedHMC`")
-    return _mean_log_weight(sampler, check_logdensity(logdensity), one_key(key), num_draws)
+    return _mean_log_weight(sampler, check_logdensity(logdensity), check_key("key", key), num_draws)
 
 
 @eqx.filter_jit

@@ -1,102 +1,102 @@
-"""Hamiltonian Monte Carlo with a known number of steps: the kernel that is differentiable in every mode."""
+"""Hamiltonian Monte Carlo: the kernel that `sample` uses, and whose step size and mass have derivatives."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+import numpy as np
+from hype_ad.internal.checks import check_key, instance, integer, known, static_number
+from hype_ad.internal.tree import all_finite
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
-from . import _tree
-from ._adjoint import AbstractAdjoint, check_adjoint
-from ._checks import count, one_key, positive, scalar, static_number
+from ._adjoint import AbstractTrajectoryAdjoint, CheckpointedTrajectory
+from ._checks import number
+from ._custom_types import LogDensity
+from ._dynamics import Dynamics, Phase
 from ._integrator import Integrator, leapfrog
-from ._kernel import AbstractKernel, HMCInfo, HMCState, transition
-from ._logdensity import LogDensity
+from ._kernel import AbstractAdaptiveKernel
+from ._length import AbstractLength, FixedSteps, RandomLength
+from ._logdensity import check_logdensity, value_and_gradient
 from ._mass import AbstractMass, UnitMass
-from ._trajectory import Phase
+from ._position import as_position, check_same_shape
+from ._transition import HMCInfo, HMCState, transition
 
 
-class HMC(AbstractKernel):
+class HMC(AbstractAdaptiveKernel):
     r"""Hamiltonian Monte Carlo (Duane et al. 1987; Neal 2011), smooth in its step size and mass.
 
     With the same key, the end of a trajectory, its energy error and its acceptance probability are smooth functions
     of the step size, of every entry of the mass and of the position the state was made from, in reverse and forward
-    mode and to any order. Reverse mode keeps about `2 sqrt(num_steps)` states, or with `adjoint=Reversible()` one.
-
-    On a nearly Gaussian target a fixed length can come back to where it started at every transition: high acceptance
-    and wrong variances. `jitter` prevents that. It scales the step size, not the number of steps, so that a
-    trajectory stays smooth in the step size and chains side by side take equally many steps.
+    mode and to any order. Reverse mode keeps about `2 sqrt(num_steps)` states, or with
+    `adjoint=ReversibleTrajectory()` one.
 
     Args:
         step_size: $h$, positive. Differentiable.
-        num_steps: steps of a trajectory, at least 1.
-        mass: the mass matrix. Differentiable.
-        jitter: each transition uses a step size drawn from $h (1 \pm$ `jitter`$)$; at least 0, below 1.
+        length: how long trajectories are: a number of steps, at least 1, or an `AbstractLength` such as
+            `FixedSteps(num_steps, jitter)` or `RandomLength(mean)`.
+        mass: the mass matrix; the identity if not given. Differentiable.
         integrator: its coefficients.
         divergence_threshold: the energy error above which a transition counts as divergent.
-        adjoint: what reverse mode keeps of a trajectory, `Checkpointed()` (if not given) or `Reversible()`.
+        adjoint: what reverse mode keeps of a trajectory, `CheckpointedTrajectory()` (if not given) or
+            `ReversibleTrajectory()`.
 
     Raises:
         ValueError: if a number is out of its range.
-        TypeError: if `num_steps` is not an integer, or `mass`, `integrator` or `adjoint` are not what they are called.
+        TypeError: if `length`, `mass`, `integrator` or `adjoint` are not what they are called.
     """
 
     step_size: Float[Array, ""]
+    length: AbstractLength
     mass: AbstractMass
-    num_steps: int = eqx.field(static=True)
-    jitter: float = eqx.field(static=True)
     integrator: Integrator
     divergence_threshold: float = eqx.field(static=True)
-    adjoint: AbstractAdjoint
+    adjoint: AbstractTrajectoryAdjoint
 
     def __init__(
         self,
         step_size: ArrayLike,
-        num_steps: int,
+        length: int | AbstractLength,
         mass: AbstractMass | None = None,
         *,
-        jitter: float = 0.0,
         integrator: Integrator = leapfrog,
         divergence_threshold: float = 1000.0,
-        adjoint: AbstractAdjoint | None = None,
+        adjoint: AbstractTrajectoryAdjoint | None = None,
     ):
-        positive("step_size", step_size)
-        self.step_size = scalar("step_size", step_size)
-        self.num_steps = count("num_steps", num_steps, at_least=1)
-        self.mass = check_mass(mass)
-        self.jitter = static_number("jitter", jitter, at_least=0.0, below=1.0)
-        self.integrator = check_integrator(integrator)
+        mass = UnitMass() if mass is None else mass
+        adjoint = CheckpointedTrajectory() if adjoint is None else adjoint
+        self.step_size = number("step_size", step_size)
+        self.length = length if isinstance(length, AbstractLength) else FixedSteps(integer("length", length, 1))
+        self.mass = instance("mass", mass, AbstractMass, "a mass such as `DiagonalMass`")
+        self.integrator = instance("integrator", integrator, Integrator, "an `Integrator` such as `leapfrog`")
         self.divergence_threshold = static_number("divergence_threshold", divergence_threshold, at_least=0.0)
-        self.adjoint = check_adjoint(adjoint)
+        self.adjoint = instance("adjoint", adjoint, AbstractTrajectoryAdjoint, "such as `ReversibleTrajectory()`")
 
-    def mean_length(self) -> Float[Array, ""]:
-        """Steps times step size."""
-        return self.num_steps * self.step_size
+    def init(self, position: PyTree[ArrayLike], logdensity: LogDensity) -> HMCState:
+        """The state of a chain at a position; differentiable in it.
 
-    def most_steps(self) -> int:
-        """Steps of every trajectory."""
-        return self.num_steps
-
-    def adapted(self, step_size: Float[Array, ""], trajectory_length: Float[Array, ""], mass: AbstractMass) -> "HMC":
-        """This kernel with another step size and mass; the number of steps stays."""
-        return eqx.tree_at(lambda kernel: (kernel.step_size, kernel.mass), self, (step_size, mass))
+        Raises:
+            ValueError: if the mass does not fit the position, if the log density is not one number, or if it or its
+                gradient is not finite there (where they have values: not inside `jit`).
+            TypeError: if the position is not made of floats, or the log density is not a function.
+        """
+        position = as_position("position", position)
+        self.mass.check(position)
+        value, gradient = value_and_gradient(check_logdensity(logdensity), position)
+        finite = jnp.isfinite(value) & all_finite(gradient)
+        if known(finite) and not np.asarray(finite):
+            raise ValueError(
+                f"`position` must have a finite log density and gradient to start from, got log density {value}. "
+                "Choose a position inside the support."
+            )
+        return HMCState(position, value, gradient)
 
     def step(self, key: PRNGKeyArray, state: HMCState, logdensity: LogDensity) -> tuple[HMCState, HMCInfo]:
-        """One transition.
-
-        Args:
-            key: what the momentum, the jitter and the acceptance are drawn from.
-            state: where the chain is.
-            logdensity: what it samples, the same as `init` was given.
-
-        Returns:
-            Where the chain goes, and what happened.
-        """
-        key = one_key(key)
-        if self.jitter == 0:
-            jitter = jnp.full_like(self.step_size, 0.5)
-        else:
+        """One transition, with length, momentum and acceptance drawn from `key`."""
+        key = check_key("key", key)
+        if self.length.is_random():
             key, key_jitter = jax.random.split(key)
             jitter = jax.random.uniform(key_jitter, (), self.step_size.dtype)
+        else:
+            jitter = jnp.full_like(self.step_size, 0.5)
         return self.advance(key, state, logdensity, jitter, jnp.ones_like(self.step_size))
 
     def advance(
@@ -107,18 +107,15 @@ class HMC(AbstractKernel):
         jitter: Float[Array, ""],
         scale: Float[Array, ""],
     ) -> tuple[HMCState, HMCInfo]:
-        """One transition, at `jitter` of the way from the smallest step size to the largest, times `scale`."""
-        step_size = self.step_size * scale
-        if self.jitter != 0:
-            step_size = step_size * (1 + self.jitter * (2 * jitter - 1))
+        """One transition, of the length that `jitter` picks, with the step size times `scale`."""
+        num_steps, factor = self.length.pick(jitter, self.step_size)
+        dynamics = Dynamics(logdensity, self.mass, self.step_size * scale * factor, self.integrator)
         return transition(
             key,
             state,
             self.mass,
-            lambda start: self.adjoint.trajectory(
-                start, logdensity, step_size, self.mass, self.integrator, self.num_steps
-            ),
-            jnp.asarray(self.num_steps, jnp.int32),
+            lambda start: self.adjoint.trajectory(start, dynamics, num_steps),
+            jnp.asarray(num_steps, jnp.int32),
             self.divergence_threshold,
         )
 
@@ -130,35 +127,48 @@ class HMC(AbstractKernel):
             logdensity: what they are of.
 
         Returns:
-            The end of the trajectory, without jitter and without a choice between the ends; differentiable as `step`
-            is.
+            The end of the trajectory of mean length, without a choice between the ends; differentiable as `step` is.
 
         Raises:
             ValueError: if the momentum is not built like the position, or the mass does not fit them.
         """
-        _tree.same_shape("start.momentum", start.momentum, start.position)
+        check_same_shape("start.momentum", start.momentum, start.position)
         self.mass.check(start.position)
-        return self.adjoint.trajectory(start, logdensity, self.step_size, self.mass, self.integrator, self.num_steps)
+        num_steps, factor = self.length.pick(jnp.full_like(self.step_size, 0.5), self.step_size)
+        dynamics = Dynamics(logdensity, self.mass, self.step_size * factor, self.integrator)
+        return self.adjoint.trajectory(start, dynamics, num_steps)
 
 
-def check_mass(mass: AbstractMass | None) -> AbstractMass:
-    """`mass`, or the unit mass for `None`.
+def DynamicHMC(
+    step_size: ArrayLike,
+    trajectory_length: ArrayLike,
+    mass: AbstractMass | None = None,
+    *,
+    max_steps: int = 1000,
+    integrator: Integrator = leapfrog,
+    divergence_threshold: float = 1000.0,
+    adjoint: AbstractTrajectoryAdjoint | None = None,
+) -> HMC:
+    """`HMC` with a `RandomLength`, what `sample` uses by default.
+
+    Args:
+        step_size: the step size, positive. Differentiable.
+        trajectory_length: mean length of a trajectory, positive.
+        mass: the mass matrix; the identity if not given. Differentiable.
+        max_steps: bound on the number of steps.
+        integrator: as of `HMC`.
+        divergence_threshold: as of `HMC`.
+        adjoint: as of `HMC`.
 
     Raises:
-        TypeError: if it is something else.
+        ValueError: if a number is out of its range.
+        TypeError: if `max_steps` is not an integer, or as `HMC` raises it.
     """
-    mass = UnitMass() if mass is None else mass
-    if not isinstance(mass, AbstractMass):
-        raise TypeError(f"`mass` must be a UnitMass, DiagonalMass or DenseMass, got {type(mass).__name__}.")
-    return mass
-
-
-def check_integrator(integrator: Integrator) -> Integrator:
-    """`integrator`, if it is one.
-
-    Raises:
-        TypeError: if it is not.
-    """
-    if not isinstance(integrator, Integrator):
-        raise TypeError(f"`integrator` must be an Integrator such as `leapfrog`, got {type(integrator).__name__}.")
-    return integrator
+    return HMC(
+        step_size,
+        RandomLength(number("trajectory_length", trajectory_length), max_steps),
+        mass,
+        integrator=integrator,
+        divergence_threshold=divergence_threshold,
+        adjoint=adjoint,
+    )

@@ -3,20 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from . import _tree
-from ._tree import Position
-
-LogDensity = Callable[[Any], Any]
-"""From a position to one number, up to a constant.
-
-Of a pytree that is callable (`jax.tree_util.Partial`, an Equinox module) the arrays are passed as arguments, so that
-new data of the same shapes does not recompile.
-"""
+from ._custom_types import LogDensity, Position
 
 
 def check_logdensity(logdensity: LogDensity) -> LogDensity:
@@ -27,7 +19,13 @@ def check_logdensity(logdensity: LogDensity) -> LogDensity:
     """
     if not callable(logdensity):
         raise TypeError(f"`logdensity` must be a function of a position, got {type(logdensity).__name__}.")
-    return _tree.numbers_as_arrays(logdensity)
+    return numbers_as_arrays(logdensity)
+
+
+def numbers_as_arrays(tree: PyTree) -> PyTree:
+    """The tree with Python floats and NumPy arrays as JAX arrays, which a compiled program takes as arguments."""
+    numbers = (float, np.ndarray, np.generic)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, numbers) else leaf, tree)
 
 
 def value_and_gradient(logdensity: LogDensity, position: Position) -> tuple[Float[Array, ""], Position]:
@@ -58,17 +56,6 @@ def value_and_gradient(logdensity: LogDensity, position: Position) -> tuple[Floa
     return jax.value_and_grad(checked)(position)
 
 
-class _LogOf(eqx.Module):
-    density: Callable[[Any], ArrayLike]
-
-    def __call__(self, x: Position) -> Float[Array, ""]:
-        value = jnp.asarray(self.density(x))
-        inside = value > 0
-        # A NaN density stays NaN, which is then rejected; the inner `where` keeps 1 / 0 out of the derivative.
-        outside = jnp.where(jnp.isnan(value), value, -jnp.inf)
-        return jnp.where(inside, jnp.log(jnp.where(inside, value, jnp.ones_like(value))), outside)
-
-
 def log_of(density: Callable[[Any], ArrayLike]) -> Callable[[Any], Float[Array, ""]]:
     r"""The logarithm of a density, $-\infty$ where it is zero or below.
 
@@ -86,4 +73,12 @@ def log_of(density: Callable[[Any], ArrayLike]) -> Callable[[Any], Float[Array, 
     """
     if not callable(density):
         raise TypeError(f"`density` must be a function of a position, got {type(density).__name__}.")
-    return _LogOf(density)
+    return jax.tree_util.Partial(_logarithm, density)
+
+
+def _logarithm(density: Callable[[Any], ArrayLike], x: Position) -> Float[Array, ""]:
+    value = jnp.asarray(density(x))
+    inside = value > 0
+    # A NaN density stays NaN, which is then rejected; the inner `where` keeps 1 / 0 out of the derivative.
+    outside = jnp.where(jnp.isnan(value), value, -jnp.inf)
+    return jnp.where(inside, jnp.log(jnp.where(inside, value, jnp.ones_like(value))), outside)

@@ -5,19 +5,22 @@ a Gaussian target round is the inverse of its covariance.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import check_entries, float_array, known
+from hype_ad.internal.tree import dot, size
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from . import _tree
-from ._checks import finite, float_array, is_concrete, positive
-from ._tree import Position
+from ._checks import positive
+from ._custom_types import Position
+from ._position import as_position, check_same_shape
 
 _PRIOR_DRAWS = 5.0  # how many draws the old scales count for
 
@@ -25,7 +28,7 @@ Self = TypeVar("Self", bound="AbstractMass")
 
 
 class AbstractMass(eqx.Module):
-    """What a trajectory needs to know of a mass matrix, and how warm-up estimates one."""
+    """A mass matrix $M$, symmetric and positive definite, and how warm-up estimates it."""
 
     @abstractmethod
     def check(self, position: Position) -> None:
@@ -57,7 +60,7 @@ class AbstractMass(eqx.Module):
 
 def kinetic_energy(mass: AbstractMass, momentum: Position) -> Float[Array, ""]:
     r"""$p^\top M^{-1} p / 2$."""
-    return 0.5 * _tree.dot(momentum, mass.velocity(momentum))
+    return 0.5 * dot(momentum, mass.velocity(momentum))
 
 
 class UnitMass(AbstractMass):
@@ -100,12 +103,11 @@ class DiagonalMass(AbstractMass):
     diagonal: Position
 
     def __init__(self, diagonal: PyTree[ArrayLike]):
-        self.diagonal = _tree.as_position("diagonal", diagonal)
-        jax.tree.map(lambda leaf: positive("diagonal", leaf), diagonal)
+        self.diagonal = as_position("diagonal", diagonal, positive)
 
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless the diagonal is built like the position."""
-        _tree.same_shape("mass.diagonal", self.diagonal, position)
+        check_same_shape("mass.diagonal", self.diagonal, position)
 
     def draw(self, noise: Position) -> Position:
         r"""$M^{1/2} z$."""
@@ -148,9 +150,9 @@ class DenseMass(AbstractMass):
         matrix = float_array("cholesky", cholesky)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"`cholesky` must be a square matrix, got shape {matrix.shape}.")
-        if is_concrete(cholesky):
+        if known(cholesky):
             positive("cholesky", np.diagonal(np.asarray(cholesky)))
-            finite("cholesky", np.tril(np.asarray(cholesky)))
+            check_entries("cholesky", np.tril(np.asarray(cholesky)), np.isfinite, "finite")
         self.cholesky = matrix
 
     @classmethod
@@ -163,9 +165,9 @@ class DenseMass(AbstractMass):
         m = float_array("matrix", matrix)
         if m.ndim != 2 or m.shape[0] != m.shape[1]:
             raise ValueError(f"`matrix` must be square, got shape {m.shape}.")
-        if is_concrete(matrix):
+        if known(matrix):
             values = np.tril(np.asarray(matrix))
-            finite("matrix", values)
+            check_entries("matrix", values, np.isfinite, "finite")
             try:
                 np.linalg.cholesky(values + np.tril(values, -1).T)
             except np.linalg.LinAlgError as error:
@@ -175,10 +177,10 @@ class DenseMass(AbstractMass):
 
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless the matrix has a row for each number of the position."""
-        size = sum(leaf.size for leaf in jax.tree.leaves(position))
-        if self.cholesky.shape[0] != size:
+        n = size(position)
+        if self.cholesky.shape[0] != n:
             raise ValueError(
-                f"`mass.cholesky` must have a row for each number of the position, shape {(size, size)}, "
+                f"`mass.cholesky` must have a row for each number of the position, shape {(n, n)}, "
                 f"got {self.cholesky.shape}."
             )
 
@@ -216,12 +218,13 @@ class DenseMass(AbstractMass):
         trust = count / (count + n)
         correlation = trust * covariance * jnp.outer(inverse_deviation, inverse_deviation)
         correlation = jnp.fill_diagonal(correlation, 1.0, inplace=False)
-        # With J the exchange of first and last, J C J = K K' gives C^-1 = (J K^-T J)(J K^-T J)', and J K^-T J is lower.
+        # The Cholesky factor of the inverse, without inverting C (as PyTorch's `MultivariateNormal` has it, from Phan):
+        # with J the exchange of first and last, J C J = K K' gives C^-1 = (J K^-T J)(J K^-T J)', and J K^-T J is lower.
         factor = jnp.linalg.cholesky((correlation * jnp.outer(scale, scale))[::-1, ::-1])
         new = solve_triangular(factor, jnp.eye(n, dtype=old.dtype), lower=True).T[::-1, ::-1]
         return eqx.tree_at(lambda mass: mass.cholesky, self, jnp.where(jnp.all(jnp.isfinite(new)), new, old))
 
-    def _apply(self, function, x: Position) -> Position:
+    def _apply(self, function: Callable[[Array, Array], Array], x: Position) -> Position:
         flat, unravel = ravel_pytree(x)
         return unravel(function(jnp.tril(self.cholesky).astype(flat.dtype), flat))
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.core
 import numpy as np
+from hype_ad.internal.checks import known
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._custom_types import ChainKeys
 from ._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
-from ._kernel import AbstractKernel, HMCState
-from ._key import ChainKeys
+from ._kernel import AbstractKernel
 from ._summary import Summary, summarize
 
 
@@ -20,14 +20,14 @@ class SamplerState(eqx.Module):
     """Where a run stopped, so that another can go on as if it had not.
 
     Attributes:
-        chains: the state of each chain, along the leading axis.
+        chains: the state of each chain, along the leading axis: an `AbstractKernelState`.
         kernel: the kernel that made the draws, adapted if there was a warm-up.
         keys: what each chain draws from.
         iteration: how many transitions were made after warm-up.
     """
 
-    chains: HMCState
-    kernel: AbstractKernel
+    chains: PyTree
+    kernel: AbstractKernel[Any, Any]
     keys: ChainKeys
     iteration: Int[Array, ""]
 
@@ -40,8 +40,8 @@ class Samples(eqx.Module):
 
     Attributes:
         draws: positions.
-        acceptance: the probability that a transition was accepted with; of thinned transitions the mean.
-        energy: the Hamiltonian of each draw.
+        acceptance: the Metropolis acceptance probability; of thinned transitions the mean.
+        energy: the Hamiltonian of each draw; NaN of a kernel without a momentum.
         divergences: whether a transition was divergent; of thinned transitions, whether any was.
         num_steps: steps of the integrator that a draw took.
         warmup_steps: steps of the integrator that all chains together took in warm-up.
@@ -57,7 +57,7 @@ class Samples(eqx.Module):
     state: SamplerState
 
     @property
-    def kernel(self) -> AbstractKernel:
+    def kernel(self) -> AbstractKernel[Any, Any]:
         """The kernel that made the draws."""
         return self.state.kernel
 
@@ -119,7 +119,7 @@ class Samples(eqx.Module):
         return arviz.from_dict(posterior=posterior, sample_stats=statistics)
 
     def _check(self) -> None:
-        if isinstance(self.energy, jax.core.Tracer):
+        if not known(self.energy):
             raise ValueError("Diagnostics need the values of draws: call them outside of `jit`, `grad` and `vmap`.")
         if self.energy.ndim != 2:
             raise ValueError(f"Diagnostics are of one run, with axes chains and draws; got axes {self.energy.shape}.")

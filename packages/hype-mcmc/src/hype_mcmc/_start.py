@@ -1,38 +1,133 @@
-"""Where chains start: at given positions, or around one, each at a point from which a trajectory can leave."""
+"""Where chains start: at given positions, or around one, each at a point from which a transition can leave."""
 
+from typing import Any, NamedTuple
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+import numpy as np
+from hype_ad.internal.checks import integer, known
+from hype_ad.internal.tree import all_finite, axpy
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from . import _tree
-from ._kernel import HMCState
-from ._logdensity import LogDensity, value_and_gradient
-from ._tree import Position
+from ._custom_types import ChainKeys, LogDensity, Position
+from ._kernel import AbstractKernel
+from ._random import uniform
 
+_NUM_CHAINS = 4
 _HALVINGS = 12
 
 
-def start_at(position: Position, logdensity: LogDensity) -> tuple[HMCState, Bool[Array, ""]]:
-    """The state of a chain at a position, and whether a trajectory can leave from there."""
-    state = HMCState(position, *value_and_gradient(logdensity, position))
-    return state, jnp.isfinite(state.logdensity) & _tree.all_finite(state.logdensity_grad)
+class Start(NamedTuple):
+    """What chains begin with, along the leading axis.
+
+    Attributes:
+        states: their states.
+        usable: whether a transition can leave from the position that was given.
+        warmup_keys: what each draws from in warm-up.
+        keys: what each draws from afterwards.
+    """
+
+    states: PyTree
+    usable: Bool[Array, " chains"]
+    warmup_keys: ChainKeys
+    keys: ChainKeys
 
 
-def start_around(
-    key: PRNGKeyArray, position: Position, logdensity: LogDensity, spread: Float[Array, ""]
-) -> tuple[HMCState, Bool[Array, ""]]:
-    """The state of a chain at a point near `position`, and whether a trajectory can leave `position` itself.
+@eqx.filter_jit
+def start(
+    kernel: AbstractKernel[Any, Any],
+    logdensity: LogDensity,
+    x0: Position,
+    key: PRNGKeyArray,
+    spread: Float[Array, ""],
+    chains: Int[Array, " chains"],
+    chained: bool,
+) -> Start:
+    """Start chains with these numbers, at `x0` if it is `chained`, else around it."""
 
-    The point is uniform within `spread` of each number of the position. Where a trajectory could not leave from it,
+    def start_one(chain: Int[Array, ""], position: Position) -> Start:
+        start_key, warmup_key, draw_key = jax.random.split(jax.random.fold_in(key, chain), 3)
+        if chained:
+            state, usable = _start_at(kernel, position, logdensity)
+        else:
+            state, usable = _start_around(start_key, kernel, position, logdensity, spread)
+        return Start(state, usable, warmup_key, draw_key)
+
+    return jax.vmap(start_one, (0, 0 if chained else None))(chains, x0)
+
+
+def _start_at(
+    kernel: AbstractKernel[Any, Any], position: Position, logdensity: LogDensity
+) -> tuple[PyTree, Bool[Array, ""]]:
+    """The state of a chain at a position, and whether a transition can leave from there."""
+    state = kernel.init(position, logdensity)
+    return state, jnp.isfinite(state.logdensity) & all_finite(eqx.filter(state, eqx.is_inexact_array))
+
+
+def _start_around(
+    key: PRNGKeyArray,
+    kernel: AbstractKernel[Any, Any],
+    position: Position,
+    logdensity: LogDensity,
+    spread: Float[Array, ""],
+) -> tuple[PyTree, Bool[Array, ""]]:
+    """The state of a chain at a point near `position`, and whether a transition can leave `position` itself.
+
+    The point is uniform within `spread` of each number of the position. Where a transition could not leave from it,
     the way to it is halved as often as needed, and at last `position` is taken. The tries do not wait for one
     another: no loop stands in the way of reverse mode.
     """
-    noise = _tree.uniform(key, position)
+    noise = uniform(key, position)
 
     def usable(scale: Float[Array, ""]) -> Bool[Array, ""]:
-        return start_at(_tree.axpy(scale, noise, position), logdensity)[1]
+        return _start_at(kernel, axpy(scale, noise, position), logdensity)[1]
 
     factors = jnp.asarray([0.5**i for i in range(_HALVINGS)] + [0.0], spread.dtype)
     found = jax.lax.map(usable, jax.lax.stop_gradient(spread) * factors)
     scale = spread * jnp.where(jnp.any(found), factors[jnp.argmax(found)], 0.0)
-    return start_at(_tree.axpy(scale, noise, position), logdensity)[0], found[-1]
+    return _start_at(kernel, axpy(scale, noise, position), logdensity)[0], found[-1]
+
+
+def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int:
+    """How many chains start at `x0`.
+
+    Raises:
+        ValueError: if that is not `num_chains`, or if leading axes differ.
+        TypeError: if `num_chains` is not an integer.
+    """
+    if num_chains is not None:
+        num_chains = integer("num_chains", num_chains, 1)
+    if not chained:
+        return _NUM_CHAINS if num_chains is None else num_chains
+    shapes = [leaf.shape for leaf in jax.tree.leaves(x0)]
+    sizes = {shape[:1] for shape in shapes}
+    if len(sizes) != 1 or () in sizes:
+        raise ValueError(
+            f"With `chained=True` the arrays of `x0` must share a leading axis over chains, got shapes {shapes}."
+        )
+    size = shapes[0][0]
+    if num_chains not in (None, size):
+        raise ValueError(f"`num_chains` must be the leading axis of `x0`, {size}, or be left out; got {num_chains}.")
+    return size
+
+
+def check_start(start: Start, chained: bool) -> None:
+    """Check that chains can leave from where they were told to start.
+
+    Raises:
+        ValueError: if one cannot, and that is known.
+    """
+    if not known(start.usable) or np.all(np.asarray(start.usable)):
+        return
+    if not chained:
+        raise ValueError(
+            "`x0` must have a finite log density and gradient, got NaN or infinity there. "
+            "Choose a position inside the support."
+        )
+    wrong = np.flatnonzero(~np.asarray(start.usable))
+    values = np.asarray(start.states.logdensity)[wrong]
+    raise ValueError(
+        f"Each position of `x0` must have a finite log density and gradient; chains {wrong.tolist()} start with "
+        f"log densities {values.tolist()}. Choose positions inside the support."
+    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from hype_ad.internal.text import table
 from jaxtyping import Bool, Float
 
 from ._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, tail_ess
@@ -45,18 +46,13 @@ class Summary:
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
-        heads = ("mean", "sd", "mcse", "5%", "95%", "ess_bulk", "ess_tail", "rhat")
+        head = ("", "mean", "sd", "mcse", "5%", "95%", "ess_bulk", "ess_tail", "rhat")
         numbers = (self.mean, self.sd, self.mcse, self.q5, self.q95)
-        rows: list[tuple[str, ...]] = [("", *heads)]
+        rows = []
         for i, name in enumerate(self.names):
             counts = (f"{self.ess_bulk[i]:.0f}", f"{self.ess_tail[i]:.0f}", f"{self.rhat[i]:.3f}")
             rows.append((name, *[f"{column[i]:.4g}" for column in numbers], *counts))
-        widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *[cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]])
-            for row in rows
-        ]
-        return "\n".join([*lines, *[f"Warning: {warning}" for warning in self.warnings]])
+        return "\n".join([table(head, rows), *[f"Warning: {warning}" for warning in self.warnings]])
 
 
 def summarize(

@@ -1,14 +1,14 @@
 """The covariance that the mass is made of, from the draws of all chains."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import subtract, zeros_like
 from jaxtyping import Array, Float, PyTree
 
+from .._custom_types import Position
 from .._mass import AbstractMass
-from .._tree import Position
+from .._position import mean_of
 
 
 class Moments(eqx.Module):
@@ -27,16 +27,16 @@ class Moments(eqx.Module):
     @classmethod
     def start(cls, mass: AbstractMass, position: Position) -> "Moments":
         """No draws yet, of positions like this one."""
-        zero = jax.tree.map(jnp.zeros_like, position)
+        zero = zeros_like(position)
         return cls(jnp.zeros(()), zero, mass.outer(zero, zero))
 
     def update(self, mass: AbstractMass, positions: Position) -> "Moments":
         """Take in one draw of each chain (along the leading axis)."""
         size = jax.tree.leaves(positions)[0].shape[0]
         count = self.count + size
-        batch_mean = _mean(positions)
+        batch_mean = mean_of(positions)
         within = jax.vmap(mass.outer)(*[jax.tree.map(lambda x, m: x - m[None], positions, batch_mean)] * 2)
-        shift = jax.tree.map(jnp.subtract, batch_mean, self.mean)
+        shift = subtract(batch_mean, self.mean)
         between = mass.outer(shift, shift)
         mean = jax.tree.map(lambda m, s: m + (size / count).astype(m.dtype) * s, self.mean, shift)
         squares = jax.tree.map(
@@ -50,8 +50,3 @@ class Moments(eqx.Module):
     def covariance(self) -> PyTree[Float[Array, "..."]]:
         """The covariance, in the form of `AbstractMass.outer`."""
         return jax.tree.map(lambda s: s / jnp.maximum(self.count - 1, 1).astype(s.dtype), self.squares)
-
-
-def _mean(positions: Position) -> Position:
-    mean: Callable[[Array], Array] = lambda x: jnp.mean(x, axis=0)
-    return jax.tree.map(mean, positions)

@@ -14,7 +14,7 @@ class Schedule(NamedTuple):
         close: whether a window ends here: the mass is replaced, and the step size starts anew.
         cautious: whether no mass has been estimated yet, so that long trajectories would be a waste, and a chain may be
             where the density is far steeper than where the others are.
-        lengthen: whether the trajectory length is adapted, too, or has been settled.
+        lengthen: whether the trajectory length is adapted; it is not once the last window has ended.
     """
 
     collect: Bool[np.ndarray, " warmup"]

@@ -15,15 +15,19 @@ correlation of a draw with the next is slightly negative, and the effective samp
 largest.
 """
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal import tree
 from jaxtyping import Array, Bool, Float
 
-from .. import _tree
-from .._kernel import HMCInfo
+from .._custom_types import Position
 from .._mass import AbstractMass
-from .._tree import Position
+from .._position import interpolate, mean_of
+from .._random import standard_normal
+from .._transition import HMCInfo
 
 _CORRELATION = 1 / 3
 _RATE = 0.5  # of the first changes of the logarithm
@@ -55,12 +59,12 @@ class TrajectoryLength(eqx.Module):
     def start(cls, length: Float[Array, ""], position: Position) -> "TrajectoryLength":
         """Begin with a length, for positions like this one."""
         log_length = jnp.log(length)
-        anything = _tree.standard_normal(jax.random.key(0), position)
+        anything = standard_normal(jax.random.key(0), position)
         return cls(
             log_length,
             log_length,
             jnp.zeros((3,), length.dtype),
-            jax.tree.map(jnp.zeros_like, position),
+            tree.zeros_like(position),
             anything,
             jnp.zeros_like(length),
         )
@@ -85,11 +89,11 @@ class TrajectoryLength(eqx.Module):
             longest: the length stays below this one.
         """
         count = self.count + 1
-        unit = _tree.scale(1 / jnp.sqrt(_tree.dot(self.direction, mass.momentum(self.direction))), self.direction)
+        unit = tree.scale(1 / jnp.sqrt(_squared_length(self.direction, mass)), self.direction)
         dual = mass.momentum(unit)  # so that `dot(dual, x)` is the coordinate of x along the direction
 
         def trajectory_products(start: Position, end: Position, momentum: Position) -> Float[Array, "3"]:
-            jump, velocity = _tree.dot(dual, _tree.subtract(end, start)), _tree.dot(unit, momentum)
+            jump, velocity = tree.dot(dual, tree.subtract(end, start)), tree.dot(unit, momentum)
             return jnp.stack([jump * velocity, jump**2, velocity**2])
 
         products = jax.vmap(trajectory_products)(before, info.proposal.position, info.proposal.momentum)
@@ -104,25 +108,24 @@ class TrajectoryLength(eqx.Module):
         log_average = self.log_average + recent * (log_length - self.log_average)
 
         few = jnp.minimum(recent, 1 / 4)  # one batch says little of a mean or a direction
-        center = _tree.lerp(few, self.center, jax.tree.map(lambda x: jnp.mean(x, axis=0), after))
-        direction = _tree.lerp(few, unit, _image(dual, center, after))
-        direction = _tree.where(_tree.all_finite(direction), direction, unit)
+        center = interpolate(few, self.center, mean_of(after))
+        direction = interpolate(few, unit, _image(dual, center, after))
+        direction = tree.where(tree.all_finite(direction), direction, unit)
         return TrajectoryLength(log_length, log_average, products, center, direction, count)
 
     def restart(self, old: AbstractMass, new: AbstractMass) -> "TrajectoryLength":
         """Begin anew with the length found, in the time that a new mass counts."""
-        stretch = _tree.dot(self.direction, new.momentum(self.direction)) / _tree.dot(
-            self.direction, old.momentum(self.direction)
-        )
+        stretch = _squared_length(self.direction, new) / _squared_length(self.direction, old)
         log_length = self.log_average + 0.5 * jnp.log(stretch).astype(self.log_average.dtype)
-        return TrajectoryLength(
-            log_length,
-            log_length,
-            jnp.zeros_like(self.products),
-            self.center,
-            self.direction,
-            jnp.zeros_like(self.count),
+        zero = jnp.zeros_like
+        return replace(
+            self, log_length=log_length, log_average=log_length, products=zero(self.products), count=zero(self.count)
         )
+
+
+def _squared_length(direction: Position, mass: AbstractMass) -> Float[Array, ""]:
+    """Of a direction, in the metric of a mass."""
+    return tree.dot(direction, mass.momentum(direction))
 
 
 def _correlation(products: Float[Array, "3"]) -> Float[Array, ""]:
@@ -134,6 +137,6 @@ def _correlation(products: Float[Array, "3"]) -> Float[Array, ""]:
 
 def _image(dual: Position, center: Position, positions: Position) -> Position:
     """The direction, multiplied by the covariance of a batch."""
-    deviations = jax.vmap(_tree.subtract, (0, None))(positions, center)
-    along = jax.vmap(_tree.dot, (None, 0))(dual, deviations)
+    deviations = jax.vmap(tree.subtract, (0, None))(positions, center)
+    along = jax.vmap(tree.dot, (None, 0))(dual, deviations)
     return jax.tree.map(lambda d: jnp.tensordot(along.astype(d.dtype), d, 1) / along.size, deviations)

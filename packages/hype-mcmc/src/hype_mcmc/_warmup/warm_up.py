@@ -5,24 +5,42 @@ harmonic mean of their acceptances, the mass from the draws of windows that doub
 correlation of jumps and velocities. With many chains little warm-up is needed; with one it is nearly Stan's.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import where
 from jaxtyping import Array, Float, Int
 
-from .._jitter import jitter_at
-from .._kernel import AbstractKernel, HMCState
-from .._key import ChainKeys
-from .._logdensity import LogDensity
+from .._custom_types import ChainKeys, LogDensity
+from .._draws import advance
+from .._kernel import AbstractAdaptiveKernel
 from .._mass import AbstractMass
-from .._progress import SILENT, Reporter, Tally
+from .._position import first_of
+from .._progress import Reporter, Tally
+from .._samples import SamplerState
+from .._transition import HMCState
 from .covariance import Moments
 from .schedule import Schedule, windows
 from .step_size import DualAveraging, follow_acceptance, harmonic_mean
 from .trajectory_length import TrajectoryLength
 
 _CAUTIOUS_STEPS = 64  # longest trajectory before the first estimate of the mass
+
+
+class Warmup(eqx.Module):
+    """What warm-up is told.
+
+    Attributes:
+        keys: what each chain draws from.
+        target_acceptance: the harmonic mean of the chains' acceptance probabilities that the step size is made for.
+        num_transitions: how many transitions it has.
+    """
+
+    keys: ChainKeys
+    target_acceptance: Float[Array, ""]
+    num_transitions: int = eqx.field(static=True)
 
 
 class _Learned(NamedTuple):
@@ -35,54 +53,47 @@ class _Learned(NamedTuple):
     length: TrajectoryLength
 
 
+class _Carry(NamedTuple):
+    """What goes from one transition of warm-up to the next."""
+
+    chains: HMCState
+    learned: _Learned
+    total_steps: Int[Array, ""]
+    tally: Tally | None
+
+
 def warm_up(
-    logdensity: LogDensity,
-    states: HMCState,
-    kernel: AbstractKernel,
-    keys: ChainKeys,
-    target_acceptance: Float[Array, ""],
-    num_warmup: int,
-    num_left: int = 0,
-    report: Reporter = SILENT,
-) -> tuple[HMCState, AbstractKernel, Int[Array, ""]]:
+    logdensity: LogDensity, state: SamplerState, warmup: Warmup, num_left: int, report: Reporter
+) -> tuple[SamplerState, Int[Array, ""]]:
     """Adapt a kernel.
 
     Args:
         logdensity: what is sampled.
-        states: where the chains start, along the leading axis.
-        kernel: where adaptation starts.
-        keys: one for each chain.
-        target_acceptance: the harmonic mean of the chains' acceptance probabilities that the step size is made for.
-        num_warmup: transitions.
-        num_left: transitions that come after them.
+        state: where the chains start, and where adaptation starts.
+        warmup: how long to adapt, and to what.
+        num_left: transitions that come after warm-up.
         report: what shows the progress.
 
     Returns:
-        Where the chains are, the adapted kernel, and how many steps of the integrator all chains together took.
+        Where the chains are, with the adapted kernel, and how many steps of the integrator all chains together took.
     """
+    kernel = cast(AbstractAdaptiveKernel, state.kernel)
+    num_transitions, most_steps = warmup.num_transitions, kernel.length.most_steps()
     dtype = kernel.step_size.dtype
-    most_steps = kernel.most_steps()
-    target_acceptance = target_acceptance.astype(dtype)
-    one_position = jax.tree.map(lambda x: x[0], states.position)
+    target_acceptance = warmup.target_acceptance.astype(dtype)
+    one_position = first_of(state.chains.position)
 
-    def transition(
-        carry: tuple[HMCState, _Learned, Int[Array, ""], Tally | None], x: tuple[Int[Array, ""], Schedule]
-    ) -> tuple[tuple[HMCState, _Learned, Int[Array, ""], Tally | None], None]:
-        (states, learned, total_steps, tally), (t, now) = carry, x
+    def transition(carry: _Carry, x: tuple[Int[Array, ""], Schedule]) -> tuple[_Carry, None]:
+        (chains, learned, total_steps, tally), (t, now) = carry, x
         step_size = jnp.exp(learned.step_size.log_step)
         # Lengths are spread to twice their mean.
         longest = jnp.where(now.cautious, min(_CAUTIOUS_STEPS, most_steps), most_steps) * step_size / 2
         length = jnp.minimum(jnp.exp(learned.length.log_length), longest)
-        current = kernel.adapted(step_size, length, learned.mass)
-
-        jitter = jitter_at(t, dtype)
-        chain_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, t)
-        after, info = jax.vmap(lambda key, state, scale: current.advance(key, state, logdensity, jitter, scale))(
-            chain_keys, states, jnp.exp(learned.log_scale)
-        )
+        current = _adapted(kernel, step_size, length, learned.mass)
+        after, info = advance(current, warmup.keys, t, chains, logdensity, jnp.exp(learned.log_scale))
 
         acceptance = info.acceptance_rate.astype(dtype)
-        length = learned.length.update(learned.mass, states.position, after.position, info, step_size / 4, longest)
+        length = learned.length.update(learned.mass, chains.position, after.position, info, step_size / 4, longest)
         learned = _Learned(
             learned.mass,
             jax.lax.cond(
@@ -92,29 +103,34 @@ def warm_up(
             ),
             learned.step_size.update(harmonic_mean(acceptance), target_acceptance),
             jnp.where(now.cautious, follow_acceptance(learned.log_scale, acceptance), 0.0),
-            jax.tree.map(lambda new, old: jnp.where(now.lengthen, new, old), length, learned.length),
+            where(jnp.asarray(now.lengthen), length, learned.length),
         )
         learned = jax.lax.cond(now.close, _close_window, lambda learned: learned, learned)
         total_steps = total_steps + jnp.sum(info.num_integration_steps, dtype=jnp.int32)
-        left = num_left + num_warmup - 1 - t
+        left = num_left + num_transitions - 1 - t
         tally = report.step(tally, "warm-up", left, info.acceptance_rate, info.is_divergent)
-        return (after, learned, total_steps, tally), None
+        return _Carry(after, learned, total_steps, tally), None
 
-    start = _Learned(
+    first = _Learned(
         kernel.mass,
         Moments.start(kernel.mass, one_position),
         DualAveraging.start(jnp.log(kernel.step_size)),
-        jnp.zeros(states.logdensity.shape, dtype),
-        TrajectoryLength.start(kernel.mean_length().astype(dtype), one_position),
+        jnp.zeros(state.keys.shape[0], dtype),
+        TrajectoryLength.start(kernel.length.mean_length(kernel.step_size).astype(dtype), one_position),
     )
-    times = jnp.arange(num_warmup, dtype=jnp.int32)
-    (states, learned, total_steps, _), _ = jax.lax.scan(
-        transition,
-        (states, start, jnp.zeros((), jnp.int32), report.start),
-        (times, jax.tree.map(jnp.asarray, windows(num_warmup))),
-    )
-    step_size = jnp.exp(learned.step_size.log_average)
-    return states, kernel.adapted(step_size, jnp.exp(learned.length.log_average), learned.mass), total_steps
+    times = jnp.arange(num_transitions, dtype=jnp.int32), jax.tree.map(jnp.asarray, windows(num_transitions))
+    carry = _Carry(state.chains, first, jnp.zeros((), jnp.int32), report.start)
+    (chains, learned, total_steps, _), _ = jax.lax.scan(transition, carry, times)
+    step_size, length = jnp.exp(learned.step_size.log_average), jnp.exp(learned.length.log_average)
+    kernel = _adapted(kernel, step_size, length, learned.mass)
+    return SamplerState(chains, kernel, state.keys, state.iteration), total_steps
+
+
+def _adapted(
+    kernel: AbstractAdaptiveKernel, step_size: Float[Array, ""], mean_length: Float[Array, ""], mass: AbstractMass
+) -> AbstractAdaptiveKernel:
+    parts = (step_size, mass, kernel.length.adapted(mean_length))
+    return eqx.tree_at(lambda kernel: (kernel.step_size, kernel.mass, kernel.length), kernel, parts)
 
 
 def _close_window(learned: _Learned) -> _Learned:

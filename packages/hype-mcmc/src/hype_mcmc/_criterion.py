@@ -1,21 +1,24 @@
-"""What a kernel can be tuned by: smooth functions of a kernel that any optimizer can climb."""
+"""Criteria that a kernel can be tuned by: smooth functions of it that any optimizer can maximize."""
 
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.checks import check_key, instance
+from hype_ad.internal.tree import squared_norm, subtract
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from . import _tree
-from ._checks import instance, one_key, positive
-from ._kernel import AbstractKernel, HMCInfo
-from ._logdensity import LogDensity, check_logdensity
-from ._tree import Position
+from ._checks import positive
+from ._custom_types import LogDensity, Position
+from ._kernel import AbstractAdaptiveKernel
+from ._logdensity import check_logdensity
+from ._position import as_position, check_same_shape, first_of, mean_of
+from ._transition import HMCInfo
 
 
 def expected_squared_jump(
-    kernel: AbstractKernel,
+    kernel: AbstractAdaptiveKernel,
     logdensity: LogDensity,
     positions: PyTree[Any],
     *,
@@ -48,20 +51,15 @@ def expected_squared_jump(
             `key` is missing.
         TypeError: if the positions are not made of floats, or an argument is not of its kind.
     """
-    instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
-    logdensity, key = check_logdensity(logdensity), one_key(key)
-    positions = _tree.as_position("positions", positions)
-    one_position = _first(positions)
-    kernel.mass.check(one_position)
+    positions = _check(kernel, positions)
     if scale is not None:
-        jax.tree.map(lambda leaf: positive("scale", leaf), scale)
-        scale = _tree.as_position("scale", scale)
-        _tree.same_shape("scale", scale, one_position)
-    return _expected_squared_jump(kernel, logdensity, positions, key, scale)
+        scale = as_position("scale", scale, positive)
+        check_same_shape("scale", scale, first_of(positions))
+    return _expected_squared_jump(kernel, check_logdensity(logdensity), positions, check_key("key", key), scale)
 
 
 def chees(
-    kernel: AbstractKernel, logdensity: LogDensity, positions: PyTree[Any], *, key: PRNGKeyArray
+    kernel: AbstractAdaptiveKernel, logdensity: LogDensity, positions: PyTree[Any], *, key: PRNGKeyArray
 ) -> Float[Array, ""]:
     r"""The change in the estimator of the expected square (Hoffman, Radul and Sountsov 2021): larger is better.
 
@@ -84,36 +82,44 @@ def chees(
             `key` is missing.
         TypeError: if the positions are not made of floats, or an argument is not of its kind.
     """
-    instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
-    logdensity, key = check_logdensity(logdensity), one_key(key)
-    positions = _tree.as_position("positions", positions)
-    kernel.mass.check(_first(positions))
+    positions = _check(kernel, positions)
     chains = _number_of_chains(positions)
     if chains < 2:
         raise ValueError(f"`positions` must be of at least two chains, to have a mean to change about; got {chains}.")
-    return _chees(kernel, logdensity, positions, key)
+    return _chees(kernel, check_logdensity(logdensity), positions, check_key("key", key))
+
+
+def _check(kernel: AbstractAdaptiveKernel, positions: PyTree[Any]) -> Position:
+    """The positions of chains, if the kernel fits them."""
+    instance("kernel", kernel, AbstractAdaptiveKernel, "a kernel that follows trajectories, such as `HMC`")
+    positions = as_position("positions", positions)
+    _number_of_chains(positions)
+    kernel.mass.check(first_of(positions))
+    return positions
 
 
 @eqx.filter_jit
 def _expected_squared_jump(
-    kernel: AbstractKernel,
+    kernel: AbstractAdaptiveKernel,
     logdensity: LogDensity,
     positions: Position,
     key: PRNGKeyArray,
     scale: Position | None,
 ) -> Float[Array, ""]:
     def jump(position: Position, info: HMCInfo) -> Float[Array, ""]:
-        difference = _tree.subtract(info.proposal.position, position)
+        difference = subtract(info.proposal.position, position)
         if scale is not None:
             difference = jax.tree.map(lambda d, s: d / s.astype(d.dtype), difference, scale)
-        return _weighted(info, _tree.dot(difference, difference))
+        return _weighted(info, squared_norm(difference))
 
     infos = _transitions(kernel, logdensity, positions, key)
     return jnp.mean(jax.vmap(jump)(positions, infos))
 
 
 @eqx.filter_jit
-def _chees(kernel: AbstractKernel, logdensity: LogDensity, positions: Position, key: PRNGKeyArray) -> Float[Array, ""]:
+def _chees(
+    kernel: AbstractAdaptiveKernel, logdensity: LogDensity, positions: Position, key: PRNGKeyArray
+) -> Float[Array, ""]:
     infos = _transitions(kernel, logdensity, positions, key)
     starts, ends = _squared_distances(positions), _squared_distances(infos.proposal.position)
     return jnp.mean(jax.vmap(_weighted)(infos, 0.25 * (ends - starts) ** 2))
@@ -121,12 +127,13 @@ def _chees(kernel: AbstractKernel, logdensity: LogDensity, positions: Position, 
 
 def _squared_distances(positions: Position) -> Float[Array, " chains"]:
     """To the mean over the chains."""
-    mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), positions)
-    deviations = jax.vmap(_tree.subtract, (0, None))(positions, mean)
-    return jax.vmap(_tree.dot)(deviations, deviations)
+    deviations = jax.vmap(subtract, (0, None))(positions, mean_of(positions))
+    return jax.vmap(squared_norm)(deviations)
 
 
-def _transitions(kernel: AbstractKernel, logdensity: LogDensity, positions: Position, key: PRNGKeyArray) -> HMCInfo:
+def _transitions(
+    kernel: AbstractAdaptiveKernel, logdensity: LogDensity, positions: Position, key: PRNGKeyArray
+) -> HMCInfo:
     def transition(chain: Array, position: Position) -> HMCInfo:
         state = kernel.init(position, logdensity)
         info = kernel.step(jax.random.fold_in(key, chain), state, logdensity)[1]
@@ -139,11 +146,6 @@ def _transitions(kernel: AbstractKernel, logdensity: LogDensity, positions: Posi
 
 def _weighted(info: HMCInfo, x: Float[Array, ""]) -> Float[Array, ""]:
     return info.acceptance_rate * x.astype(info.acceptance_rate.dtype)
-
-
-def _first(positions: Position) -> Position:
-    _number_of_chains(positions)
-    return jax.tree.map(lambda x: x[0], positions)
 
 
 def _number_of_chains(positions: Position) -> int:

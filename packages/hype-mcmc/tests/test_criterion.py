@@ -141,7 +141,7 @@ def test_the_bound_has_derivatives_in_all_parameters():
         (lambda: AnnealedHMC(jnp.zeros(2), step_size=-1.0), "`step_size` must be positive"),
         (lambda: AnnealedHMC(jnp.zeros(2), step_size=np.ones(3)), "`step_size` must be one number or 10 of them"),
         (lambda: AnnealedHMC(jnp.zeros(2), num_steps=0), "`num_steps` must be at least 1"),
-        (lambda: AnnealedHMC(jnp.zeros(2), persistence=1.0), "`persistence` must be at least 0.0 and below 1.0"),
+        (lambda: AnnealedHMC(jnp.zeros(2), persistence=1.0), "`persistence` must be at least 0 and below 1, got 1.0"),
         (lambda: AnnealedHMC(jnp.zeros(2), mass=DiagonalMass(np.ones(3))), "`mass.diagonal` must have the shapes"),
         (lambda: elbo(AnnealedHMC(jnp.zeros(2)), TARGET, key=KEY, num_draws=0), "`num_draws` must be at least 1"),
     ],
