@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from .._documentation import like
 from .._types import DM, DV, D, to_array, wrap
 from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike
@@ -35,23 +36,9 @@ def zeros(shape: SupportsIndex | tuple[SupportsIndex, ...], *, dtype: DTypeLike 
     return wrap(jnp.zeros(_lengths(shape), dtype))
 
 
-@overload
-def ones(shape: SupportsIndex | tuple[SupportsIndex], *, dtype: DTypeLike | None = None) -> DV: ...
-@overload
-def ones(shape: tuple[SupportsIndex, SupportsIndex], *, dtype: DTypeLike | None = None) -> DM: ...
-@overload
-def ones(shape: tuple[()], *, dtype: DTypeLike | None = None) -> D: ...
+@like(zeros)
 def ones(shape: SupportsIndex | tuple[SupportsIndex, ...], *, dtype: DTypeLike | None = None) -> Any:
-    """Gives the `D`, `DV` or `DM` of ones.
-
-    Args:
-        shape: a length, or a tuple of at most two.
-        dtype: a float type; JAX's default float if not given.
-
-    Raises:
-        TypeError: if a length is not an integer.
-        ValueError: if a length is negative, or if there are more than two.
-    """
+    """Gives the `D`, `DV` or `DM` of ones."""
     return wrap(jnp.ones(_lengths(shape), dtype))
 
 

@@ -7,13 +7,15 @@ from jaxtyping import Array, Float
 from .._types.to_array import TensorLike, to_array
 from ..internal.checks import integer
 
+DESCRIPTIONS = ("a number", "a vector", "a matrix")
+"""What a user calls an array of each rank."""
+
 
 def check_rank(name: str, x: TensorLike, rank: int) -> Float[Array, "..."]:
     """`x` as an array; raises a ValueError unless it has this rank."""
     array = to_array(x, name)
     if array.ndim != rank:
-        accepted = ("a number", "a vector", "a matrix")[rank]
-        raise ValueError(f"`{name}` must be {accepted}, got rank {array.ndim}, shape {array.shape}.")
+        raise ValueError(f"`{name}` must be {DESCRIPTIONS[rank]}, got rank {array.ndim}, shape {array.shape}.")
     return array
 
 
