@@ -89,6 +89,14 @@ def test_orthogonal(fan_out, fan_in, key):
     np.testing.assert_allclose(gram, np.eye(min(fan_out, fan_in)), atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_orthogonal_in_half_precision(dtype, key):
+    """Drawn in single precision and rounded."""
+    draw = lambda dtype: InitOrthogonal(0.5)(key, 3, 5, dtype)
+    assert draw(dtype).dtype == dtype
+    np.testing.assert_array_equal(draw(dtype), draw(jnp.float32).astype(dtype))
+
+
 def test_derivatives_in_the_floats(key):
     cube = jax.tree_util.Partial(lambda s, k, n_in, n_out: s**3 * jax.random.normal(k), jnp.array(0.5))
     initializers = [

@@ -78,6 +78,8 @@ def test_what_is_refused(kind, key):
         kind(3, True, key=key)
     with pytest.raises(TypeError, match="`dtype` must be a dtype of real floats"):
         kind(3, 4, key=key, dtype=jnp.int32)
+    with pytest.raises(TypeError, match=r"`initializer` must be an instance of AbstractInitializer|'initializer'"):
+        kind(3, 4, InitNormal, key=key)
     with pytest.raises(TypeError, match=NO_KEY):
         kind(3, 4, key=0)
 

@@ -286,7 +286,33 @@ def test_feed_forward_carries_the_states(key):
     np.testing.assert_allclose(jnp.concatenate([first, second]), whole, rtol=1e-12)
 
 
+def test_no_run_goes_on_from_both_ends(key):
+    """What a run over a piece gives is refused by the next one, which would silently have begun anew."""
+    model = FeedForward([Linear(IN, IN, key=key), Bidirectional(make(KINDS[1]), make(KINDS[1]))])
+    _, state = model.run(XS[:2])
+    with pytest.raises(ValueError, match="cannot go on from a state"):
+        model.run(XS[2:], state)
+
+
+def test_a_state_needs_its_names():
+    layer = make(KINDS[1])
+    with pytest.raises(
+        ValueError, match=r"must have the shapes LSTMState\(h=\(4,\), c=\(4,\)\), got \(\(4,\), \(4,\)\)"
+    ):
+        layer.run(XS, tuple(layer.initial_state()))
+
+
+@each_kind
+def test_classes_are_no_settings(kind, key):
+    for name, value in (("initializer", InitTanh), ("recurrent_initializer", InitTanh), ("recurrence", Recurrence)):
+        with pytest.raises(TypeError, match=f"`{name}` must be an instance of|parameter '{name}'"):
+            kind.make(key=key, **{name: value})
+
+
 def test_recurrence_that_is_refused():
+    for name in ("reverse", "last"):
+        with pytest.raises(TypeError, match=f"`{name}` must be True or False, got 'no'"):
+            Recurrence(**{name: "no"})
     with pytest.raises(ValueError, match="`truncate` must be at least 1, got 0"):
         Recurrence(truncate=0)
     with pytest.raises(TypeError, match="`truncate` must be an integer"):

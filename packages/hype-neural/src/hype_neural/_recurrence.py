@@ -7,13 +7,14 @@ is a map of its hidden state, so that is one product after the scan. Inside of i
 
 import abc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad import checkpointed_scan
-from hype_ad.internal.checks import integer
+from hype_ad.internal.checks import boolean, integer
 from hype_optim import AbstractAdjoint, Checkpointed, Unrolled
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
@@ -45,12 +46,12 @@ class Recurrence(eqx.Module):
             backpropagation through time); `None` for never.
 
     Raises:
-        TypeError: if `adjoint` is another one, or `truncate` is not an integer.
+        TypeError: if `reverse` or `last` is not a truth value, `adjoint` is another one, or `truncate` not an integer.
         ValueError: if `truncate` is below 1.
     """
 
-    reverse: bool = eqx.field(static=True, converter=bool, default=False)
-    last: bool = eqx.field(static=True, converter=bool, default=False)
+    reverse: bool = eqx.field(static=True, converter=partial(boolean, "reverse"), default=False)
+    last: bool = eqx.field(static=True, converter=partial(boolean, "last"), default=False)
     adjoint: Checkpointed | Unrolled = eqx.field(converter=_adjoint, default_factory=Unrolled)
     truncate: int | None = eqx.field(static=True, converter=_steps_or_none, default=None)
 
@@ -112,7 +113,7 @@ class AbstractRecurrent(AbstractLayer):
             The outputs `(time, features)`, or the last one alone, as `recurrence` says; and the state.
 
         Raises:
-            ValueError: if `xs`, `state` or `mask` has a shape that does not fit.
+            ValueError: if `xs`, `state` or `mask` has a shape that does not fit, or `state` another structure.
         """
         if xs.ndim != 2 or xs.shape[1] != self.in_features:
             raise ValueError(
@@ -121,20 +122,17 @@ class AbstractRecurrent(AbstractLayer):
             )
         if mask is not None and mask.shape != xs.shape[:1]:
             raise ValueError(f"`mask` must have an entry for each of {xs.shape[0]} times, got shape {mask.shape}.")
-        after, states = _scan(self.cell(), self.project(xs), self._checked(state), mask, self.recurrence)
+        zeros = self.initial_state()
+        state = zeros if state is None else state
+        expected, found = (jax.tree.map(jnp.shape, tree) for tree in (zeros, state))
+        # The structures too: a tuple of the same shapes is equal to a named one, but not what a step takes.
+        if expected != found or jax.tree.structure(zeros) != jax.tree.structure(state):
+            raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
+        after, states = _scan(self.cell(), self.project(xs), state, mask, self.recurrence)
         if self.recurrence.last:
             return self.output(after), after
         ys = self.output(states)
         return ys if mask is None else jnp.where(mask[:, None], ys, jnp.zeros_like(ys)), after
-
-    def _checked(self, state: PyTree) -> PyTree:
-        zeros = self.initial_state()
-        if state is None:
-            return zeros
-        expected, found = (jax.tree.map(jnp.shape, tree) for tree in (zeros, state))
-        if expected != found:
-            raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
-        return state
 
 
 def stacked(

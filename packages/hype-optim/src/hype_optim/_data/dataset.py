@@ -64,11 +64,9 @@ class Dataset(eqx.Module):
             TypeError: if `index` is something else, or a traced mask.
         """
         if isinstance(index, slice):
-            return Dataset(self.x[index], self.y[index])
+            return self._take(index)
         rows = row_numbers(index, len(self))
-        if rows.ndim == 0:
-            return self.x[rows], self.y[rows]
-        return self._take(rows)
+        return (self.x[rows], self.y[rows]) if rows.ndim == 0 else self._take(rows)
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         return zip(self.x, self.y, strict=True)
@@ -208,6 +206,7 @@ class Dataset(eqx.Module):
         """Add one feature, a value for each example, as the last column of `x`.
 
         Raises:
+            TypeError: if `feature` holds floats and `x` does not.
             ValueError: if `x` is not a matrix, or `feature` does not have one value for each of its rows.
         """
         return self.map_x(lambda x: append_column("x", x, "feature", feature))
@@ -216,6 +215,7 @@ class Dataset(eqx.Module):
         """Add one target, a value for each example, as the last column of `y`.
 
         Raises:
+            TypeError: if `target` holds floats and `y` does not.
             ValueError: if `y` is not a matrix, or `target` does not have one value for each of its rows.
         """
         return self.map_y(lambda y: append_column("y", y, "target", target))
@@ -296,5 +296,5 @@ class Dataset(eqx.Module):
         shapes = f"x of shape {self.x.shape}, y of shape {self.y.shape}"
         return "\n".join([f"Dataset : {len(self)} examples, {shapes}", "x", visualize(x), "y", visualize(y)])
 
-    def _take(self, rows: Int[Array | np.ndarray, " part"]) -> "Dataset":
+    def _take(self, rows: slice | Int[Array | np.ndarray, " part"]) -> "Dataset":
         return Dataset(self.x[rows], self.y[rows])

@@ -10,12 +10,7 @@ from jaxtyping import Array, Int
 
 
 def rows_of(name: str, value: Any) -> Array:
-    """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one.
-
-    Raises:
-        TypeError: if it is not an array of real numbers.
-        ValueError: if it is a single number.
-    """
+    """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one."""
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
@@ -28,12 +23,7 @@ def rows_of(name: str, value: Any) -> Array:
 
 
 def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
-    """The rows that an index means, one number or a vector of them; known ones are NumPy's and in range.
-
-    Raises:
-        IndexError: if a known row number is out of range, or a mask has another length.
-        TypeError: if `index` is something else, or a traced mask.
-    """
+    """The rows that an index means, one number or a vector of them; known ones are NumPy's and in range."""
     if isinstance(index, float | str | tuple) or index is None:
         raise TypeError(
             f"An index must be an integer, a slice, or an array of row numbers or truth values, got {index!r}."
@@ -52,12 +42,7 @@ def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
 
 
 def append_column(name: str, matrix: Array, column_name: str, column: ArrayLike) -> Array:
-    """A matrix with one more column at its end.
-
-    Raises:
-        TypeError: if the column holds floats and the matrix does not.
-        ValueError: if it is no matrix, or the column has not one value a row.
-    """
+    """A matrix with one more column at its end."""
     if matrix.ndim != 2:
         raise ValueError(
             f"`{name}` must be a matrix to get another column, got shape {matrix.shape}; flatten it first."
