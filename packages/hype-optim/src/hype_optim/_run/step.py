@@ -14,21 +14,13 @@ _SAMPLE = 64
 
 
 class Proposal(NamedTuple):
-    """The step that a run could make from a point.
-
-    Attributes:
-        value: the objective at the point.
-        gradient: its gradient there, not clipped.
-        update: what to add to the weights.
-        memory: what the parts of the step remember after it.
-        rate: how many times longer the step is than its direction, before momentum, if there is a learning rate.
-    """
+    """The step that a run could make from a point, and the objective there."""
 
     value: Float[Array, ""]
-    gradient: PyTree
-    update: PyTree
-    memory: Memory
-    rate: Float[Array, ""] | None
+    gradient: PyTree  # not clipped
+    update: PyTree  # what to add to the weights
+    memory: Memory  # after the step
+    rate: Float[Array, ""] | None  # the length of the step, before momentum, over that of its direction
 
 
 def propose_step(
