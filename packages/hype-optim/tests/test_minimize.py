@@ -197,7 +197,7 @@ def test_a_run_ends_when_the_gradient_is_shorter_than_the_tolerance():
     ids=["epochs", "schedule"],
 )
 def test_a_run_goes_on_where_it_stopped(params, again):
-    if params.learning_rate.steps is None:
+    if isinstance(params.learning_rate, RMSProp):
         whole = minimize(valley, START, replace(params, epochs=8))
         first = minimize(valley, START, params)
     else:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from hype_ad import D, grad, value_and_grad
 from hype_ad.internal.mode import Mode
@@ -65,25 +64,6 @@ class Iterate(NamedTuple):
     hessian_product: Callable[[PyTree], PyTree]
     step: Int[Array, ""]
     epoch: Int[Array, ""]
-
-
-def evaluate(
-    objective: Objective,
-    w: PyTree,
-    clip: Callable[[PyTree], PyTree],
-    step: Int[Array, ""],
-    epoch: Int[Array, ""],
-    *,
-    hessian: bool,
-) -> Iterate:
-    """Evaluate an objective and its gradient at `w`, once, and with `hessian` linearize the gradient there."""
-    if hessian:
-        (value, gradient), push = jax.linearize(objective.value_and_grad, w)
-        product = lambda v: push(v)[1]
-    else:
-        value, gradient = objective.value_and_grad(w)
-        product = lambda v: jax.jvp(objective.grad, (w,), (v,))[1]
-    return Iterate(objective, w, value, gradient, clip(gradient), product, step, epoch)
 
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:

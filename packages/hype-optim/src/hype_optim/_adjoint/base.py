@@ -1,4 +1,4 @@
-"""What an adjoint is."""
+"""What an adjoint is: how derivatives pass back through a loop."""
 
 import abc
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`minimize`: a function of one pytree."""
+"""`minimize`: find a point where a function of one pytree is small."""
 
 from collections.abc import Callable
 from typing import Any

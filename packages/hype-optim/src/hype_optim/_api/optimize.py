@@ -1,4 +1,4 @@
-"""The original's names and argument order."""
+"""`Optimize`: `minimize` and `train` by the names and in the argument order of the original Hype."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""`train`: a model and data."""
+"""`train`: fit a model to data."""
 
 from collections.abc import Callable
 from functools import partial

@@ -43,9 +43,18 @@ Loss = Callable[[Array, Array], Any]
 LogFunction = Callable[[int, Any, float], None]
 
 
-def _choice(name: str, default: T, kind: type[T], accepted: str) -> Callable[[T | None], T]:
-    """A converter that takes members of a family, and the default for `None`."""
-    return lambda given: instance(name, default if given is None else given, kind, accepted)
+_default_penalty = partial(L2Reg, where=all_weights)
+_log = partial(function, "logging_function", accepted="a function of a step, weights and a loss")
+
+
+def _choice(name: str, default: Callable[[], T], kind: type[T], accepted: str) -> Callable[[T | None], T]:
+    """A converter that takes members of a family, and makes the default of `None`, in the precision of the moment."""
+    return lambda given: instance(name, default() if given is None else given, kind, accepted)
+
+
+def _optional(convert: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """A converter that leaves `None` as it is."""
+    return lambda given: None if given is None else convert(given)
 
 
 def _method(given: AbstractMethod | optax.GradientTransformation | None) -> AbstractMethod:
@@ -75,29 +84,9 @@ def _loss(given: Loss | None) -> Any:
     return given if isinstance(given, eqx.Module) else FunctionLoss(given)
 
 
-def _regularization(given: AbstractRegularization | None) -> AbstractRegularization:
-    # Made anew each time, in the precision of the moment.
-    penalty = L2Reg(where=all_weights) if given is None else given
-    return instance("regularization", penalty, AbstractRegularization, "NoReg(), L1Reg() or L2Reg()")
-
-
 def _adjoint(given: AbstractAdjoint | Literal["auto"] | None) -> AbstractAdjoint:
     adjoint = {None: Checkpointed(), "auto": Auto()}.get(given, given) if isinstance(given, str | None) else given
     return instance("adjoint", adjoint, AbstractAdjoint, 'an adjoint such as Checkpointed(2), or "auto"')
-
-
-def _tolerance(given: HyperparameterLike | None) -> Hyperparameter | None:
-    return None if given is None else non_negative("tolerance")(given)
-
-
-def _derivative(given: Mode) -> Mode:
-    check_mode("derivative", given)
-    return given
-
-
-def _log_function(given: LogFunction | None) -> LogFunction | None:
-    accepted = "a function of a step, weights and a loss"
-    return None if given is None else function("logging_function", given, accepted)
 
 
 class Params(eqx.Module):
@@ -144,20 +133,23 @@ class Params(eqx.Module):
     learning_rate: AbstractLearningRate = eqx.field(converter=_learning_rate, default=None)
     _: KW_ONLY
     momentum: AbstractMomentum = eqx.field(
-        converter=_choice("momentum", NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"),
+        converter=_choice("momentum", NoMomentum, AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"),
         default=None,
     )
     loss: Loss = eqx.field(converter=_loss, default=None)
-    regularization: AbstractRegularization = eqx.field(converter=_regularization, default=None)
+    regularization: AbstractRegularization = eqx.field(
+        converter=_choice("regularization", _default_penalty, AbstractRegularization, "NoReg(), L1Reg() or L2Reg()"),
+        default=None,
+    )
     gradient_clipping: AbstractGradientClipping = eqx.field(
-        converter=_choice("gradient_clipping", NoClip(), AbstractGradientClipping, "NoClip() or NormClip(1.)"),
+        converter=_choice("gradient_clipping", NoClip, AbstractGradientClipping, "NoClip() or NormClip(1.)"),
         default=None,
     )
     batch: AbstractBatch = eqx.field(
-        converter=_choice("batch", Full(), AbstractBatch, "Full(), Minibatch(100) or Stochastic()"), default=None
+        converter=_choice("batch", Full, AbstractBatch, "Full(), Minibatch(100) or Stochastic()"), default=None
     )
     early_stopping: AbstractEarlyStopping = eqx.field(
-        converter=_choice("early_stopping", NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"),
+        converter=_choice("early_stopping", NoEarly, AbstractEarlyStopping, "NoEarly() or Early(750, 10)"),
         default=None,
     )
     improvement_threshold: Hyperparameter = eqx.field(
@@ -168,10 +160,10 @@ class Params(eqx.Module):
     silent: bool = eqx.field(static=True, converter=partial(boolean, "silent"), default=False)
     return_best: bool = eqx.field(static=True, converter=partial(boolean, "return_best"), default=True)
     validation_interval: int = eqx.field(static=True, converter=at_least("validation_interval", 1), default=1)
-    logging_function: LogFunction | None = eqx.field(static=True, converter=_log_function, default=None)
+    logging_function: LogFunction | None = eqx.field(static=True, converter=_optional(_log), default=None)
     adjoint: AbstractAdjoint = eqx.field(converter=_adjoint, default=None)
-    derivative: Mode = eqx.field(static=True, converter=_derivative, default="reverse")
-    tolerance: Hyperparameter | None = eqx.field(converter=_tolerance, default=None)
+    derivative: Mode = eqx.field(static=True, converter=partial(check_mode, "derivative"), default="reverse")
+    tolerance: Hyperparameter | None = eqx.field(converter=_optional(non_negative("tolerance")), default=None)
     keep_w_history: bool = eqx.field(static=True, converter=partial(boolean, "keep_w_history"), default=False)
     track_sensitivity: bool = eqx.field(static=True, converter=partial(boolean, "track_sensitivity"), default=False)
 

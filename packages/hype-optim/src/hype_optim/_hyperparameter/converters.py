@@ -13,7 +13,7 @@ from hype_ad.internal.checks import as_float_array, check_entries, integer, is_r
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from .constraint import AbstractRange, is_range
+from .constraint import AbstractRange, is_range, value_of
 
 Hyperparameter = PyTree[Float[Array, "..."] | AbstractRange]
 """A float that something can be differentiated by: an array, a range such as `positive(0.1)`, or a pytree of them."""
@@ -29,14 +29,11 @@ def hyperparameter(name: str, accept: Callable[[np.ndarray], Any], accepted: str
     numbers = f"a number or an array of them, {accepted}"
 
     def convert_leaf(leaf: Any) -> Any:
-        if is_range(leaf):
-            check_entries(name, leaf.value, accept, accepted)
-            return leaf
-        if not is_real(leaf):
+        if not (is_range(leaf) or is_real(leaf)):
             raise TypeError(f"`{name}` must be {numbers}, got {leaf!r}.")
-        array = as_float_array(leaf)
-        check_entries(name, array, accept, accepted)
-        return array
+        converted = leaf if is_range(leaf) else as_float_array(leaf)
+        check_entries(name, value_of(converted), accept, accepted)
+        return converted
 
     def convert(value: HyperparameterLike) -> Hyperparameter:
         leaves, structure = jax.tree.flatten(value, is_leaf=is_range)
@@ -72,11 +69,7 @@ def open_fraction(name: str, *, single: bool = False) -> Converter:
 
 def at_least(name: str, lowest: int) -> Callable[[int], int]:
     """For integers of at least `lowest`, which are part of the program and have no derivative."""
-
-    def convert(value: int) -> int:
-        return integer(name, value, lowest)
-
-    return convert
+    return lambda value: integer(name, value, lowest)
 
 
 def is_float(x: Any) -> bool:

@@ -25,19 +25,12 @@ class _End(eqx.Module):
 
 
 class _Search(eqx.Module):
-    """The interval known to hold a good length, and the next length to try.
+    """The interval known to hold a good length, and the next length to try."""
 
-    Attributes:
-        low: the end with the lowest value of those that decreased the objective enough.
-        high: the other end; its length is infinite until one is found.
-        trial: what to try next.
-        found: whether `low` is good.
-    """
-
-    low: _End
-    high: _End
+    low: _End  # the end with the lowest value of those that decreased the objective enough
+    high: _End  # the other end; its length is infinite until one is found
     trial: Float[Array, ""]
-    found: Bool[Array, ""]
+    found: Bool[Array, ""]  # whether `low` is good
 
 
 class StrongWolfe(AbstractLearningRate):

@@ -1,4 +1,4 @@
-"""What a method is."""
+"""What a method is: what finds the search direction of a step."""
 
 import abc
 from typing import ClassVar

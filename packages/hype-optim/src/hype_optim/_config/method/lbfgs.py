@@ -14,17 +14,11 @@ from .base import AbstractMethod
 
 
 class _Pairs(eqx.Module):
-    """The curvature pairs, along a leading axis of each leaf, the newest last.
-
-    Attributes:
-        steps: the steps.
-        changes: the changes of the gradient over them.
-        inverses: one over the products of the two; 0 where there is no pair yet.
-    """
+    """The curvature pairs, along a leading axis of each leaf, the newest last."""
 
     steps: PyTree
-    changes: PyTree
-    inverses: Float[Array, " pairs"]
+    changes: PyTree  # of the gradient over them
+    inverses: Float[Array, " pairs"]  # one over the products of the two; 0 where there is no pair yet
 
 
 class _Memory(eqx.Module):
