@@ -240,6 +240,11 @@ def test_forget_bias(key):
     for layer, expected in ((LSTM(IN, HIDDEN, key=key), 1), (LSTM(IN, HIDDEN, key=key, forget_bias=0.5), 0.5)):
         np.testing.assert_array_equal(jnp.split(layer.bias, 4), [[b] * HIDDEN for b in (0, 0, expected, 0)])
     np.testing.assert_array_equal(jax.jacobian(lambda b: LSTM(1, 1, key=key, forget_bias=b).bias)(0.5), [0, 0, 1, 0])
+    again = LSTM(IN, HIDDEN, key=key, forget_bias=2.0).init
+    np.testing.assert_array_equal(again(key).bias, LSTM(IN, HIDDEN, key=key).bias)
+    np.testing.assert_array_equal(again(key, forget_bias=0.5).bias, layer.bias)
+    with pytest.raises(TypeError, match="forget_biass"):
+        again(key, forget_biass=0.5)
 
 
 def test_vector_of_the_rnn_is_in_the_original_order(key):

@@ -1,6 +1,7 @@
 """The gated recurrent unit."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -72,23 +73,9 @@ class GRU(AbstractRecurrent):
         self.candidate_weight = recurrent(candidate_key, k, k, dtype)
         self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
-    def init(
-        self,
-        key: PRNGKeyArray,
-        initializer: AbstractInitializer | None = None,
-        *,
-        recurrent_initializer: AbstractInitializer | None = None,
-    ) -> "GRU":
-        """The same layer with weights drawn anew and biases of 0."""
-        return GRU(
-            self.in_features,
-            self.candidate_weight.shape[0],
-            initializer,
-            key=key,
-            recurrent_initializer=recurrent_initializer,
-            recurrence=self.recurrence,
-            dtype=self.bias.dtype,
-        )
+    def constructor(self) -> Callable[..., "GRU"]:
+        """The constructor for layers of these sizes."""
+        return partial(GRU, self.in_features, self.candidate_weight.shape[0])
 
     def initial_state(self) -> Float[Array, " cells"]:
         """Zeros for $h$."""

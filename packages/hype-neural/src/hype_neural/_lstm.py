@@ -1,6 +1,7 @@
 """Long short-term memory."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -90,25 +91,9 @@ class LSTM(AbstractRecurrent):
         self.bias = jnp.zeros(4 * k, dtype).at[2 * k : 3 * k].set(jnp.asarray(forget_bias, dtype))
         self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
-    def init(
-        self,
-        key: PRNGKeyArray,
-        initializer: AbstractInitializer | None = None,
-        *,
-        recurrent_initializer: AbstractInitializer | None = None,
-        forget_bias: ArrayLike = 1.0,
-    ) -> "LSTM":
-        """The same layer with weights drawn anew."""
-        return LSTM(
-            self.in_features,
-            self.hidden_weight.shape[1],
-            initializer,
-            key=key,
-            recurrent_initializer=recurrent_initializer,
-            forget_bias=forget_bias,
-            recurrence=self.recurrence,
-            dtype=self.bias.dtype,
-        )
+    def constructor(self) -> Callable[..., "LSTM"]:
+        """The constructor for layers of these sizes."""
+        return partial(LSTM, self.in_features, self.hidden_weight.shape[1])
 
     def initial_state(self) -> LSTMState:
         """Zeros for $h$ and $c$."""

@@ -8,7 +8,7 @@ is a map of its hidden state, so that is one product after the scan. Inside of i
 import abc
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -21,6 +21,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from ._initializer import AbstractInitializer
 from ._layer import AbstractLayer
+
+AnyRecurrent = TypeVar("AnyRecurrent", bound="AbstractRecurrent")
 
 
 def _adjoint(value: AbstractAdjoint) -> Checkpointed | Unrolled:
@@ -66,6 +68,10 @@ class AbstractRecurrent(AbstractLayer):
     recurrence: eqx.AbstractVar[Recurrence]
 
     @abc.abstractmethod
+    def constructor(self) -> Callable[..., Any]:
+        """The constructor of layers like this one, which still takes an initializer and what has to be a keyword."""
+
+    @abc.abstractmethod
     def initial_state(self) -> PyTree[Float[Array, " hidden"]]:
         """The state at the beginning: zeros."""
 
@@ -85,6 +91,28 @@ class AbstractRecurrent(AbstractLayer):
     def in_features(self) -> int:
         """The number of entries of an input."""
         return self.input_weight.shape[1]
+
+    def init(
+        self: AnyRecurrent,
+        key: PRNGKeyArray,
+        initializer: AbstractInitializer | None = None,
+        *,
+        recurrent_initializer: AbstractInitializer | None = None,
+        **settings: Any,
+    ) -> AnyRecurrent:
+        """The same layer with weights drawn anew, and biases as in a new one.
+
+        Args:
+            key: decides what is drawn.
+            initializer: how; if not given, as the constructor does by default. Differentiable.
+            recurrent_initializer: how for the matrices that meet the state; as the others if not given. Differentiable.
+            settings: what else the constructor takes by keyword, such as `forget_bias` of an `LSTM`.
+
+        Raises:
+            TypeError: if the constructor does not take one of `settings`, or as it raises.
+        """
+        settings = {"recurrence": self.recurrence, "dtype": self.input_weight.dtype, **settings}
+        return self.constructor()(initializer, key=key, recurrent_initializer=recurrent_initializer, **settings)
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
 """Elman's simple recurrent layer."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -72,26 +73,9 @@ class RNN(AbstractRecurrent):
         self.activation = as_pytree("activation", activation)
         self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
-    def init(
-        self,
-        key: PRNGKeyArray,
-        initializer: AbstractInitializer | None = None,
-        *,
-        recurrent_initializer: AbstractInitializer | None = None,
-    ) -> "RNN":
-        """The same layer with weights drawn anew and biases of 0."""
-        outputs, hidden = self.output_weight.shape
-        return RNN(
-            self.in_features,
-            hidden,
-            outputs,
-            initializer,
-            key=key,
-            activation=self.activation,
-            recurrent_initializer=recurrent_initializer,
-            recurrence=self.recurrence,
-            dtype=self.input_weight.dtype,
-        )
+    def constructor(self) -> Callable[..., "RNN"]:
+        """The constructor for layers of these sizes, with this activation."""
+        return partial(RNN, self.in_features, *self.output_weight.shape[::-1], activation=self.activation)
 
     def initial_state(self) -> Float[Array, " hidden"]:
         """Zeros for $h$."""
