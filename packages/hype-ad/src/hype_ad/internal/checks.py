@@ -140,16 +140,6 @@ def check_entries(name: str, value: Any, accept: Callable[[np.ndarray], Any], ac
     raise ValueError(f"`{name}` must be {accepted}, got {entries[index]} at index {index}{more}.")
 
 
-def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], why: str = "") -> None:
-    """Check for a shape.
-
-    Raises:
-        ValueError: if it is another one.
-    """
-    if shape != expected:
-        raise ValueError(f"`{name}` must have shape {expected}{why}, got {shape}.")
-
-
 def check_key(name: str, value: Any) -> PRNGKeyArray:
     """`value` as a JAX array, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
 
