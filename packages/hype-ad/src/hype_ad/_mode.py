@@ -8,11 +8,7 @@ Mode = Literal["reverse", "forward"]
 
 
 def check_mode(name: str, mode: str) -> None:
-    """Check that `mode`, given as the argument `name`, is a mode of differentiation.
-
-    Raises:
-        ValueError: if it is none.
-    """
+    """Raises a ValueError unless `mode`, given as the argument `name`, is a mode of differentiation."""
     if mode not in ("reverse", "forward"):
         raise ValueError(f'`{name}` must be "reverse" or "forward", got {mode!r}.')
 
