@@ -24,10 +24,7 @@ CACHE = {
 
 # A test runs what it compiles a few times, so XLA need not optimize it: that takes two thirds of the time. What depends
 # on how a program is compiled (equal bits, bytes of memory) is also tested by `alone`, which compiles as users do.
-QUICKLY = {
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false"
-}
+QUICKLY = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
 
 # Each worker runs whole files, whose fixtures it compiles once, until one of them has none left.
 WORKERS = ("-n", "2", "--dist", "worksteal")
@@ -70,7 +67,7 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests of all packages together, but the slow ones and those of examples and pages, which have their own sessions."""
+    """All tests of all packages together, but the slow ones and those of examples and pages: these have sessions."""
     install(session, *group("tests"), *group("examples"))
     checked = [CHECKED] if session.python == PYTHONS[0] else []
     pytest(session, *checked, "-m", "not slow", "--ignore=tests/examples")

@@ -30,14 +30,7 @@ def reduction(method: Callable[..., Array]) -> Reduction:
 
 def operators(function: Callable[..., Array]) -> tuple[Operator, Operator]:
     """Makes the methods of `tensor * other` and of `other * tensor`."""
-
-    def method(self: Any, other: object) -> Any:
-        return combine(function, self, other)
-
-    def reflected(self: Any, other: object) -> Any:
-        return combine(function, other, self)
-
-    return method, reflected
+    return _on_either_side(functools.partial(combine, function))
 
 
 def comparison(function: Callable[..., Array]) -> Callable[[Any, Any], Bool[Array, "..."]]:
@@ -51,12 +44,15 @@ def comparison(function: Callable[..., Array]) -> Callable[[Any, Any], Bool[Arra
 
 def products() -> tuple[Product, Product]:
     """Makes the methods of `tensor @ other` and of `other @ tensor`."""
+    return _on_either_side(multiply_matrices)
 
+
+def _on_either_side(function: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
     def method(self: Any, other: object) -> Any:
-        return multiply_matrices(self, other)
+        return function(self, other)
 
     def reflected(self: Any, other: object) -> Any:
-        return multiply_matrices(other, self)
+        return function(other, self)
 
     return method, reflected
 
