@@ -33,11 +33,7 @@ def instance(name: str, value: Any, kind: type[T], accepted: str) -> T:
 
 
 def function(name: str, value: T, accepted: str) -> T:
-    """`value`, if it can be called.
-
-    Raises:
-        TypeError: if it is not.
-    """
+    """`value`, if it can be called, else a TypeError."""
     if not callable(value):
         raise TypeError(f"`{name}` must be {accepted}, got {value!r}.")
     return value
@@ -67,13 +63,7 @@ def integer(name: str, value: Any, lowest: int | None = None) -> int:
 def static_number(name: str, value: Any, *, at_least: float = -math.inf, below: float = math.inf) -> float:
     """`value` as a Python float: a setting that is part of the program and has no derivative.
 
-<<<<<<< HEAD
-    Raises:
-        TypeError: if `value` is not a number, or is traced.
-        ValueError: if it is NaN or infinite, or out of its range.
-=======
-    A TypeError if `value` is not a number or is traced, a ValueError if it is NaN or out of its range.
->>>>>>> refs/heads/ad
+    A TypeError if `value` is not a number or is traced, a ValueError if it is NaN, infinite or out of its range.
     """
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         raise TypeError(f"`{name}` must be a number known before compiling, got {value!r}.")
@@ -126,15 +116,6 @@ def check_entries(name: str, value: Any, accept: Callable[[np.ndarray], Any], ac
     raise ValueError(f"`{name}` must be {accepted}, got {entries[index]} at index {index}{more}.")
 
 
-<<<<<<< HEAD
-=======
-def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], why: str = "") -> None:
-    """Raises a ValueError unless `shape` is the expected one."""
-    if shape != expected:
-        raise ValueError(f"`{name}` must have shape {expected}{why}, got {shape}.")
-
-
->>>>>>> refs/heads/ad
 def check_key(name: str, value: Any) -> PRNGKeyArray:
     """`value` as a JAX array, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
 

@@ -7,17 +7,8 @@ from typing import Literal
 Mode = Literal["reverse", "forward"]
 
 
-<<<<<<< HEAD:packages/hype-ad/src/hype_ad/internal/mode.py
 def check_mode(name: str, mode: Mode) -> Mode:
-    """`mode`, given as the argument `name`, if it is a mode of differentiation.
-
-    Raises:
-        ValueError: if it is none.
-    """
-=======
-def check_mode(name: str, mode: str) -> None:
-    """Raises a ValueError unless `mode`, given as the argument `name`, is a mode of differentiation."""
->>>>>>> refs/heads/ad:packages/hype-ad/src/hype_ad/_mode.py
+    """`mode`, given as the argument `name`, if it is a mode of differentiation, else a ValueError."""
     if mode not in ("reverse", "forward"):
         raise ValueError(f'`{name}` must be "reverse" or "forward", got {mode!r}.')
     return mode
