@@ -69,7 +69,7 @@ class AbstractRecurrent(AbstractLayer):
 
     @abc.abstractmethod
     def constructor(self) -> Callable[..., Any]:
-        """The constructor of layers like this one, which still takes an initializer and what has to be a keyword."""
+        """The constructor with the sizes of this layer filled in: it takes an initializer, and all else by keyword."""
 
     @abc.abstractmethod
     def initial_state(self) -> PyTree[Float[Array, " hidden"]]:
