@@ -7,6 +7,8 @@ import pytest
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_neural import InitNormal, InitStandard, InitUniform, Linear, LinearNoBias
 
+pytestmark = pytest.mark.smoke
+
 KINDS = [Linear, LinearNoBias]
 # What the layers say, or the type checker before them where tests run with it.
 NO_KEY = r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"

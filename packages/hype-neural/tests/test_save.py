@@ -8,6 +8,8 @@ import pytest
 from hype_ad.testing import tree_allclose
 from hype_neural import LSTM, FeedForward, Linear, load, save
 
+pytestmark = pytest.mark.smoke
+
 
 def network(key):
     return FeedForward([Linear(3, 4, key=key), jnp.tanh, LSTM(4, 2, key=key), eqx.nn.LayerNorm(2)])

@@ -30,6 +30,8 @@ from hype_optim import (
 
 from .problems import valley
 
+pytestmark = pytest.mark.smoke
+
 START = jnp.array([-0.4, 0.8])
 quiet = partial(Params, silent=True)
 

@@ -27,6 +27,8 @@ from hype_optim import (
     unit_interval,
 )
 
+pytestmark = pytest.mark.smoke
+
 
 def test_every_float_is_a_leaf_and_nothing_else():
     params = Params(learning_rate=RMSProp(0.1, 0.9), momentum=Nesterov(0.8), regularization=L2Reg(0.01), tolerance=1e-3)
