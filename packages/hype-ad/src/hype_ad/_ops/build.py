@@ -13,7 +13,7 @@ from .._types import DM, DV, D, to_array, wrap
 from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike
 from ..internal.checks import integer
-from .shape_checks import vector
+from .shape_checks import check_rank, vector
 
 
 @overload
@@ -57,9 +57,9 @@ def full(shape: SupportsIndex | tuple[SupportsIndex, ...], value: TensorLike) ->
 
     Raises:
         TypeError: if a length is not an integer.
-        ValueError: if a length is negative, or if there are more than two.
+        ValueError: if a length is negative, if there are more than two, or if `value` is not a number.
     """
-    return wrap(jnp.full(_lengths(shape), to_array(value, "value")))
+    return wrap(jnp.full(_lengths(shape), check_rank("value", value, 0)))
 
 
 def identity(n: SupportsIndex, *, dtype: DTypeLike | None = None) -> DM:
@@ -86,10 +86,10 @@ def standard_basis(n: SupportsIndex, i: SupportsIndex, value: TensorLike = 1.0) 
 
     Raises:
         TypeError: if `n` is not an integer.
-        ValueError: if `n` is negative.
+        ValueError: if `n` is negative, or if `value` is not a number.
         IndexError: if `i` is out of range.
     """
-    number = to_array(value, "value")
+    number = check_rank("value", value, 0)
     return DV(jnp.zeros(integer("n", n, 0), number.dtype)).at[i].set(number)
 
 

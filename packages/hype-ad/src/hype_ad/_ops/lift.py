@@ -136,7 +136,7 @@ def scaling(function: Callable[..., Array]) -> Scaling:
 
 
 def _along_axis(function: Callable[..., Array], meaning: str) -> Any:
-    def checked(x: Any, *, axis: int | None = None) -> Sequence[Array]:
+    def checked(x: Any, *, axis: Any = None) -> Sequence[Array]:
         array = to_array(x)
         if axis is not None:
             check_axis(axis, array, "None or an axis of `x`")
@@ -169,11 +169,14 @@ def _lifted(
     """
     compiled = jax.jit(function, static_argnames=settings, inline=True)
     names = [name for name in inspect.signature(function).parameters if name not in settings]
+    arrays.__qualname__ = function.__qualname__  # it is what Python's messages on wrong arguments name
 
     @functools.wraps(function)
     def lifted(*operands: Any, **others: Any) -> Any:
         operands = (*operands, *(others.pop(name) for name in names[len(operands) :] if name in others))
-        return in_kind(compiled(*arrays(*operands, **others), **others), *operands)
+        checked = arrays(*operands, **others)
+        static = {name: None if value is None else int(value) for name, value in others.items()}
+        return in_kind(compiled(*checked, **static), *operands)
 
     complete_docstring(lifted, docstring)
     return lifted

@@ -1,6 +1,6 @@
 """Checks of ranks, axes and lengths that the operations share."""
 
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from jaxtyping import Array, Float
 
@@ -37,9 +37,10 @@ def square_matrix(name: str, x: TensorLike) -> Float[Array, "n n"]:
     return array
 
 
-def check_axis(axis: int, array: Float[Array, "..."], accepted: str = "an axis of `x`") -> None:
-    """Raises a ValueError unless `array` has this axis."""
-    if not -array.ndim <= axis < array.ndim:
+def check_axis(axis: Any, array: Float[Array, "..."], accepted: str = "an axis of `x`") -> None:
+    """Raises a TypeError unless `axis` is an integer, and a ValueError unless `array` has this axis."""
+    number = integer("axis", axis)
+    if not -array.ndim <= number < array.ndim:
         raise ValueError(f"`axis` must be {accepted}, got {axis} for shape {array.shape}.")
 
 

@@ -85,6 +85,8 @@ def _right_side(a: TensorLike, b: TensorLike) -> Float[Array, "..."]:
 
 @partial(jax.jit, inline=True)
 def _solve(a: Float[Array, "n n"], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    dtype = jnp.result_type(a, b)
+    a, b = a.astype(dtype), b.astype(dtype)
     if not a.shape[0]:
         return b
     fixed = jax.lax.stop_gradient(a)
