@@ -22,7 +22,24 @@ CACHE = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 
-IN_OTHER_SESSIONS = ("--ignore=tests/examples", "--ignore=tests/thorough")
+# A test runs what it compiles a few times, so XLA need not optimize it: that takes two thirds of the time. What depends
+# on how a program is compiled (equal bits, bytes of memory) is also tested by `alone`, which compiles as users do.
+QUICKLY = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+
+# Each worker runs whole files, whose fixtures it compiles once, until one of them has none left.
+WORKERS = ("-n", "2", "--dist", "worksteal")
+
+# Shapes and types of all arguments are checked, on one Python: they are the same on the others.
+CHECKED = f"--jaxtyping-packages={','.join(name.replace('-', '_') for name in PACKAGES)},beartype.beartype"
+
+
+# Imports a package and every module in it.
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    importlib.import_module(module.name)
+"""
 
 
 def group(name: str) -> list[str]:
@@ -43,30 +60,41 @@ def install(session: nox.Session, *requirements: str) -> None:
     session.install(*editable, *requirements)
 
 
+def pytest(session: nox.Session, *arguments: str) -> None:
+    """Run tests, quickly compiled."""
+    session.run("pytest", *WORKERS, *arguments, *session.posargs, env=CACHE | QUICKLY)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests of all packages together; those of examples and pages have a session of their own."""
+    """All tests of all packages together, but the slow ones and those of examples and pages: these have sessions."""
     install(session, *group("tests"), *group("examples"))
-    session.run("pytest", "-n", "2", *IN_OTHER_SESSIONS, *session.posargs, env=CACHE)
+    checked = [CHECKED] if session.python == PYTHONS[0] else []
+    pytest(session, *checked, "-m", "not slow", "--ignore=tests/examples")
 
 
 @nox.session
 @nox.parametrize("package", PACKAGES, ids=PACKAGES)
 def alone(session: nox.Session, package: str) -> None:
-    """The tests of one package with only what is below it, all from wheels."""
+    """One package with only what is below it, all from wheels: every module imports, and the smoke tests pass."""
     dist = pathlib.Path(session.create_tmp()) / "dist"
     for name in below(package):
         session.run("uv", "build", "--wheel", "-q", "--out-dir", str(dist), f"packages/{name}", external=True)
     wheels = [str(max(dist.glob(f"{name.replace('-', '_')}-*.whl"))) for name in below(package)]
-    session.install(*wheels, *group("tests"))
-    session.run("pytest", "-n", "2", f"packages/{package}/tests", *session.posargs, env=CACHE)
+    session.install(*wheels)
+    session.run("python", "-c", IMPORT_ALL, package.replace("-", "_"))  # before the tests' tools hide what is missing
+    session.install(*group("tests"))
+    session.run("pytest", "-m", "smoke", f"packages/{package}/tests", *session.posargs, env=CACHE)
 
 
 @nox.session(python=PYTHONS[0])
 def minimums(session: nox.Session) -> None:
-    """All tests with the lowest versions that the packages accept."""
-    install(session, "--resolution=lowest-direct", *group("tests"), *group("examples"))
-    session.run("pytest", "-n", "2", *session.posargs)
+    """All tests with the lowest versions that the packages accept, and with the tests' tools as they are now."""
+    install(session, "--resolution=lowest-direct")
+    lowest = pathlib.Path(session.create_tmp()) / "lowest.txt"
+    lowest.write_text(session.run("uv", "pip", "freeze", "--exclude-editable", external=True, silent=True))
+    session.install("-c", str(lowest), *group("tests"), *group("examples"))
+    pytest(session, "-m", "not slow", "--ignore=tests/examples")
 
 
 @nox.session
@@ -88,14 +116,14 @@ def types(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Every example, small, and the Python of every page."""
     install(session, *group("tests"), *group("examples"))
-    session.run("pytest", "-n", "2", "tests/examples", *session.posargs, env=CACHE)
+    pytest(session, "tests/examples")
 
 
 @nox.session
 def thorough(session: nox.Session) -> None:
-    """Every combination of method, momentum and penalty through every adjoint: some minutes, and not in `.ci/run`."""
-    install(session, *group("tests"))
-    session.run("pytest", "-n", "2", "tests/thorough", *session.posargs, env=CACHE)
+    """The slow tests: every method and penalty through every adjoint, long chains. Some minutes, not in `.ci/run`."""
+    install(session, *group("tests"), *group("examples"))
+    pytest(session, "-m", "slow", "--ignore=tests/examples")
 
 
 @nox.session

@@ -36,6 +36,8 @@ from hype_optim import (
     train,
 )
 
+pytestmark = pytest.mark.slow
+
 METHODS = [GD(), CG(), CD(), NonlinearCG(), DaiYuanCG(), NewtonCG(5), Newton(), LBFGS(2)]
 MOMENTA = [NoMomentum(), Momentum(0.4), Nesterov(0.4)]
 PENALTIES = [NoReg(), L1Reg(0.02), L2Reg(0.05)]

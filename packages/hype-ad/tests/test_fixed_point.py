@@ -7,6 +7,8 @@ import pytest
 from hype_ad import DM, DV, D, fixed_point
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 
+pytestmark = pytest.mark.smoke
+
 A = jnp.array([[0.3, -0.2, 0.1], [0.25, 0.1, 0.3], [-0.1, 0.2, 0.15]])
 B = jnp.array([1.0, -0.5, 2.0])
 

@@ -9,6 +9,8 @@ from hype_ad.testing import tree_allclose
 
 from .operators import CASES, JACOBIAN, V, X, field, on_tensors, scalar, tensors
 
+pytestmark = pytest.mark.smoke
+
 PLAIN = [case for case in CASES if "," not in case.name and case.name not in ("jvp", "vjp")]
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 from hype_ad import DV
-from hype_ad._mode import check_mode
 from hype_ad.internal.checks import check_key
+from hype_ad.internal.mode import check_mode
 
 from .operators import CASES, V, X, field, scalar
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_ad._mode import check_mode
+from hype_ad.internal.mode import check_mode
 from hype_ad.testing import Comparison, assert_derivatives_match, central_difference, compare_along, tree_allclose
 
 

@@ -8,6 +8,8 @@ from hype_ad import DM, DV, D
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.smoke
+
 inf, nan = np.inf, np.nan
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hype_ad import DM, DV, D, to_array, wrap
 
+pytestmark = pytest.mark.smoke
+
 V = DV([1.0, -2.0, 3.0])
 ANY_V: Any = V  # for what type checkers refuse, and for annotations that do not know of JAX's protocol
 M = DM([[1.0, 2.0, 0.5], [3.0, 4.0, -1.0]])

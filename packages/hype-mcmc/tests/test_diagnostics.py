@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hype_mcmc._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, tail_ess
 
+pytestmark = pytest.mark.smoke
+
 
 def autoregressive(chains, draws, phi, seed, transform=lambda x: x):
     rng = np.random.default_rng(seed)

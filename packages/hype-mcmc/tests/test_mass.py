@@ -7,6 +7,8 @@ from hype_mcmc import HMC, DenseMass, DiagonalMass, UnitMass
 
 from .problems import quartic, quartic_of_tree, step
 
+pytestmark = pytest.mark.smoke
+
 adapted = eqx.filter_jit(lambda mass, covariance, count: mass.adapted(covariance, count))
 
 LOWER = np.array([[1.0, 0.0, 0.0], [0.3, 0.8, 0.0], [-0.2, 0.1, 1.2]])

@@ -106,6 +106,8 @@ def test_nan_is_no_class(kind):
 def test_what_is_refused():
     with pytest.raises(TypeError, match="`model` must be a function of one example"):
         SoftmaxClassifier(dict)
+    with pytest.raises(TypeError, match="`logits` must be True or False, got 'no'"):
+        SoftmaxClassifier(identity, logits="no")
     for kind in (SoftmaxClassifier, LogisticClassifier):
         with pytest.raises(ValueError, match=r"must be probabilities, got .*; pass logits=True"):
             kind(lambda x: x + 3.0).probabilities(SCORES[0])

@@ -179,6 +179,8 @@ def test_modules_keep_their_weights_in_init(key):
 def test_what_is_no_activation():
     with pytest.raises(TypeError, match="`function` is a pytree"):
         Activation(eqx.nn.PReLU())
+    with pytest.raises(TypeError, match="`function` must be a function of an array, got <class"):
+        Activation(Linear)
     with pytest.raises(TypeError, match="`module` must be a callable pytree"):
         EquinoxLayer(jnp.tanh)
 

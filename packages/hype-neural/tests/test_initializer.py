@@ -89,6 +89,14 @@ def test_orthogonal(fan_out, fan_in, key):
     np.testing.assert_allclose(gram, np.eye(min(fan_out, fan_in)), atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_orthogonal_in_half_precision(dtype, key):
+    """Drawn in single precision and rounded."""
+    draw = lambda dtype: InitOrthogonal(0.5)(key, 3, 5, dtype)
+    assert draw(dtype).dtype == dtype
+    np.testing.assert_array_equal(draw(dtype), draw(jnp.float32).astype(dtype))
+
+
 def test_derivatives_in_the_floats(key):
     cube = jax.tree_util.Partial(lambda s, k, n_in, n_out: s**3 * jax.random.normal(k), jnp.array(0.5))
     initializers = [
@@ -140,5 +148,7 @@ def test_shapes_and_types_that_are_refused(key):
         InitTanh()(key, 3, 0)
     with pytest.raises(TypeError, match="`dtype` must be a dtype of real floats, got 'int32'"):
         InitTanh()(key, 3, 2, "int32")
+    with pytest.raises(TypeError, match=r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"):
+        InitTanh()(0, 3, 2)
     with pytest.raises(ValueError, match=r"`function` of InitCustom must return a scalar, got shape \(3,\)"):
         InitCustom(lambda k, n_in, n_out: jnp.zeros(3))(key, 2, 2)

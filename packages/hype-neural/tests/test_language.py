@@ -59,6 +59,8 @@ def test_what_is_no_encoding():
     language = Language("a b")
     with pytest.raises(ValueError, match="`text` must have at least one token"):
         Language(" ")
+    with pytest.raises(TypeError, match=r"`tokenizer` must be an instance of AbstractTokenizer|'tokenizer'"):
+        Language("a b", Words)
     with pytest.raises(ValueError, match="`places` must be from 0 to 1, got -1 to 0"):
         language.decode([0, -1])
     with pytest.raises(ValueError, match=r"`places` must be a vector of integers, got float64 of shape \(1,\)"):
@@ -111,6 +113,12 @@ def test_what_is_not_sampled(key):
         sample("", max_length=3)
     with pytest.raises(ValueError, match="`max_length` must be at least 1"):
         sample(max_length=0)
+    with pytest.raises(TypeError, match=r"`model` must be a layer; a FeedForward makes one|parameter 'model'"):
+        sample(model=jnp.sin, max_length=1)
+    with pytest.raises(TypeError, match="`max_length` must be an integer"):
+        sample(max_length=True)
+    with pytest.raises(TypeError, match=r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"):
+        CYCLE.sample(FOLLOW, "a", key=0, max_length=1)
     with pytest.raises(ValueError, match="`temperature` must be a number of at least 0"):
         sample(max_length=1, temperature=-1.0)
     with pytest.raises(ValueError, match="`model` must give numbers, got NaN"):

@@ -7,6 +7,8 @@ import pytest
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_neural import InitNormal, InitStandard, InitUniform, Linear, LinearNoBias
 
+pytestmark = pytest.mark.smoke
+
 KINDS = [Linear, LinearNoBias]
 # What the layers say, or the type checker before them where tests run with it.
 NO_KEY = r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"
@@ -78,6 +80,8 @@ def test_what_is_refused(kind, key):
         kind(3, True, key=key)
     with pytest.raises(TypeError, match="`dtype` must be a dtype of real floats"):
         kind(3, 4, key=key, dtype=jnp.int32)
+    with pytest.raises(TypeError, match=r"`initializer` must be an instance of AbstractInitializer|'initializer'"):
+        kind(3, 4, InitNormal, key=key)
     with pytest.raises(TypeError, match=NO_KEY):
         kind(3, 4, key=0)
 

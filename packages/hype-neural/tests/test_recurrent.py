@@ -24,6 +24,8 @@ from hype_neural import (
 )
 from hype_optim import Checkpointed, Truncated
 
+# What the layers say, or the type checker before them where tests run with it.
+NO_KEY = r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"
 TIMES, IN, HIDDEN = 5, 3, 4
 XS = jnp.asarray(np.random.default_rng(0).normal(size=(TIMES, IN)))
 
@@ -220,6 +222,8 @@ def test_sequences_that_do_not_fit(kind):
         layer.run(XS, jax.tree.map(lambda s: s[1:], layer.initial_state()))
     with pytest.raises(ValueError, match="`in_features` must be at least 1"):
         type(layer)(*(0, 1, 1)[: 3 if kind.name == "RNN" else 2], key=jax.random.key(0))
+    with pytest.raises(TypeError, match=NO_KEY):
+        kind.make(key=0)
 
 
 def test_each_gate_is_drawn_by_itself(key):
@@ -236,6 +240,11 @@ def test_forget_bias(key):
     for layer, expected in ((LSTM(IN, HIDDEN, key=key), 1), (LSTM(IN, HIDDEN, key=key, forget_bias=0.5), 0.5)):
         np.testing.assert_array_equal(jnp.split(layer.bias, 4), [[b] * HIDDEN for b in (0, 0, expected, 0)])
     np.testing.assert_array_equal(jax.jacobian(lambda b: LSTM(1, 1, key=key, forget_bias=b).bias)(0.5), [0, 0, 1, 0])
+    again = LSTM(IN, HIDDEN, key=key, forget_bias=2.0).init
+    np.testing.assert_array_equal(again(key).bias, LSTM(IN, HIDDEN, key=key).bias)
+    np.testing.assert_array_equal(again(key, forget_bias=0.5).bias, layer.bias)
+    with pytest.raises(TypeError, match="forget_biass"):
+        again(key, forget_biass=0.5)
 
 
 def test_vector_of_the_rnn_is_in_the_original_order(key):
@@ -282,7 +291,33 @@ def test_feed_forward_carries_the_states(key):
     np.testing.assert_allclose(jnp.concatenate([first, second]), whole, rtol=1e-12)
 
 
+def test_no_run_goes_on_from_both_ends(key):
+    """What a run over a piece gives is refused by the next one, which would silently have begun anew."""
+    model = FeedForward([Linear(IN, IN, key=key), Bidirectional(make(KINDS[1]), make(KINDS[1]))])
+    _, state = model.run(XS[:2])
+    with pytest.raises(ValueError, match="cannot go on from a state"):
+        model.run(XS[2:], state)
+
+
+def test_a_state_needs_its_names():
+    layer = make(KINDS[1])
+    with pytest.raises(
+        ValueError, match=r"must have the shapes LSTMState\(h=\(4,\), c=\(4,\)\), got \(\(4,\), \(4,\)\)"
+    ):
+        layer.run(XS, tuple(layer.initial_state()))
+
+
+@each_kind
+def test_classes_are_no_settings(kind, key):
+    for name, value in (("initializer", InitTanh), ("recurrent_initializer", InitTanh), ("recurrence", Recurrence)):
+        with pytest.raises(TypeError, match=f"`{name}` must be an instance of|parameter '{name}'"):
+            kind.make(key=key, **{name: value})
+
+
 def test_recurrence_that_is_refused():
+    for name in ("reverse", "last"):
+        with pytest.raises(TypeError, match=f"`{name}` must be True or False, got 'no'"):
+            Recurrence(**{name: "no"})
     with pytest.raises(ValueError, match="`truncate` must be at least 1, got 0"):
         Recurrence(truncate=0)
     with pytest.raises(TypeError, match="`truncate` must be an integer"):

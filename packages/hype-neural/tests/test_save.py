@@ -8,6 +8,8 @@ import pytest
 from hype_ad.testing import tree_allclose
 from hype_neural import LSTM, FeedForward, Linear, load, save
 
+pytestmark = pytest.mark.smoke
+
 
 def network(key):
     return FeedForward([Linear(3, 4, key=key), jnp.tanh, LSTM(4, 2, key=key), eqx.nn.LayerNorm(2)])
@@ -48,7 +50,7 @@ def test_files_of_others(path, key):
 
 def test_another_model(path, key):
     save(path, Linear(2, 3, key=key))
-    with pytest.raises(ValueError, match=r"expected float64 of shape \(4, 2\) for weight, found"):
+    with pytest.raises(ValueError, match=r"the array 'weight': expected float64 of shape \(4, 2\), found"):
         load(path, Linear(2, 4, key=key))
     with pytest.raises(ValueError, match="must have at least one array"):
         save(path, FeedForward([jnp.tanh]))

@@ -129,6 +129,8 @@ def test_without_64_bit_mode():
 
 
 def test_what_cannot_be_checked_raises():
+    with pytest.raises(TypeError, match="f"):
+        check_hypergradient(0.5, lambda p: p)
     with pytest.raises(TypeError, match="`params` must have at least one float leaf"):
         check_hypergradient(lambda p: 1.0, {"steps": 3})
     with pytest.raises(TypeError, match="`f` must return a real scalar, got shape"):

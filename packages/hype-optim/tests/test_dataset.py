@@ -165,6 +165,14 @@ def test_split_has_each_row_once(data, key, sizes, lengths, stratify, with_key):
         assert stratify or rows_of(*parts) == list(range(ROWS))
 
 
+def test_what_is_no_key(data):
+    for draw in (data.shuffle, lambda k: data.random_subset(2, k), lambda k: data.split(3, k)):
+        with pytest.raises(
+            TypeError, match=r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"
+        ):
+            draw(0)
+
+
 def test_split_follows_the_key(data, key):
     assert rows_of(*data.split(9, key)) != rows_of(*data.split(9, jax.random.key(1)))
 
@@ -258,6 +266,16 @@ def test_columns_that_do_not_fit(data):
         Dataset(np.zeros((2, 3, 3)), [0, 1]).append_bias()
     with pytest.raises(TypeError, match="`target` holds floats and `y` int64"):
         Dataset(X, np.zeros((ROWS, 1), int)).append_y(X[:, 0])
+    with pytest.raises(TypeError, match="`feature` must be an array of real numbers, got dtype complex"):
+        data.append_x(1j * X[:, 0])
+
+
+@pytest.mark.parametrize(("dtype", "fits"), [(np.uint8, 255), (np.int32, -7), (bool, 1)])
+def test_integers_are_kept_or_refused(dtype, fits):
+    images = Dataset(np.zeros((2, 3), dtype), [0, 1])
+    np.testing.assert_array_equal(images.append_x(np.array([0, fits])).x[:, 3], [0, fits])
+    with pytest.raises(ValueError, match=f"`feature` has values that {np.dtype(dtype)}, the dtype of `x`, cannot hold"):
+        images.append_x(np.array([0, 2**40]))
 
 
 def test_flatten():

@@ -139,6 +139,8 @@ def test_other_delimiter(write):
         ("a,a\n1,2\n", {"label": "a", "header": True}, ValueError, "must be the name of one column, got 'a'"),
         ("1,2\n", {"label": 2}, ValueError, r"`label` must be one of 2 columns \(0 is the first\), got 2"),
         ("1,2\n", {"label": 0, "target": 1}, TypeError, "Give `label` or `target`, not both"),
+        ("1,2\n", {"label": 1.0}, TypeError, "^`label` must be an integer, got 1.0|parameter 'label'"),
+        ("1,2\n", {"target": True}, TypeError, "^`target` must be an integer known before compiling, got True"),
         ("1\n", {}, ValueError, "expected columns for both `x` and `y`"),
         ("1,2\n", {"target": []}, ValueError, "expected columns for both `x` and `y`"),
         ("1,2\n", {"target": [0, 1]}, ValueError, "expected columns for both `x` and `y`"),

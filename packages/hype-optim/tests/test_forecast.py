@@ -85,6 +85,11 @@ def test_bad_input_raises(found):
         forecast(lambda p: 1.0, {"steps": 3})
     with pytest.raises(ValueError, match="depends on none of the floats"):
         forecast(lambda p: jnp.ones(()), 0.5)
+    with pytest.raises(TypeError, match="f"):
+        forecast(0.5, 0.5)
+    for adjoints in (Checkpointed(), [Checkpointed]):
+        with pytest.raises(TypeError, match="adjoints"):
+            forecast(lambda p: p, 0.5, adjoints)
     with pytest.raises(ValueError, match="`memory` must be at least 1, got 0"):
         Auto(0)
 

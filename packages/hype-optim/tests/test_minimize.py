@@ -11,6 +11,9 @@ from hype_ad import DV, D
 from hype_ad.testing import tree_allclose
 from hype_optim import (
     Constant,
+    L1Loss,
+    L2Reg,
+    Minibatch,
     Momentum,
     Nesterov,
     Newton,
@@ -26,6 +29,8 @@ from hype_optim import (
 )
 
 from .problems import valley
+
+pytestmark = pytest.mark.smoke
 
 START = jnp.array([-0.4, 0.8])
 quiet = partial(Params, silent=True)
@@ -194,7 +199,7 @@ def test_a_run_ends_when_the_gradient_is_shorter_than_the_tolerance():
     ids=["epochs", "schedule"],
 )
 def test_a_run_goes_on_where_it_stopped(params, again):
-    if params.learning_rate.steps is None:
+    if isinstance(params.learning_rate, RMSProp):
         whole = minimize(valley, START, replace(params, epochs=8))
         first = minimize(valley, START, params)
     else:
@@ -274,10 +279,22 @@ def test_a_loop_with_a_while_loop_inside_has_forward_derivatives():
 BAD = {
     "vector objective": (lambda w: w, START, {}, TypeError, r"`f` must return a real scalar, got shape \(2,\)"),
     "integer objective": (lambda w: 3, START, {}, TypeError, "`f` must return a real scalar, got shape .* int"),
+    "no objective": (lambda w: None, START, {}, TypeError, "`f` must return a real scalar, got None"),
     "no function": (3, START, {}, TypeError, "f"),
+    "tolerances": (valley, START, {"tolerance": jnp.ones(2)}, ValueError, "`tolerance` of `params` must be one number"),
+    "thresholds": (
+        valley,
+        START,
+        {"improvement_threshold": jnp.full(2, 0.5)},
+        ValueError,
+        "`improvement_threshold` of `params` must be one number",
+    ),
+    "loss": (valley, START, {"loss": L1Loss()}, ValueError, "`loss` of `params` must be left out"),
+    "penalty": (valley, START, {"regularization": L2Reg()}, ValueError, "`regularization` of `params` must be left"),
+    "batch": (valley, START, {"batch": Minibatch(1)}, ValueError, "`batch` of `params` must be left out"),
     "integer weights": (valley, jnp.array([1, 2]), {}, TypeError, "`w0` must have at least one leaf of floats"),
     "no weights": (valley, {}, {}, TypeError, "`w0` must have at least one leaf of floats to optimize, got no leaves"),
-    "complex weights": (valley, {"a": START.astype(complex)}, {}, TypeError, r"`w0\['a'\]` is complex"),
+    "complex weights": (valley, {"a": START.astype(complex)}, {}, TypeError, r"`w0\['a'\]` must be real"),
     "NaN": (valley, {"a": jnp.array([1.0, jnp.nan])}, {}, ValueError, r"`w0\['a'\]` must be finite"),
 }
 
@@ -289,6 +306,41 @@ def test_bad_arguments(name):
         minimize(f, w0, quiet(2, **settings))
 
 
+def test_copies_of_the_default_settings_for_data_are_no_settings_for_data():
+    params = jax.tree.map(lambda leaf: leaf, quiet(2, learning_rate=0.03))
+    expected = minimize(valley, START, quiet(3, learning_rate=0.03))
+    np.testing.assert_array_equal(minimize(valley, START, replace(params, epochs=3)).w, expected.w)
+    end = lambda params: minimize(valley, START, replace(params, epochs=3)).loss
+    np.testing.assert_array_equal(jax.jit(end)(params), expected.loss)
+    slope = jax.grad(end)(params).learning_rate.rate
+    assert (
+        slope
+        == jax.grad(lambda params: minimize(valley, START, params).loss)(
+            quiet(3, learning_rate=0.03)
+        ).learning_rate.rate
+    )
+    changed = replace(params, regularization=L2Reg(0.3))
+    with pytest.raises(ValueError, match="`regularization` of `params` must be left out"):
+        minimize(valley, START, jax.tree.map(lambda leaf: leaf, changed))
+
+
+def test_python_floats_put_into_a_configuration_are_hyperparameters():
+    params = eqx.tree_at(lambda params: params.learning_rate.rate, quiet(3, learning_rate=0.5), 0.03)
+    expected = minimize(valley, START, quiet(3, learning_rate=0.03))
+    np.testing.assert_array_equal(minimize(valley, START, params).w, expected.w)
+    traces = 0
+
+    def f(w):
+        nonlocal traces
+        traces += 1
+        return valley(w)
+
+    minimize(f, START, params)
+    once = traces
+    minimize(f, START, eqx.tree_at(lambda params: params.learning_rate.rate, params, 0.02))
+    assert traces == once
+
+
 def test_the_error_of_a_while_loop_names_the_remedy():
     with pytest.raises(ValueError, match="while_loop") as caught:
         minimize(lambda w: jax.lax.while_loop(lambda x: x > 1, lambda x: x / 2, w), 3.0, quiet(2))
@@ -298,7 +350,7 @@ def test_the_error_of_a_while_loop_names_the_remedy():
 def test_a_run_of_another_kind_cannot_go_on():
     state = minimize(valley, START, quiet(2, learning_rate=0.03)).state
     for w0, params in ((jnp.ones(3), quiet(2, learning_rate=0.03)), (START, quiet(2)), (DV(START), quiet(2))):
-        with pytest.raises(ValueError, match="`state` is that of a run with weights of other shapes, or with another"):
+        with pytest.raises(ValueError, match="`state` must be that of a run with weights of the same shapes"):
             minimize(valley, w0, params, state=state)
 
 
@@ -322,7 +374,7 @@ def test_a_run_that_starts_at_no_number_says_where_to_look():
 def test_a_schedule_that_is_at_its_end_cannot_go_on():
     params = quiet(learning_rate=StepSchedule(RATES))
     result = minimize(valley, START, params)
-    with pytest.raises(ValueError, match="at step 8, the end of its schedule of 8 steps"):
+    with pytest.raises(ValueError, match="`state` must be within its schedule of 8 steps, got one at step 8"):
         minimize(valley, START, params, state=result.state)
     with pytest.raises(ValueError, match="resume outside of `jit`"):
         jax.jit(lambda state: minimize(valley, START, params, state=state).w)(result.state)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hype_optim import load_npz
 
+pytestmark = pytest.mark.smoke
+
 X, Y = np.random.default_rng(0).normal(size=(5, 2, 2)), np.arange(5)
 
 

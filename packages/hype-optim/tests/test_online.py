@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hype_optim import Optax, Params, hypergradient_descent, minimize, real_time_hypergradient
+from hype_optim import Optax, Params, hypergradient_descent, minimize, positive, real_time_hypergradient
 from jax import lax
 
 CURVES, START, RATE, BETA, STEPS = np.array([1.0, 3.0]), np.array([1.0, -2.0]), 0.1, 0.002, 12
@@ -105,6 +105,12 @@ def test_as_a_method_of_minimize():
     method = Optax(lambda rate, beta: hypergradient_descent(optax.sgd, rate, beta), {"rate": RATE, "beta": BETA})
     result = minimize(loss, jnp.asarray(START), Params(STEPS, method, silent=True, return_best=False))
     np.testing.assert_allclose(result.w, ws[-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("transformation", [hypergradient_descent, real_time_hypergradient])
+def test_rates_may_be_ranges(transformation):
+    state = transformation(optax.sgd, positive(RATE), positive(BETA)).init(jnp.asarray(START))
+    np.testing.assert_allclose(state.rate, RATE, rtol=1e-14)
 
 
 def test_bad_input_raises():

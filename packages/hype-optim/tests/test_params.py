@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hype_optim import (
+    GD,
     Backtrack,
     Checkpointed,
     Constant,
@@ -12,6 +16,7 @@ from hype_optim import (
     Minibatch,
     Momentum,
     Nesterov,
+    Neumann,
     Newton,
     NormClip,
     Params,
@@ -21,6 +26,8 @@ from hype_optim import (
     positive,
     unit_interval,
 )
+
+pytestmark = pytest.mark.smoke
 
 
 def test_every_float_is_a_leaf_and_nothing_else():
@@ -34,6 +41,16 @@ def test_a_method_says_what_rate_it_takes_by_default():
     assert Params().learning_rate == RMSProp()
     assert isinstance(Params(method=Newton()).learning_rate, Backtrack)
     assert Params(method=Newton(), learning_rate=0.5).learning_rate == Constant(0.5)
+
+
+def test_a_method_that_takes_the_place_of_an_optax_transformation_brings_its_default_rate():
+    assert replace(Params(method=optax.sgd(0.1)), method=GD()).learning_rate == RMSProp()
+
+
+def test_defaults_have_the_precision_of_the_moment():
+    with jax.enable_x64(False):
+        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(Params()))
+    assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(Params()))
 
 
 def test_ranges_have_the_value_they_were_given_and_cannot_leave_their_range():
@@ -62,6 +79,12 @@ def test_ranges_have_the_value_they_were_given_and_cannot_leave_their_range():
             ValueError,
             "`improvement_threshold` must be above 0 and at most 1",
         ),
+        (lambda: Params(logging_function=0), TypeError, "logging_function"),
+        (lambda: Params(method=optax.sgd(0.1), momentum=Momentum()), ValueError, "`momentum` must not be given beside"),
+        (lambda: replace(Params(), method=Newton()), ValueError, "Newton, .* or None for its default"),
+        (lambda: Neumann(3, jnp.nan), ValueError, "`step` must be finite, got nan"),
+        (lambda: Neumann(3, 0.0), ValueError, "`step` must be above 0, got 0.0"),
+        (lambda: NormClip(jnp.ones(2)), ValueError, "`threshold` must be one number for all weights"),
         (lambda: L2Reg(where=3), TypeError, "where"),
         (lambda: Params(tolerance=-1.0), ValueError, "`tolerance` must be at least 0"),
         (lambda: Params(silent="yes"), TypeError, "silent"),

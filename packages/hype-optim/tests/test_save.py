@@ -176,7 +176,7 @@ def test_no_file_and_other_files(path):
         load(path, MODEL)
     path.write_bytes(b"text")
     with pytest.raises(
-        ValueError, match=r"cannot be read as a NumPy \.npz archive of what `like` is: File is not a zip file"
+        ValueError, match=r"cannot be read as a NumPy \.npz archive of the arrays in `like`: File is not a zip file"
     ):
         load(path, MODEL)
     with zipfile.ZipFile(path, "w") as archive:

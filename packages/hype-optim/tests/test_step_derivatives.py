@@ -1,5 +1,6 @@
-"""Derivatives through every method and every rate: what differences of float64 say, and finite where nothing moves."""
+"""Derivatives of runs of every method, rate and momentum: those of differences, and finite where nothing moves."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,11 +12,12 @@ from hype_ad.testing import assert_derivatives_match
 from hype_optim import (
     CD,
     CG,
-    GD,
     LBFGS,
     AdaGrad,
     Adam,
     Backtrack,
+    Checkpointed,
+    Constant,
     DaiYuanCG,
     Decay,
     ExpDecay,
@@ -25,9 +27,14 @@ from hype_optim import (
     Newton,
     NewtonCG,
     NonlinearCG,
+    NormClip,
     Optax,
     Params,
+    RMSProp,
+    Schedule,
+    StepSchedule,
     StrongWolfe,
+    Unrolled,
     minimize,
     positive,
     unit_interval,
@@ -37,40 +44,62 @@ from .problems import valley
 
 START = jnp.array([-0.4, 0.8])
 quiet = partial(Params, 3, silent=True, return_best=False)
+best = partial(Params, 6, silent=True)
 
-STEPS = {
-    "cg": quiet(method=CG()),
-    "cd": quiet(method=CD(), learning_rate=0.03),
-    "nonlinear cg": quiet(method=NonlinearCG(), learning_rate=0.03, momentum=Nesterov(0.5)),
-    "dai-yuan": quiet(method=DaiYuanCG(), learning_rate=0.03),
-    "newton cg": quiet(method=NewtonCG()),
-    "newton": quiet(method=Newton()),
-    "lbfgs": quiet(method=LBFGS(2), learning_rate=0.03, momentum=Momentum(0.5)),
-    "decay": quiet(learning_rate=Decay(0.04, 0.3)),
-    "exp decay": quiet(learning_rate=ExpDecay(positive(0.04), 0.3)),
-    "backtrack": quiet(method=GD(), learning_rate=Backtrack(0.7, 0.1, unit_interval(0.4))),
-    "strong wolfe": quiet(method=GD(), learning_rate=StrongWolfe(0.7, c2=0.2)),
-    "ada grad": quiet(learning_rate=AdaGrad(0.1)),
+# Each choice once: a run's derivative along a leaf is compared whatever else the run does.
+RUNS = {
+    "cg": quiet(method=CG(), learning_rate=Decay(0.04, 0.3)),
+    "cd": quiet(method=CD(), learning_rate=ExpDecay(positive(0.04), 0.3)),
+    "nonlinear cg": best(
+        method=NonlinearCG(), learning_rate=Schedule(jnp.linspace(0.03, 0.01, 4)), momentum=Nesterov(0.5)
+    ),
+    "dai-yuan": quiet(method=DaiYuanCG(), learning_rate=Backtrack(0.7, 0.1, unit_interval(0.4))),
+    "newton cg": quiet(method=NewtonCG(), learning_rate=StrongWolfe(0.7, c2=0.2)),
+    "newton": quiet(method=Newton(), learning_rate=Constant(0.6)),
+    "lbfgs": quiet(method=LBFGS(2), learning_rate=HypergradientDescent(0.02, 1e-4), momentum=Momentum(0.5)),
+    "steps": best(
+        learning_rate=StepSchedule(jnp.linspace(0.05, 0.01, 7)), momentum=Nesterov(0.7), adjoint=Checkpointed(3)
+    ),
+    "ada grad": best(
+        learning_rate=AdaGrad(0.1), momentum=Momentum(unit_interval(0.5)), adjoint=Unrolled(), derivative="forward"
+    ),
+    "rms prop": best(
+        learning_rate=RMSProp(positive(0.05), unit_interval(0.8)),
+        momentum=Nesterov(0.7),
+        gradient_clipping=NormClip(0.8),
+    ),
     "adam": quiet(learning_rate=Adam(0.1, 0.8, 0.95), momentum=Momentum(0.3)),
-    "hypergradient": quiet(learning_rate=HypergradientDescent(0.01, 1e-3)),
     "optax": quiet(
         method=Optax(optax.adamw, {"learning_rate": positive(0.1), "b1": unit_interval(0.8), "eps_root": 1e-10})
     ),
 }
 
 
-@pytest.mark.parametrize("name", STEPS)
+def outcome(result):
+    """All of a result that has a derivative."""
+    return result.w, result.loss, result.loss_history
+
+
+@pytest.mark.parametrize("name", RUNS)
 def test_minimize_in_all_its_floats(name):
     f = lambda scale, w: scale * valley(w)
-    run = lambda inputs: minimize(jax.tree_util.Partial(f, inputs[2]), *inputs[:2]).w
+    run = lambda inputs: outcome(minimize(jax.tree_util.Partial(f, inputs[2]), *inputs[:2]))
     with jax.numpy_dtype_promotion("standard"):  # Optax raises rates to integer powers
-        assert_derivatives_match(run, (START, STEPS[name], 1.3), num_directions=1)
+        assert_derivatives_match(run, (START, RUNS[name], 1.3), num_directions=1)
 
 
-@pytest.mark.parametrize("name", ["newton cg", "lbfgs", "strong wolfe", "adam"])
-def test_second_derivatives_of_minimize(name):
-    run = lambda inputs: minimize(valley, inputs[0], inputs[1]).w
-    assert_derivatives_match(run, (START, STEPS[name]), order=2, modes=("reverse",), num_directions=1, rtol=1e-5)
+@pytest.mark.parametrize(
+    ("name", "modes"),
+    [
+        ("rms prop", ("reverse", "forward")),
+        *((name, ("reverse",)) for name in ("newton", "newton cg", "lbfgs", "adam")),
+    ],
+)
+def test_second_derivatives_of_minimize(name, modes):
+    run = lambda inputs: minimize(valley, *inputs).w
+    assert_derivatives_match(
+        run, (START, replace(RUNS[name], epochs=3)), order=2, modes=modes, num_directions=1, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("rate", [Backtrack(10.0), StrongWolfe(10.0)])
@@ -94,19 +123,14 @@ def test_derivatives_of_newton_where_eigenvalues_coincide():
     assert_derivatives_match(run, (jnp.array([0.1, 0.1, 0.1]), 1.0), order=2, modes=("reverse",), num_directions=1)
 
 
-@pytest.mark.parametrize("name", ["cg", "dai-yuan", "newton cg", "newton", "lbfgs", "strong wolfe", "ada grad", "adam"])
+@pytest.mark.parametrize("name", ["cg", "dai-yuan", "newton cg", "newton", "lbfgs", "ada grad", "rms prop", "adam"])
 def test_derivatives_are_finite_where_the_gradient_is_zero(name):
     end = lambda w, params: jnp.sum(minimize(lambda w: jnp.sum(w**2), w, params).w)
 
     @jax.jit
     def derivatives(w, params):
-        first = jax.grad(end, argnums=(0, 1))(w, params)
-        return first, jax.jacfwd(lambda w: jax.grad(end, argnums=(0, 1))(w, params))(w)
+        gradient = lambda w: (jax.grad(end, argnums=(0, 1))(w, params),) * 2
+        return jax.jacfwd(gradient, has_aux=True)(w)  # the second derivatives and the first
 
-    found = derivatives(jnp.zeros(2), STEPS[name])
+    found = derivatives(jnp.zeros(2), RUNS[name])
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found))
-
-
-def test_methods_take_each_others_rates():
-    run = lambda rate: minimize(valley, START, quiet(method=LBFGS(2), learning_rate=rate)).w
-    assert_derivatives_match(run, HypergradientDescent(0.02, 1e-4), num_directions=1)

@@ -44,30 +44,32 @@ class Affine(eqx.Module):
         return self.weight @ x + self.bias
 
 
-def batch_loss(model, data, rows, coefficient):
-    losses = [CrossEntropyOnLinear()(model(data.x[i]), data.y[i]) for i in rows]
-    return sum(losses) / len(rows) + coefficient * sum(jnp.sum(w**2) for w in jax.tree.leaves(model))
+@jax.jit
+def batch_loss(model, x, y, coefficient):
+    losses = [CrossEntropyOnLinear()(model(x[i]), y[i]) for i in range(len(x))]
+    return sum(losses) / len(x) + coefficient * sum(jnp.sum(w**2) for w in jax.tree.leaves(model))
 
 
+batch_loss_and_gradient = jax.jit(jax.value_and_grad(batch_loss))
 BATCHES = {"full": Full(), "minibatch": Minibatch(4), "an even minibatch": Minibatch(5), "stochastic": Stochastic()}
 
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_makes_the_steps_of_a_loop_written_by_hand(name):
-    data, model, batch = classes(10), network(), BATCHES[name]
-    size = batch.size(10)
+    data, model = classes(10), network()
+    size = BATCHES[name].size(10)
     expected, values = model, []
     for _ in range(2):
         for start in range(0, 10, size):
-            rows = range(start, min(start + size, 10))
-            value, gradient = jax.value_and_grad(batch_loss)(expected, data, rows, 0.01)
+            batch = data[start : start + size]
+            value, gradient = batch_loss_and_gradient(expected, batch.x, batch.y, 0.01)
             values.append(value)
             expected = jax.tree.map(lambda w, g: w - 0.3 * g, expected, gradient)
-    params = quiet(2, learning_rate=0.3, loss=CrossEntropyOnLinear(), regularization=L2Reg(0.01), batch=batch)
+    params = quiet(2, learning_rate=0.3, loss=CrossEntropyOnLinear(), regularization=L2Reg(0.01), batch=BATCHES[name])
     result = train(model, data, replace(params, return_best=False))
     assert tree_allclose(result.w, expected, rtol=1e-10)
     np.testing.assert_allclose(result.loss_history, values, rtol=1e-10)
-    np.testing.assert_allclose(result.loss, batch_loss(expected, data, range(10), 0.01), rtol=1e-10)
+    np.testing.assert_allclose(result.loss, batch_loss(expected, data.x, data.y, 0.01), rtol=1e-10)
 
 
 def test_reaches_the_minimum_of_ridge_regression():
@@ -298,6 +300,8 @@ BAD = {
         r"`model.hidden` must be finite",
     ),
     "data": (lambda: train(MODEL, (DATA.x, DATA.y)), TypeError, "data"),
+    "data in two": (lambda: train(MODEL, DATA.x, DATA.y), TypeError, "data"),
+    "no function": (lambda: Optimize.Train(1.0, jnp.dot, DATA), TypeError, "f"),
     "no data": (lambda: train(MODEL, DATA[:0]), ValueError, "`data` must hold at least one example"),
     "no validation data": (lambda: train(MODEL, DATA, valid=DATA[:0]), ValueError, "`valid` must hold at least one"),
     "batch": (lambda: train(MODEL, DATA, quiet(batch=Minibatch(12))), ValueError, r"Minibatch\(12\), but .* only 11"),

@@ -30,18 +30,10 @@ def central_difference(
     atol: int | float,
     epsilon: float = 2.0**-52,
 ) -> tuple[_Vector, float]:
-    r"""Derivative at 0 of a function of one real number.
+    r"""Derivative of an order at 0 of $t \mapsto f(x + t v)$, of any shape, and an estimate of its largest error.
 
-    Args:
-        along: $t \mapsto f(x + t v)$, of any shape.
-        order: which derivative, at least 1.
-        rtol: stop as soon as the estimated error is below `rtol * max|derivative| + atol`.
-        atol: see `rtol`.
-        epsilon: relative rounding error of `along`.
-
-    Returns:
-        The derivative, and the estimate of the largest error of any of its elements (infinite where no two differences
-        were finite).
+    It stops as soon as that error is below `rtol * max|derivative| + atol`; where no two differences were finite it is
+    infinite. `epsilon` is the relative rounding error of `along`.
     """
     longest = min(1.0, _LONGEST * 2**order) / order
     weights = [(order / 2 - k, (-1) ** k * comb(order, k)) for k in range(order + 1)]

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._diff.checks import check_floats, check_like
+from ._diff.checks import check_floats, check_like, dtype
 from .internal import tree
 from .internal.checks import integer
 
@@ -92,7 +92,10 @@ def fixed_point(
 
     def step(a: PyTree) -> PyTree:
         stepped = g(a, b)
-        _check_step(stepped, a0)
+        check_like("g(a, b)", stepped, "a0", a0)
+        for new, old in zip(jax.tree.leaves(stepped), jax.tree.leaves(a0), strict=True):
+            if dtype(new) != old.dtype:
+                raise TypeError(f"`g(a, b)` must have the dtypes of `a0`, got {dtype(new)} in place of {old.dtype}.")
         return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), stepped, a)
 
     def residual(a: PyTree) -> PyTree:
@@ -140,11 +143,3 @@ def _iterate(
 
 def _largest(a: PyTree) -> Float[Array, ""]:
     return jnp.max(jnp.abs(tree.ravel(a)), initial=0.0)
-
-
-def _check_step(stepped: PyTree, a0: PyTree) -> None:
-    check_like("g(a, b)", stepped, "a0", a0)
-    for new, old in zip(jax.tree.leaves(stepped), jax.tree.leaves(a0), strict=True):
-        if jnp.result_type(new) != old.dtype:
-            got = f"{jnp.result_type(new)} in place of {old.dtype}"
-            raise TypeError(f"`g(a, b)` must have the dtypes of `a0`, got {got}.")

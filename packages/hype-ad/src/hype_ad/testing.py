@@ -14,8 +14,8 @@ from ._central_difference import central_difference as central_difference
 from ._comparison import Comparison as Comparison
 from ._comparison import Verdict as Verdict
 from ._comparison import compare_along as compare_along
-from ._mode import Mode, check_mode
 from .internal import checks, tree
+from .internal.mode import Mode, check_mode
 
 Path = tuple[Mode, ...]  # the modes of one derivative of a higher order, the innermost first
 

@@ -1,4 +1,4 @@
-"""Functions as layers."""
+"""Plain functions as layers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from ._layer import AbstractStatelessLayer
 
 
 def _plain(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
-    if not callable(function):
+    if isinstance(function, type) or not callable(function):
         raise TypeError(f"`function` must be a function of an array, got {function!r}.")
     if not is_plain(function):
         raise TypeError(f"`function` is a pytree: make it an element of a FeedForward as it is, got {function!r}.")
@@ -27,7 +27,7 @@ class Activation(AbstractStatelessLayer):
             that it closes over are baked in.
 
     Raises:
-        TypeError: if `function` cannot be called, or is a pytree, whose arrays would be lost.
+        TypeError: if `function` is not a function, or is a pytree, whose arrays would be lost.
     """
 
     function: Callable[[Array], Any] = eqx.field(static=True, converter=_plain)

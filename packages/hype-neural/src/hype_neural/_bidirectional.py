@@ -52,14 +52,14 @@ class Bidirectional(AbstractLayer):
         return jnp.concatenate([ahead, back if self.backward.recurrence.last else jnp.flip(back, 0)], axis=-1)
 
     def run(self, xs: Float[Array, "time in"], state: PyTree = None) -> tuple[Float[Array, "..."], PyTree]:
-        """The outputs for a whole sequence; there is no state that the next piece could go on from.
+        """The outputs for a whole sequence, and `()`, from which no other run can go on.
 
         Raises:
-            ValueError: if `state` is given.
+            ValueError: if `state` is given: there would have to be one of what comes later.
         """
         if state is not None:
             raise ValueError("`Bidirectional` cannot go on from a state: it has to see the whole sequence at once.")
-        return self(xs), None
+        return self(xs), ()
 
     def init(self, key: PRNGKeyArray, initializer: AbstractInitializer | None = None) -> "Bidirectional":
         """The same layers with weights drawn anew."""

@@ -2,13 +2,14 @@
 
 import abc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import integer, known
+from hype_ad.internal.checks import boolean, integer, known
 from hype_optim import Dataset
 from jaxtyping import Array, Float, Int
 
@@ -30,11 +31,11 @@ class AbstractClassifier(eqx.Module):
             else they are probabilities, as those of a model that ends with `jax.nn.softmax` or `jax.nn.sigmoid`.
 
     Raises:
-        TypeError: if `model` cannot be called.
+        TypeError: if `model` cannot be called, or `logits` is not a truth value.
     """
 
     model: Callable[[Array], Any] = eqx.field(converter=_callable)
-    logits: bool = eqx.field(static=True, converter=bool, default=False, kw_only=True)
+    logits: bool = eqx.field(static=True, converter=partial(boolean, "logits"), default=False, kw_only=True)
 
     @abc.abstractmethod
     def probabilities(self, x: Array) -> Float[Array, "*times classes"]:
@@ -56,9 +57,10 @@ class AbstractClassifier(eqx.Module):
             x: the example. For many, use `classify_all`, or `jax.vmap`.
         """
 
+    @eqx.filter_jit
     def classify_all(self, xs: Array) -> Int[Array, "rows *times"]:
         """The most probable class of each row of `xs`, computed a thousand rows at a time."""
-        return _classify_all(self, xs)
+        return jax.lax.map(self.classify, xs, batch_size=_ROWS_AT_A_TIME)
 
     def error(self, data: Dataset) -> Float[Array, ""]:
         """The fraction of examples put into another class than that of `data.labels`.
@@ -141,11 +143,6 @@ class LogisticClassifier(AbstractClassifier):
     def _first(self, x: Array) -> Float[Array, "*times"]:
         output = self.model(x)
         return output if output.ndim == 0 else output[..., 0]
-
-
-@eqx.filter_jit
-def _classify_all(classifier: AbstractClassifier, xs: Array) -> Int[Array, "rows *times"]:
-    return jax.lax.map(classifier.classify, xs, batch_size=_ROWS_AT_A_TIME)
 
 
 def _largest(outputs: Float[Array, "*times classes"]) -> Int[Array, "*times"]:

@@ -1,4 +1,4 @@
-"""Equinox's modules as layers."""
+"""Equinox modules, and any other callable pytrees, as layers."""
 
 import inspect
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jax.core import Tracer
+from hype_ad.internal.checks import known
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ._function import is_plain
@@ -35,7 +35,7 @@ class EquinoxLayer(AbstractStatelessLayer):
     def __init__(self, module: Callable[..., Any]):
         if not callable(module) or is_plain(module):
             raise TypeError(f"`module` must be a callable pytree such as an Equinox layer, got {module!r}.")
-        if any(map(_is_state, jax.tree.leaves(module, is_leaf=_is_state))):
+        if _parts(module, eqx.nn.StateIndex):
             raise TypeError(
                 f"`module` must not have state, but {type(module).__name__} does; a layer is a function of its input. "
                 "Take equinox.nn.LayerNorm or GroupNorm for BatchNorm."
@@ -54,7 +54,7 @@ class EquinoxLayer(AbstractStatelessLayer):
             ValueError: if it has a dropout that is not in inference mode, and there is no key.
         """
         module = self.module
-        if key is None and any(map(_drops, jax.tree.leaves(module, is_leaf=_is_dropout))):
+        if key is None and any(map(_drops, _parts(module, eqx.nn.Dropout))):
             raise ValueError(
                 f"{type(module).__name__} draws at random and needs `key=`. To train with it, call `train` with "
                 "`keyed=True` and a key; elsewhere switch it off by `equinox.nn.inference_mode(model)`, or call the "
@@ -80,13 +80,11 @@ def _is_leaf(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | bool)
 
 
-def _is_state(node: Any) -> bool:
-    return isinstance(node, eqx.nn.StateIndex)
+def _parts(module: PyTree, kind: type) -> list[Any]:
+    """What of a module is of some kind."""
+    is_of_kind = lambda node: isinstance(node, kind)
+    return list(filter(is_of_kind, jax.tree.leaves(module, is_leaf=is_of_kind)))
 
 
-def _is_dropout(node: Any) -> bool:
-    return isinstance(node, eqx.nn.Dropout)
-
-
-def _drops(node: Any) -> bool:
-    return _is_dropout(node) and node.p > 0 and not isinstance(node.inference, Tracer) and not node.inference
+def _drops(dropout: eqx.nn.Dropout) -> bool:
+    return dropout.p > 0 and known(dropout.inference) and not dropout.inference

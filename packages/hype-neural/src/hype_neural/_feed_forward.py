@@ -117,11 +117,7 @@ class FeedForward(AbstractLayer):
 
 
 def as_layer(name: str, element: AbstractLayer | Callable[..., Any]) -> AbstractLayer:
-    """What `FeedForward` makes of an element.
-
-    Raises:
-        TypeError: if it is neither a layer nor a function.
-    """
+    """What `FeedForward` makes of an element."""
     if isinstance(element, AbstractLayer):
         return element
     if isinstance(element, type) or not callable(element):

@@ -22,12 +22,8 @@ def is_plain(f: Callable[..., Any]) -> bool:
     return jax.tree_util.all_leaves([f])
 
 
-def as_pytree(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A converter of a callable to a pytree of arrays, which raises a `TypeError` on what cannot be called."""
-
-    def convert(f: Callable[..., Any]) -> Callable[..., Any]:
-        if not callable(f):
-            raise TypeError(f"`{name}` must be a function, got {f!r}.")
-        return StaticFunction(f) if is_plain(f) else f
-
-    return convert
+def as_pytree(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+    """A callable as a pytree of arrays."""
+    if not callable(f):
+        raise TypeError(f"`{name}` must be a function, got {f!r}.")
+    return StaticFunction(f) if is_plain(f) else f

@@ -1,6 +1,7 @@
 """The gated recurrent unit."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax.nn import sigmoid
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ._checks import float_type
+from ._checks import optional
 from ._initializer import AbstractInitializer, InitStandard
 from ._linear import affine
 from ._recurrence import AbstractRecurrent, Recurrence, stacked
@@ -40,7 +41,8 @@ class GRU(AbstractRecurrent):
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is not an integer, `key` not a key, or `dtype` not one of floats.
+        TypeError: if a length is not an integer, an initializer or `recurrence` not an instance of its class, `key` not
+            a key, or `dtype` not one of floats.
         ValueError: if a length is below 1.
     """
 
@@ -62,33 +64,18 @@ class GRU(AbstractRecurrent):
         dtype: DTypeLike | None = None,
     ):
         inputs, k = integer("in_features", in_features, 1), integer("cells", cells, 1)
-        dtype = float_type("dtype", dtype)
-        initializer = InitStandard() if initializer is None else initializer
-        recurrent = initializer if recurrent_initializer is None else recurrent_initializer
+        initializer = optional("initializer", initializer, InitStandard(), AbstractInitializer)
+        recurrent = optional("recurrent_initializer", recurrent_initializer, initializer, AbstractInitializer)
         input_key, gate_key, candidate_key = jax.random.split(check_key("key", key), 3)
-        self.bias = jnp.zeros(3 * k, dtype)
         self.input_weight = stacked(input_key, initializer, 3, k, inputs, dtype)
+        self.bias = jnp.zeros(3 * k, self.input_weight.dtype)
         self.gate_weight = stacked(gate_key, recurrent, 2, k, k, dtype)
         self.candidate_weight = recurrent(candidate_key, k, k, dtype)
-        self.recurrence = Recurrence() if recurrence is None else recurrence
+        self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
-    def init(
-        self,
-        key: PRNGKeyArray,
-        initializer: AbstractInitializer | None = None,
-        *,
-        recurrent_initializer: AbstractInitializer | None = None,
-    ) -> "GRU":
-        """The same layer with weights drawn anew and biases of 0."""
-        return GRU(
-            self.in_features,
-            self.candidate_weight.shape[0],
-            initializer,
-            key=key,
-            recurrent_initializer=recurrent_initializer,
-            recurrence=self.recurrence,
-            dtype=self.bias.dtype,
-        )
+    def constructor(self) -> Callable[..., "GRU"]:
+        """The constructor for layers of these sizes."""
+        return partial(GRU, self.in_features, self.candidate_weight.shape[0])
 
     def initial_state(self) -> Float[Array, " cells"]:
         """Zeros for $h$."""

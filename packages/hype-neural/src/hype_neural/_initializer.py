@@ -8,6 +8,7 @@ layer's inputs and outputs.
 
 import abc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -63,8 +64,8 @@ class InitUniform(AbstractInitializer):
         ValueError: if one of them is known and not finite.
     """
 
-    low: Scale = eqx.field(converter=finite("low"), default=-0.1)
-    high: Scale = eqx.field(converter=finite("high"), default=0.1)
+    low: Scale = eqx.field(converter=partial(finite, "low"), default=-0.1)
+    high: Scale = eqx.field(converter=partial(finite, "high"), default=0.1)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """`low + (high - low) u` with `u` uniform between 0 and 1."""
@@ -84,8 +85,8 @@ class InitNormal(AbstractInitializer):
         ValueError: if one of them is known and out of its range.
     """
 
-    mean: Scale = eqx.field(converter=finite("mean"), default=0.0)
-    std: Scale = eqx.field(converter=non_negative("std"), default=0.01)
+    mean: Scale = eqx.field(converter=partial(finite, "mean"), default=0.0)
+    std: Scale = eqx.field(converter=partial(non_negative, "std"), default=0.01)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """A standard normal draw, scaled by `std` and shifted by `mean`."""
@@ -103,7 +104,7 @@ class InitRBM(AbstractInitializer):
         ValueError: if it is known and below 0.
     """
 
-    std: Scale = eqx.field(converter=non_negative("std"), default=0.01)
+    std: Scale = eqx.field(converter=partial(non_negative, "std"), default=0.01)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """A standard normal draw, scaled by `std`."""
@@ -121,7 +122,7 @@ class InitReLU(AbstractInitializer):
         ValueError: if it is known and not finite.
     """
 
-    gain: Scale = eqx.field(converter=finite("gain"), default=1.0)
+    gain: Scale = eqx.field(converter=partial(finite, "gain"), default=1.0)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """A standard normal draw, scaled by the standard deviation."""
@@ -139,7 +140,7 @@ class AbstractScaledInitializer(AbstractInitializer):
         ValueError: if it is known and not finite.
     """
 
-    gain: Scale = eqx.field(converter=finite("gain"), default=1.0)
+    gain: Scale = eqx.field(converter=partial(finite, "gain"), default=1.0)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """`gain` times the draw for a gain of 1."""
@@ -158,7 +159,7 @@ class InitTanh(AbstractScaledInitializer):
 
     def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """A uniform draw."""
-        return _symmetric_uniform(key, shape, dtype, (6 / sum(shape)) ** 0.5)
+        return _symmetric((6 / sum(shape)) ** 0.5, key, shape, dtype)
 
 
 class InitSigmoid(AbstractScaledInitializer):
@@ -169,7 +170,7 @@ class InitSigmoid(AbstractScaledInitializer):
 
     def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """A uniform draw."""
-        return _symmetric_uniform(key, shape, dtype, 4 * (6 / sum(shape)) ** 0.5)
+        return _symmetric(4 * (6 / sum(shape)) ** 0.5, key, shape, dtype)
 
 
 class InitStandard(AbstractScaledInitializer):
@@ -177,15 +178,16 @@ class InitStandard(AbstractScaledInitializer):
 
     def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """A uniform draw."""
-        return _symmetric_uniform(key, shape, dtype, shape[1] ** -0.5)
+        return _symmetric(shape[1] ** -0.5, key, shape, dtype)
 
 
 class InitOrthogonal(AbstractScaledInitializer):
     """`gain` times orthonormal rows or columns, whichever are fewer (Saxe et al. 2014), for recurrent matrices."""
 
     def unscaled(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
-        """A block of a square orthogonal matrix that is drawn from the Haar measure."""
-        return jax.random.orthogonal(key, max(shape), (), dtype)[: shape[0], : shape[1]]
+        """A block of a square orthogonal matrix that is drawn from the Haar measure, in 32 bits at least."""
+        square = jax.random.orthogonal(key, max(shape), (), dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32)
+        return square[: shape[0], : shape[1]].astype(dtype)
 
 
 class InitCustom(AbstractInitializer):
@@ -200,7 +202,7 @@ class InitCustom(AbstractInitializer):
         ValueError: when weights are drawn, if it does not return a scalar.
     """
 
-    function: Callable[[PRNGKeyArray, int, int], Float[Array, ""]] = eqx.field(converter=as_pytree("function"))
+    function: Callable[[PRNGKeyArray, int, int], Float[Array, ""]] = eqx.field(converter=partial(as_pytree, "function"))
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
         """One call an entry."""
@@ -219,7 +221,5 @@ def _value(x: Scale, dtype: Any) -> Float[Array, ""]:
     return (x.value if isinstance(x, AbstractRange) else x).astype(dtype)
 
 
-def _symmetric_uniform(
-    key: PRNGKeyArray, shape: tuple[int, int], dtype: Any, bound: float
-) -> Float[Array, "fan_out fan_in"]:
+def _symmetric(bound: float, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Float[Array, "fan_out fan_in"]:
     return jax.random.uniform(key, shape, dtype, -bound, bound)

@@ -7,13 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import check_key, integer
+from hype_ad.internal.checks import check_key, instance, integer
 from hype_optim import Dataset
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ._checks import non_negative
+from ._checks import non_negative, optional
 from ._layer import AbstractLayer
 from ._tokens import AbstractTokenizer, Words
 
@@ -27,6 +27,7 @@ class Language(eqx.Module):
         unknown: a token that stands for all that are not in the vocabulary, which it joins. Without it they raise.
 
     Raises:
+        TypeError: if `tokenizer` is not a tokenizer, such as its class.
         ValueError: if `text` has no tokens.
     """
 
@@ -37,7 +38,7 @@ class Language(eqx.Module):
     def __init__(
         self, text: str | Iterable[str], tokenizer: AbstractTokenizer | None = None, *, unknown: str | None = None
     ):
-        self.tokenizer = Words() if tokenizer is None else tokenizer
+        self.tokenizer = optional("tokenizer", tokenizer, Words(), AbstractTokenizer)
         found = set(self.tokenizer.split(text) if isinstance(text, str) else text)
         if not found:
             raise ValueError("`text` must have at least one token, got none.")
@@ -155,16 +156,17 @@ class Language(eqx.Module):
             The text, with its beginning.
 
         Raises:
-            TypeError: if `max_length` is not an integer, or `key` not a key.
+            TypeError: if `model` is not a layer, `max_length` not an integer, or `key` not a key.
             ValueError: if `start` is empty, if `temperature` is below 0, if the model's output has another shape or
                 is NaN, or as `encode` raises.
         """
+        instance("model", model, AbstractLayer, "a layer; a FeedForward makes one of any function or module")
         first = self.encode(start)
         if len(first) == 0:
             raise ValueError("`start` must have at least one token, got none.")
         stops = np.zeros(len(self), bool)
         stops[np.asarray(self.encode(stop))] = True
-        t = non_negative("temperature")(temperature)
+        t = non_negative("temperature", temperature)
         steps = integer("max_length", max_length, 1)
         after = _draw(model, first, jnp.asarray(stops), check_key("key", key), t, steps)
         places = np.concatenate([first, after.drawn[: int(after.length)]])

@@ -1,4 +1,4 @@
-"""What all layers have in common."""
+"""The interface of a layer, and what all layers can do: weights as a vector and back, and training."""
 
 import abc
 from collections.abc import Sequence
@@ -66,8 +66,7 @@ class AbstractLayer(eqx.Module):
         The vector has the widest dtype among the weights; it is empty if there are none. Differentiable.
         """
         weights = _weights(self)
-        dtype = tree.float_dtype(weights) if weights else jnp.result_type(float)
-        return DV(jnp.concatenate([jnp.zeros(0, dtype), *(leaf.ravel().astype(dtype) for leaf in weights)]))
+        return DV(tree.ravel(weights) if weights else jnp.zeros(0))
 
     def decode(self: AnyLayer, w: DV | ArrayLike | Sequence[float]) -> AnyLayer:
         """The same layer with the weights that `encode` has made into a vector.

@@ -5,7 +5,7 @@ from hype_ad.internal.checks import boolean, integer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._checks import float_type
+from ._checks import optional
 from ._initializer import AbstractInitializer, InitStandard
 from ._layer import AbstractStatelessLayer
 
@@ -22,8 +22,8 @@ class Linear(AbstractStatelessLayer):
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is not an integer, `use_bias` not a truth value, `key` not a key, or `dtype` not one of
-            floats.
+        TypeError: if a length is not an integer, `initializer` not an initializer, `use_bias` not a truth value, `key`
+            not a key, or `dtype` not one of floats.
         ValueError: if a length is below 1.
     """
 
@@ -41,8 +41,8 @@ class Linear(AbstractStatelessLayer):
         dtype: DTypeLike | None = None,
     ):
         shape = integer("out_features", out_features, 1), integer("in_features", in_features, 1)
-        initializer = InitStandard() if initializer is None else initializer
-        self.weight = initializer(key, *shape, float_type("dtype", dtype))
+        initializer = optional("initializer", initializer, InitStandard(), AbstractInitializer)
+        self.weight = initializer(key, *shape, dtype)
         self.bias = jnp.zeros(shape[0], self.weight.dtype) if boolean("use_bias", use_bias) else None
 
     def __call__(
@@ -64,14 +64,8 @@ class Linear(AbstractStatelessLayer):
     def init(self, key: PRNGKeyArray, initializer: AbstractInitializer | None = None) -> "Linear":
         """The same layer with weights drawn anew and a bias, if it has one, of 0."""
         out_features, in_features = self.weight.shape
-        return Linear(
-            in_features,
-            out_features,
-            initializer,
-            use_bias=self.bias is not None,
-            key=key,
-            dtype=self.weight.dtype,
-        )
+        use_bias, dtype = self.bias is not None, self.weight.dtype
+        return Linear(in_features, out_features, initializer, use_bias=use_bias, key=key, dtype=dtype)
 
 
 def LinearNoBias(

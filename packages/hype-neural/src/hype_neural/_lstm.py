@@ -1,6 +1,7 @@
 """Long short-term memory."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from jax.nn import sigmoid
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ._checks import float_type
+from ._checks import optional
 from ._initializer import AbstractInitializer, InitTanh
 from ._linear import affine
 from ._recurrence import AbstractRecurrent, Recurrence, stacked
@@ -58,7 +59,8 @@ class LSTM(AbstractRecurrent):
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is not an integer, `key` not a key, or `dtype` not one of floats.
+        TypeError: if a length is not an integer, an initializer or `recurrence` not an instance of its class, `key` not
+            a key, or `dtype` not one of floats.
         ValueError: if a length is below 1.
     """
 
@@ -80,34 +82,18 @@ class LSTM(AbstractRecurrent):
         dtype: DTypeLike | None = None,
     ):
         inputs, k = integer("in_features", in_features, 1), integer("cells", cells, 1)
-        dtype = float_type("dtype", dtype)
-        initializer = InitTanh() if initializer is None else initializer
-        recurrent = initializer if recurrent_initializer is None else recurrent_initializer
+        initializer = optional("initializer", initializer, InitTanh(), AbstractInitializer)
+        recurrent = optional("recurrent_initializer", recurrent_initializer, initializer, AbstractInitializer)
         input_key, hidden_key = jax.random.split(check_key("key", key))
         self.input_weight = stacked(input_key, initializer, 4, k, inputs, dtype)
         self.hidden_weight = stacked(hidden_key, recurrent, 4, k, k, dtype)
+        dtype = self.input_weight.dtype
         self.bias = jnp.zeros(4 * k, dtype).at[2 * k : 3 * k].set(jnp.asarray(forget_bias, dtype))
-        self.recurrence = Recurrence() if recurrence is None else recurrence
+        self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
-    def init(
-        self,
-        key: PRNGKeyArray,
-        initializer: AbstractInitializer | None = None,
-        *,
-        recurrent_initializer: AbstractInitializer | None = None,
-        forget_bias: ArrayLike = 1.0,
-    ) -> "LSTM":
-        """The same layer with weights drawn anew."""
-        return LSTM(
-            self.in_features,
-            self.hidden_weight.shape[1],
-            initializer,
-            key=key,
-            recurrent_initializer=recurrent_initializer,
-            forget_bias=forget_bias,
-            recurrence=self.recurrence,
-            dtype=self.bias.dtype,
-        )
+    def constructor(self) -> Callable[..., "LSTM"]:
+        """The constructor for layers of these sizes."""
+        return partial(LSTM, self.in_features, self.hidden_weight.shape[1])
 
     def initial_state(self) -> LSTMState:
         """Zeros for $h$ and $c$."""

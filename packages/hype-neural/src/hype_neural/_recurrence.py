@@ -7,19 +7,22 @@ is a map of its hidden state, so that is one product after the scan. Inside of i
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad import checkpointed_scan
-from hype_ad.internal.checks import integer
+from hype_ad.internal.checks import boolean, integer
 from hype_optim import AbstractAdjoint, Checkpointed, Unrolled
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from ._initializer import AbstractInitializer
 from ._layer import AbstractLayer
+
+AnyRecurrent = TypeVar("AnyRecurrent", bound="AbstractRecurrent")
 
 
 def _adjoint(value: AbstractAdjoint) -> Checkpointed | Unrolled:
@@ -45,12 +48,12 @@ class Recurrence(eqx.Module):
             backpropagation through time); `None` for never.
 
     Raises:
-        TypeError: if `adjoint` is another one, or `truncate` is not an integer.
+        TypeError: if `reverse` or `last` is not a truth value, `adjoint` is another one, or `truncate` not an integer.
         ValueError: if `truncate` is below 1.
     """
 
-    reverse: bool = eqx.field(static=True, converter=bool, default=False)
-    last: bool = eqx.field(static=True, converter=bool, default=False)
+    reverse: bool = eqx.field(static=True, converter=partial(boolean, "reverse"), default=False)
+    last: bool = eqx.field(static=True, converter=partial(boolean, "last"), default=False)
     adjoint: Checkpointed | Unrolled = eqx.field(converter=_adjoint, default_factory=Unrolled)
     truncate: int | None = eqx.field(static=True, converter=_steps_or_none, default=None)
 
@@ -63,6 +66,10 @@ class AbstractRecurrent(AbstractLayer):
 
     input_weight: eqx.AbstractVar[Float[Array, "rows features"]]
     recurrence: eqx.AbstractVar[Recurrence]
+
+    @abc.abstractmethod
+    def constructor(self) -> Callable[..., Any]:
+        """The constructor with the sizes of this layer filled in: it takes an initializer, and all else by keyword."""
 
     @abc.abstractmethod
     def initial_state(self) -> PyTree[Float[Array, " hidden"]]:
@@ -84,6 +91,28 @@ class AbstractRecurrent(AbstractLayer):
     def in_features(self) -> int:
         """The number of entries of an input."""
         return self.input_weight.shape[1]
+
+    def init(
+        self: AnyRecurrent,
+        key: PRNGKeyArray,
+        initializer: AbstractInitializer | None = None,
+        *,
+        recurrent_initializer: AbstractInitializer | None = None,
+        **settings: Any,
+    ) -> AnyRecurrent:
+        """The same layer with weights drawn anew, and biases as in a new one.
+
+        Args:
+            key: decides what is drawn.
+            initializer: how; if not given, as the constructor does by default. Differentiable.
+            recurrent_initializer: how for the matrices that meet the state; as the others if not given. Differentiable.
+            settings: what else the constructor takes by keyword, such as `forget_bias` of an `LSTM`.
+
+        Raises:
+            TypeError: if the constructor does not take one of `settings`, or as it raises.
+        """
+        settings = {"recurrence": self.recurrence, "dtype": self.input_weight.dtype, **settings}
+        return self.constructor()(initializer, key=key, recurrent_initializer=recurrent_initializer, **settings)
 
     def __call__(
         self,
@@ -112,7 +141,7 @@ class AbstractRecurrent(AbstractLayer):
             The outputs `(time, features)`, or the last one alone, as `recurrence` says; and the state.
 
         Raises:
-            ValueError: if `xs`, `state` or `mask` has a shape that does not fit.
+            ValueError: if `xs`, `state` or `mask` has a shape that does not fit, or `state` another structure.
         """
         if xs.ndim != 2 or xs.shape[1] != self.in_features:
             raise ValueError(
@@ -121,20 +150,17 @@ class AbstractRecurrent(AbstractLayer):
             )
         if mask is not None and mask.shape != xs.shape[:1]:
             raise ValueError(f"`mask` must have an entry for each of {xs.shape[0]} times, got shape {mask.shape}.")
-        after, states = _scan(self.cell(), self.project(xs), self._checked(state), mask, self.recurrence)
+        zeros = self.initial_state()
+        state = zeros if state is None else state
+        expected, found = (jax.tree.map(jnp.shape, tree) for tree in (zeros, state))
+        # The structures too: a tuple of the same shapes is equal to a named one, but not what a step takes.
+        if expected != found or jax.tree.structure(zeros) != jax.tree.structure(state):
+            raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
+        after, states = _scan(self.cell(), self.project(xs), state, mask, self.recurrence)
         if self.recurrence.last:
             return self.output(after), after
         ys = self.output(states)
         return ys if mask is None else jnp.where(mask[:, None], ys, jnp.zeros_like(ys)), after
-
-    def _checked(self, state: PyTree) -> PyTree:
-        zeros = self.initial_state()
-        if state is None:
-            return zeros
-        expected, found = (jax.tree.map(jnp.shape, tree) for tree in (zeros, state))
-        if expected != found:
-            raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
-        return state
 
 
 def stacked(

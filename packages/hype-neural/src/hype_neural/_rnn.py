@@ -1,6 +1,7 @@
-"""The simple recurrent layer."""
+"""Elman's simple recurrent layer."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from hype_ad.internal.checks import check_key, integer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ._checks import float_type
+from ._checks import optional
 from ._function import as_pytree
 from ._initializer import AbstractInitializer, InitTanh
 from ._linear import affine
@@ -32,7 +33,8 @@ class RNN(AbstractRecurrent):
         dtype: of the weights; JAX's default float dtype if not given.
 
     Raises:
-        TypeError: if a length is no integer, `activation` no function, `key` no key, or `dtype` not one of floats.
+        TypeError: if a length is not an integer, an initializer or `recurrence` not an instance of its class,
+            `activation` not a function, `key` not a key, or `dtype` not one of floats.
         ValueError: if a length is below 1.
     """
 
@@ -60,38 +62,20 @@ class RNN(AbstractRecurrent):
         inputs = integer("in_features", in_features, 1)
         hidden = integer("hidden_features", hidden_features, 1)
         outputs = integer("out_features", out_features, 1)
-        dtype = float_type("dtype", dtype)
-        initializer = InitTanh() if initializer is None else initializer
-        recurrent = initializer if recurrent_initializer is None else recurrent_initializer
+        initializer = optional("initializer", initializer, InitTanh(), AbstractInitializer)
+        recurrent = optional("recurrent_initializer", recurrent_initializer, initializer, AbstractInitializer)
         input_key, hidden_key, output_key = jax.random.split(check_key("key", key), 3)
-        self.hidden_bias = jnp.zeros(hidden, dtype)
-        self.output_bias = jnp.zeros(outputs, dtype)
         self.hidden_weight = recurrent(hidden_key, hidden, hidden, dtype)
         self.input_weight = initializer(input_key, hidden, inputs, dtype)
         self.output_weight = initializer(output_key, outputs, hidden, dtype)
-        self.activation = as_pytree("activation")(activation)
-        self.recurrence = Recurrence() if recurrence is None else recurrence
+        self.hidden_bias = jnp.zeros(hidden, self.input_weight.dtype)
+        self.output_bias = jnp.zeros(outputs, self.input_weight.dtype)
+        self.activation = as_pytree("activation", activation)
+        self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
-    def init(
-        self,
-        key: PRNGKeyArray,
-        initializer: AbstractInitializer | None = None,
-        *,
-        recurrent_initializer: AbstractInitializer | None = None,
-    ) -> "RNN":
-        """The same layer with weights drawn anew and biases of 0."""
-        outputs, hidden = self.output_weight.shape
-        return RNN(
-            self.in_features,
-            hidden,
-            outputs,
-            initializer,
-            key=key,
-            activation=self.activation,
-            recurrent_initializer=recurrent_initializer,
-            recurrence=self.recurrence,
-            dtype=self.input_weight.dtype,
-        )
+    def constructor(self) -> Callable[..., "RNN"]:
+        """The constructor for layers of these sizes, with this activation."""
+        return partial(RNN, self.in_features, *self.output_weight.shape[::-1], activation=self.activation)
 
     def initial_state(self) -> Float[Array, " hidden"]:
         """Zeros for $h$."""

@@ -1,4 +1,4 @@
-"""From a text to tokens and back."""
+"""Tokenizers: from a text to tokens and back."""
 
 import abc
 import re

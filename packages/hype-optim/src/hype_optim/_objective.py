@@ -1,18 +1,15 @@
 """A function of the weights, how it is differentiated, and what a step knows of it at one point."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from hype_ad import D, grad, value_and_grad
+from hype_ad.internal.mode import Mode
 from jaxtyping import Array, Float, Int, PyTree
 
 Scalar = Float[Array, ""] | D
 """What an objective returns."""
-
-Derivative = Literal["reverse", "forward"]
-"""The mode of the derivatives inside of a loop."""
 
 
 class Objective(NamedTuple):
@@ -24,7 +21,7 @@ class Objective(NamedTuple):
     """
 
     function: Callable[[PyTree], Float[Array, ""]]
-    derivative: Derivative
+    derivative: Mode
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         """Its value."""
@@ -69,32 +66,12 @@ class Iterate(NamedTuple):
     epoch: Int[Array, ""]
 
 
-def evaluate(
-    objective: Objective,
-    w: PyTree,
-    clip: Callable[[PyTree], PyTree],
-    step: Int[Array, ""],
-    epoch: Int[Array, ""],
-    *,
-    hessian: bool,
-) -> Iterate:
-    """Evaluate an objective and its gradient at `w`, once, and with `hessian` linearize the gradient there."""
-    if hessian:
-        (value, gradient), push = jax.linearize(objective.value_and_grad, w)
-        product = lambda v: push(v)[1]
-    else:
-        value, gradient = objective.value_and_grad(w)
-        product = lambda v: jax.jvp(objective.grad, (w,), (v,))[1]
-    return Iterate(objective, w, value, gradient, clip(gradient), product, step, epoch)
-
-
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:
-    """A real scalar as an array.
-
-    Raises:
-        TypeError: if it is something else.
-    """
-    array = jnp.asarray(value)
+    """A real scalar as an array."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must return a real scalar, got {value!r}.") from error
     if array.ndim != 0 or not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
             f"`{name}` must return a real scalar, got shape {array.shape} and dtype {array.dtype}; "

@@ -18,11 +18,7 @@ def at_argument(
     """Gives `f` as a function of the arguments `argnums` alone, and the point: these arguments.
 
     The function gives the pair (output, auxiliary output), the latter `None` without `has_aux`. With several `argnums`
-    the point is a tuple.
-
-    Raises:
-        TypeError: if `argnums` is not made of integers, or if such an argument is not made of real floats.
-        ValueError: if `argnums` names no positional argument.
+    the point is a tuple. They must be positions of arguments made of real floats.
     """
     several = isinstance(argnums, Sequence)
     places = [integer("argnums", place) for place in (argnums if several else (argnums,))]

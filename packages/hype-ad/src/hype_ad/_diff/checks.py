@@ -22,15 +22,24 @@ def shape(part: Any) -> tuple[int, ...]:
     return part.shape if is_tensor(part) else np.shape(part)
 
 
+def dtype(leaf: Any) -> np.dtype | None:
+    """The dtype that JAX gives a number or an array; None for anything else."""
+    if isinstance(leaf, jax.Array):
+        return leaf.dtype
+    if isinstance(leaf, bool | int | float | complex | np.number | np.bool_ | np.ndarray):
+        return jnp.asarray(leaf).dtype if isinstance(leaf, np.ndarray | np.generic) else jnp.result_type(leaf)
+    return None
+
+
 def check_floats(name: str, x: PyTree) -> None:
     """Raises a TypeError unless `x` consists of real floats, at least one of them."""
     leaves = jax.tree_util.tree_flatten_with_path(x)[0]
     if not leaves:
         raise TypeError(f"`{name}` must have floats in it, got {x!r}.")
     for path, leaf in leaves:
-        dtype = _dtype(leaf)
-        if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-            got = dtype.name if dtype is not None else f"{leaf!r} of type {type(leaf).__name__}"
+        kind = dtype(leaf)
+        if kind is None or not jnp.issubdtype(kind, jnp.floating):
+            got = kind.name if kind is not None else f"{leaf!r} of type {type(leaf).__name__}"
             raise TypeError(
                 f"`{name}{jax.tree_util.keystr(path)}` must be a real float, got {got}. Write 3.0 for 3, "
                 "convert an array with .astype(float), and close over what is not to be differentiated."
@@ -99,14 +108,5 @@ def tangent(name: str, v: PyTree, reference_name: str, reference: PyTree) -> PyT
         v = to_array(v, name)
     check_like(name, v, reference_name, reference)
     leaves, structure = jax.tree.flatten(reference)
-    tangents = [to_array(part, name).astype(_dtype(leaf)) for part, leaf in zip(parts(v)[0], leaves, strict=True)]
+    tangents = [to_array(part, name).astype(dtype(leaf)) for part, leaf in zip(parts(v)[0], leaves, strict=True)]
     return jax.tree.unflatten(structure, tangents)
-
-
-def _dtype(leaf: Any) -> np.dtype | None:
-    """The dtype that JAX gives a number or an array; None for anything else."""
-    if isinstance(leaf, jax.Array):
-        return leaf.dtype
-    if isinstance(leaf, bool | int | float | complex | np.number | np.bool_ | np.ndarray):
-        return jnp.asarray(leaf).dtype if isinstance(leaf, np.ndarray | np.generic) else jnp.result_type(leaf)
-    return None

@@ -4,13 +4,10 @@
 and raises the same errors, so these are written down once, in the docstring of `curl`.
 """
 
-import inspect
-import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 Function = Callable[..., Any]
-Documented = TypeVar("Documented", bound=Callable[..., Any])
 
 
 def without_value(derivatives: Function, has_aux: bool = False) -> Function:
@@ -26,21 +23,3 @@ def without_value(derivatives: Function, has_aux: bool = False) -> Function:
         return rest[0] if len(rest) == 1 else tuple(rest)
 
     return derivative
-
-
-def arguments_of(plain: Callable[..., Any]) -> Callable[[Documented], Documented]:
-    """Completes a docstring by the `Args:` and `Raises:` of `plain`, which takes the same arguments."""
-
-    def complete(function: Documented) -> Documented:
-        if function.__doc__ and plain.__doc__:  # Python can be told to keep none
-            summary, returns = _sections(function)
-            _, arguments, _, errors = _sections(plain)
-            function.__doc__ = "\n\n".join([summary, arguments, returns, errors])
-        return function
-
-    return complete
-
-
-def _sections(function: Callable[..., Any]) -> list[str]:
-    """The summary of a docstring, its `Args:`, its `Returns:` and its `Raises:`, as far as it has them."""
-    return re.split(r"\n\n(?=(?:Args|Returns|Raises):\n)", inspect.getdoc(function) or "")

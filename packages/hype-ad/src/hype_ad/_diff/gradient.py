@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode, explain_while_loop
+from .._documentation import like
 from ..internal import tree
+from ..internal.mode import Mode, check_mode, explain_while_loop
 from .argnums import Argnums, at_argument, with_aux
 from .checks import check_floats, scalar_value, tangent
 from .directions import along_each
-from .forms import Function, arguments_of, without_value
+from .forms import Function, without_value
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
@@ -36,7 +37,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode
     return without_value(value_and_grad(f, argnums, has_aux, mode=mode), has_aux)
 
 
-@arguments_of(grad)
+@like(grad)
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$ and gradient $\nabla f(x)$ from one evaluation of `f`.
 
@@ -70,7 +71,7 @@ def gradv(f: Function) -> Function:
     return without_value(value_and_gradv(f))
 
 
-@arguments_of(gradv)
+@like(gradv)
 def value_and_gradv(f: Function) -> Function:
     r"""Value $f(x)$ and directional derivative $\nabla f(x) \cdot v$ from one evaluation of `f`.
 

@@ -5,11 +5,12 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode
+from .._documentation import like
 from ..internal import tree
+from ..internal.mode import Mode, check_mode
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
-from .forms import Function, arguments_of, without_value
+from .forms import Function, without_value
 from .gradient import value_gradient
 
 
@@ -35,7 +36,7 @@ def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: M
     return without_value(value_and_hessian(f, argnums, has_aux, mode=mode), has_aux)
 
 
-@arguments_of(hessian)
+@like(hessian)
 def value_and_hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$ and Hessian $H(x)$ from one evaluation of `f`.
 
@@ -63,7 +64,7 @@ def grad_hessian(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_grad_hessian(f, mode=mode))
 
 
-@arguments_of(grad_hessian)
+@like(grad_hessian)
 def value_and_grad_hessian(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$, gradient $\nabla f(x)$ and Hessian $H(x)$ from one evaluation of `f`.
 

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from .._documentation import like
 from .._types.by_rank import in_kind
 from ..internal import tree
 from .checks import check_floats, parts, scalar_value
 from .directions import along_each
-from .forms import Function, arguments_of, without_value
+from .forms import Function, without_value
 
 
 def hessian_diag(f: Function) -> Function:
@@ -38,7 +39,7 @@ def hessian_diag(f: Function) -> Function:
     return without_value(value_and_hessian_diag(f))
 
 
-@arguments_of(hessian_diag)
+@like(hessian_diag)
 def value_and_hessian_diag(f: Function) -> Function:
     r"""Value $f(x)$ and diagonal of the Hessian from one evaluation of `f`.
 
@@ -73,7 +74,7 @@ def laplacian(f: Function) -> Function:
     return without_value(value_and_laplacian(f))
 
 
-@arguments_of(laplacian)
+@like(laplacian)
 def value_and_laplacian(f: Function) -> Function:
     r"""Value $f(x)$ and Laplacian from one evaluation of `f`.
 

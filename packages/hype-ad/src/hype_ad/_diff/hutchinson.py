@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._mode import Mode, check_mode
 from .._types.by_rank import in_kind
 from ..internal.checks import check_key, integer
+from ..internal.mode import Mode, check_mode
 from .checks import check_floats, parts, value_like
 from .directions import in_batches, inner
 from .forms import Function

@@ -6,12 +6,13 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode, explain_while_loop
+from .._documentation import like
 from ..internal import tree
+from ..internal.mode import Mode, check_mode, explain_while_loop
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
 from .checks import float_value
-from .forms import Function, arguments_of, without_value
+from .forms import Function, without_value
 
 
 def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode | None = None) -> Function:
@@ -41,7 +42,7 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: 
     return without_value(value_and_jacobian(f, argnums, has_aux, mode=mode), has_aux)
 
 
-@arguments_of(jacobian)
+@like(jacobian)
 def value_and_jacobian(
     f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode | None = None
 ) -> Function:
@@ -71,7 +72,7 @@ def jacobian_t(f: Function, *, mode: Mode | None = None) -> Function:
     return without_value(value_and_jacobian_t(f, mode=mode))
 
 
-@arguments_of(jacobian_t)
+@like(jacobian_t)
 def value_and_jacobian_t(f: Function, *, mode: Mode | None = None) -> Function:
     r"""Value $f(x)$ and transposed Jacobian $J(x)^\top$ from one evaluation of `f`.
 

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._mode import Mode, check_mode
+from .._documentation import like
+from ..internal.mode import Mode, check_mode
 from .checks import check_floats, float_value, tangent
-from .forms import Function, arguments_of, without_value
+from .forms import Function, without_value
 from .gradient import value_gradient
 
 
@@ -83,7 +84,7 @@ def jacobianv(f: Function) -> Function:
     return without_value(value_and_jacobianv(f))
 
 
-@arguments_of(jacobianv)
+@like(jacobianv)
 def value_and_jacobianv(f: Function) -> Function:
     r"""Value $f(x)$ and $J(x)\, v$ from one evaluation of `f`.
 
@@ -114,7 +115,7 @@ def jacobian_tv(f: Function) -> Function:
     return without_value(value_and_jacobian_tv(f))
 
 
-@arguments_of(jacobian_tv)
+@like(jacobian_tv)
 def value_and_jacobian_tv(f: Function) -> Function:
     r"""Value $f(x)$ and $J(x)^\top u$ from one evaluation of `f`.
 
@@ -147,7 +148,7 @@ def hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_hvp(f, mode=mode))
 
 
-@arguments_of(hvp)
+@like(hvp)
 def value_and_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
 
@@ -158,7 +159,7 @@ def value_and_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     return lambda x, v: derivatives(x, v)[::2]
 
 
-@arguments_of(hvp)
+@like(hvp)
 def grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Gradient $\nabla f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
 
@@ -171,7 +172,7 @@ def grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_grad_hvp(f, mode=mode))
 
 
-@arguments_of(hvp)
+@like(hvp)
 def value_and_grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$, gradient $\nabla f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
 

@@ -80,7 +80,8 @@ class _Run:
         self, equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value], starts: Sequence[Array]
     ) -> Sequence[Value]:
         name = equation.primitive.name
-        linear = sorted(changing) if name in _BILINEAR and len(changing) == 1 else _linear(name, len(inputs))
+        of_one = name in _BILINEAR and len(changing) == 1
+        linear = sorted(changing) if of_one else range(len(inputs))[_LINEAR.get(name, slice(0))]
         if name in _SIGN:
             return [series.total(_series(inputs[0]), _series(inputs[1]), starts[0], _SIGN[name])]
         if name == "mul" and any(isinstance(value, np.ndarray) and not value.any() for value in inputs):
@@ -129,45 +130,20 @@ class _Run:
         return self._known[key][0]
 
 
-_FIRST = slice(0, 1)
-_BOTH = slice(0, 2)
-
 # Which inputs an operation is linear in, all together.
 _LINEAR = {
-    "add": _BOTH,
-    "add_any": _BOTH,
-    "broadcast_in_dim": _FIRST,
-    "concatenate": slice(None),
-    "convert_element_type": _FIRST,
-    "copy": _FIRST,
-    "cumsum": _FIRST,
-    "div": _FIRST,
-    "dynamic_slice": _FIRST,
-    "dynamic_update_slice": _BOTH,
-    "gather": _FIRST,
-    "neg": _FIRST,
-    "pad": _BOTH,
-    "reduce_sum": _FIRST,
-    "reshape": _FIRST,
-    "rev": _FIRST,
+    **dict.fromkeys(("broadcast_in_dim", "convert_element_type", "copy", "cumsum", "div"), slice(0, 1)),
+    **dict.fromkeys(("dynamic_slice", "gather", "neg", "reduce_sum", "reshape", "rev"), slice(0, 1)),
+    **dict.fromkeys(("slice", "split", "squeeze", "transpose", "unstack"), slice(0, 1)),
+    **dict.fromkeys(("add", "add_any", "dynamic_update_slice", "pad", "sub"), slice(0, 2)),
+    **dict.fromkeys(("concatenate", "stack"), slice(None)),
     "scatter-add": slice(0, 3, 2),
     "select_n": slice(1, None),
-    "slice": _FIRST,
-    "split": _FIRST,
-    "squeeze": _FIRST,
-    "stack": slice(None),
-    "sub": _BOTH,
-    "transpose": _FIRST,
-    "unstack": _FIRST,
 }
 _SIGN = {"add": 1, "add_any": 1, "sub": -1}
 _BILINEAR = {"conv_general_dilated", "dot_general", "mul"}
 _CONSTANT = {"ceil", "floor", "round", "sign", "stop_gradient"}
 _CALLS = {"checkpoint", "closed_call", "jit", "pjit", "remat2"}
-
-
-def _linear(name: str, inputs: int) -> list[int]:
-    return list(range(inputs))[_LINEAR.get(name, slice(0))]
 
 
 def _series(value: Value) -> Series:

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from .._documentation import like
 from ..internal.checks import integer
 from . import taylor
 from .checks import check_scalar, float_value
-from .forms import Function, arguments_of, without_value
+from .forms import Function, without_value
 
 
 def diff(f: Function) -> Function:
@@ -28,7 +29,7 @@ def diff(f: Function) -> Function:
     return without_value(value_and_diff(f))
 
 
-@arguments_of(diff)
+@like(diff)
 def value_and_diff(f: Function) -> Function:
     r"""Value $f(x)$ and derivative $f'(x)$ from one evaluation of `f`.
 
@@ -38,7 +39,7 @@ def value_and_diff(f: Function) -> Function:
     return lambda x: _derivatives(1, f, x)
 
 
-@arguments_of(diff)
+@like(diff)
 def diff2(f: Function) -> Function:
     r"""Second derivative $f''(x)$ of a function of one number.
 
@@ -48,7 +49,7 @@ def diff2(f: Function) -> Function:
     return without_value(value_and_diff2(f))
 
 
-@arguments_of(diff)
+@like(diff)
 def value_and_diff2(f: Function) -> Function:
     r"""Value $f(x)$ and second derivative $f''(x)$ from one evaluation of `f`.
 
@@ -58,7 +59,7 @@ def value_and_diff2(f: Function) -> Function:
     return lambda x: _derivatives(2, f, x)[::2]
 
 
-@arguments_of(diff)
+@like(diff)
 def value_and_diff_diff2(f: Function) -> Function:
     r"""Value $f(x)$, first and second derivative from one evaluation of `f`.
 
@@ -90,7 +91,7 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
     return without_value(value_and_diffn(n, f))
 
 
-@arguments_of(diffn)
+@like(diffn)
 def value_and_diffn(n: SupportsIndex, f: Function) -> Function:
     r"""Value $f(x)$ and derivative $f^{(n)}(x)$ of order n from one evaluation of `f`.
 

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from .._documentation import like
 from .._types.by_rank import in_kind
 from ..internal import tree
 from .checks import check_floats, check_vector, parts, value_like
 from .directions import along_each, inner
-from .forms import Function, arguments_of, without_value
+from .forms import Function, without_value
 
 
 def div(f: Function) -> Function:
@@ -32,7 +33,7 @@ def div(f: Function) -> Function:
     return without_value(value_and_div(f))
 
 
-@arguments_of(div)
+@like(div)
 def value_and_div(f: Function) -> Function:
     r"""Value $f(x)$ and divergence of a vector field from one evaluation of `f`.
 
@@ -72,7 +73,7 @@ def curl(f: Function) -> Function:
     return without_value(value_and_curl(f))
 
 
-@arguments_of(curl)
+@like(curl)
 def value_and_curl(f: Function) -> Function:
     r"""Value $f(x)$ and curl of a vector field in space from one evaluation of `f`.
 
@@ -83,7 +84,7 @@ def value_and_curl(f: Function) -> Function:
     return lambda x: derivatives(x)[:2]
 
 
-@arguments_of(curl)
+@like(curl)
 def curl_div(f: Function) -> Function:
     r"""Curl and divergence of a vector field in space, from one evaluation of `f`.
 
@@ -93,7 +94,7 @@ def curl_div(f: Function) -> Function:
     return without_value(value_and_curl_div(f))
 
 
-@arguments_of(curl)
+@like(curl)
 def value_and_curl_div(f: Function) -> Function:
     r"""Value $f(x)$, curl and divergence of a vector field in space, from one evaluation of `f`.
 

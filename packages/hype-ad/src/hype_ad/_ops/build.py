@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from .._documentation import like
 from .._types import DM, DV, D, to_array, wrap
 from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike
 from ..internal.checks import integer
-from .shape_checks import vector
+from .shape_checks import check_rank, vector
 
 
 @overload
@@ -35,23 +36,9 @@ def zeros(shape: SupportsIndex | tuple[SupportsIndex, ...], *, dtype: DTypeLike 
     return wrap(jnp.zeros(_lengths(shape), dtype))
 
 
-@overload
-def ones(shape: SupportsIndex | tuple[SupportsIndex], *, dtype: DTypeLike | None = None) -> DV: ...
-@overload
-def ones(shape: tuple[SupportsIndex, SupportsIndex], *, dtype: DTypeLike | None = None) -> DM: ...
-@overload
-def ones(shape: tuple[()], *, dtype: DTypeLike | None = None) -> D: ...
+@like(zeros)
 def ones(shape: SupportsIndex | tuple[SupportsIndex, ...], *, dtype: DTypeLike | None = None) -> Any:
-    """Gives the `D`, `DV` or `DM` of ones.
-
-    Args:
-        shape: a length, or a tuple of at most two.
-        dtype: a float type; JAX's default float if not given.
-
-    Raises:
-        TypeError: if a length is not an integer.
-        ValueError: if a length is negative, or if there are more than two.
-    """
+    """Gives the `D`, `DV` or `DM` of ones."""
     return wrap(jnp.ones(_lengths(shape), dtype))
 
 
@@ -70,9 +57,9 @@ def full(shape: SupportsIndex | tuple[SupportsIndex, ...], value: TensorLike) ->
 
     Raises:
         TypeError: if a length is not an integer.
-        ValueError: if a length is negative, or if there are more than two.
+        ValueError: if a length is negative, if there are more than two, or if `value` is not a number.
     """
-    return wrap(jnp.full(_lengths(shape), to_array(value, "value")))
+    return wrap(jnp.full(_lengths(shape), check_rank("value", value, 0)))
 
 
 def identity(n: SupportsIndex, *, dtype: DTypeLike | None = None) -> DM:
@@ -99,10 +86,10 @@ def standard_basis(n: SupportsIndex, i: SupportsIndex, value: TensorLike = 1.0) 
 
     Raises:
         TypeError: if `n` is not an integer.
-        ValueError: if `n` is negative.
+        ValueError: if `n` is negative, or if `value` is not a number.
         IndexError: if `i` is out of range.
     """
-    number = to_array(value, "value")
+    number = check_rank("value", value, 0)
     return DV(jnp.zeros(integer("n", n, 0), number.dtype)).at[i].set(number)
 
 

@@ -5,7 +5,9 @@ They are differentiable in what is updated and in what is added. `tensor.at[inde
 
 from typing import Any, SupportsIndex, overload
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import DM, DV
@@ -14,14 +16,14 @@ from .._types.indexing import check_index
 from .._types.to_array import Plain, TensorLike, to_array
 from ..internal.checks import integer
 from .lift import Tensor
-from .shape_checks import matrix, vector
+from .shape_checks import check_rank, matrix, vector
 
 
 @overload
-def add_item(x: Tensor, index: int | tuple[int, int], value: TensorLike) -> Tensor: ...
+def add_item(x: Tensor, index: SupportsIndex | tuple[SupportsIndex, SupportsIndex], value: TensorLike) -> Tensor: ...
 @overload
-def add_item(x: Plain, index: int | tuple[int, int], value: TensorLike) -> Array: ...
-def add_item(x: TensorLike, index: int | tuple[int, int], value: TensorLike) -> Any:
+def add_item(x: Plain, index: SupportsIndex | tuple[SupportsIndex, SupportsIndex], value: TensorLike) -> Array: ...
+def add_item(x: TensorLike, index: SupportsIndex | tuple[SupportsIndex, SupportsIndex], value: TensorLike) -> Any:
     """Gives a copy of `x` with `value` added to one element.
 
     Args:
@@ -31,13 +33,21 @@ def add_item(x: TensorLike, index: int | tuple[int, int], value: TensorLike) -> 
 
     Raises:
         IndexError: if `index` is out of range.
-        ValueError: if `index` does not name one element.
+        ValueError: if `index` does not name one element, or if `value` is not a number.
     """
     array = to_array(x)
     check_index(index, array.shape)
-    if (len(index) if isinstance(index, tuple) else 1) != array.ndim:
+    places = index if isinstance(index, tuple) else (index,)
+    if len(places) != array.ndim or not all(map(_is_place, places)):
         raise ValueError(f"`index` must name one element of `x`, of shape {array.shape}, got {index}.")
-    return in_kind(array.at[index].add(_like(value, array)), x)
+    return in_kind(array.at[index].add(check_rank("value", _like(value, array), 0)), x)
+
+
+def _is_place(index: object) -> bool:
+    """Whether it is one integer, perhaps a traced one."""
+    if isinstance(index, jax.Array):
+        return index.ndim == 0 and jnp.issubdtype(index.dtype, jnp.integer)
+    return isinstance(index, int | np.integer) and not isinstance(index, bool)
 
 
 @overload

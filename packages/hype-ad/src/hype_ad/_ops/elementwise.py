@@ -12,142 +12,53 @@ from jaxtyping import Array, Float
 from .._types import smooth
 from .lift import elementwise, pairwise
 
-
-@elementwise
-def exp(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Exponential $e^x$."""
-    return jnp.exp(x)
-
-
-@elementwise
-def log(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Natural logarithm: minus infinity at 0, NaN below."""
-    return jnp.log(x)
-
-
-@elementwise
-def log10(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Logarithm to base 10: minus infinity at 0, NaN below."""
-    return jnp.log10(x)
-
-
-@elementwise
-def sqrt(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Square root: NaN below 0, with an infinite derivative at 0 (`l2norm` has a finite one)."""
-    return jnp.sqrt(x)
-
-
-@elementwise
-def sin(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Sine of an angle in radians."""
-    return jnp.sin(x)
-
-
-@elementwise
-def cos(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Cosine of an angle in radians."""
-    return jnp.cos(x)
-
-
-@elementwise
-def tan(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Tangent of an angle in radians."""
-    return jnp.tan(x)
+exp = elementwise("exp", jnp.exp, "Exponential $e^x$.")
+log = elementwise("log", jnp.log, "Natural logarithm: minus infinity at 0, NaN below.")
+log10 = elementwise("log10", jnp.log10, "Logarithm to base 10: minus infinity at 0, NaN below.")
+sqrt = elementwise(
+    "sqrt", jnp.sqrt, "Square root: NaN below 0, with an infinite derivative at 0 (`l2norm` has a finite one)."
+)
+sin = elementwise("sin", jnp.sin, "Sine of an angle in radians.")
+cos = elementwise("cos", jnp.cos, "Cosine of an angle in radians.")
+tan = elementwise("tan", jnp.tan, "Tangent of an angle in radians.")
+asin = elementwise("asin", jnp.arcsin, "Angle in [-pi/2, pi/2] whose sine is `x`; NaN outside [-1, 1].")
+acos = elementwise("acos", jnp.arccos, "Angle in [0, pi] whose cosine is `x`; NaN outside [-1, 1].")
+atan = elementwise("atan", jnp.arctan, "Angle in (-pi/2, pi/2) whose tangent is `x`.")
+sinh = elementwise("sinh", jnp.sinh, "Hyperbolic sine.")
+cosh = elementwise("cosh", jnp.cosh, "Hyperbolic cosine.")
+tanh = elementwise("tanh", jnp.tanh, "Hyperbolic tangent.")
+absolute = elementwise(
+    "absolute",
+    smooth.absolute,
+    "Magnitude, with derivative 0 at 0 as in the original; what `abs` of a tensor gives (JAX's `abs` has 1 there).",
+)
+sign = elementwise("sign", jnp.sign, "-1, 0 or 1, with derivative 0.")
+floor = elementwise("floor", jnp.floor, "Largest integer that is not above `x`, with derivative 0.")
+ceil = elementwise("ceil", jnp.ceil, "Smallest integer that is not below `x`, with derivative 0.")
+round = elementwise("round", jnp.round, "Nearest integer, halves to even, with derivative 0.")
+relu = elementwise(
+    "relu",
+    lambda x: jnp.where(x <= 0, 0.0, x),
+    "Rectifier $max(0, x)$, with derivative 0 at 0 as in JAX (the original had 1/2); NaN stays NaN.",
+)
+sigmoid = elementwise("sigmoid", jax.lax.logistic, "Logistic function $1 / (1 + e^{-x})$.")
+# JAX's rule has softplus in it, so the kink of its |x| reaches no derivative. It is also what XLA compiles in the least
+# time at high orders; programs of the same length with `log1p` or `logistic` take up to ten times as long.
+softplus = elementwise(
+    "softplus",
+    jax.nn.softplus,
+    "Smooth rectifier $log(1 + e^x)$, without overflow; its derivative is the logistic function to any order.",
+)
 
 
-@elementwise
-def asin(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Angle in [-pi/2, pi/2] whose sine is `x`; NaN outside [-1, 1]."""
-    return jnp.arcsin(x)
-
-
-@elementwise
-def acos(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Angle in [0, pi] whose cosine is `x`; NaN outside [-1, 1]."""
-    return jnp.arccos(x)
-
-
-@elementwise
-def atan(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Angle in (-pi/2, pi/2) whose tangent is `x`."""
-    return jnp.arctan(x)
-
-
-@elementwise
-def sinh(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Hyperbolic sine."""
-    return jnp.sinh(x)
-
-
-@elementwise
-def cosh(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Hyperbolic cosine."""
-    return jnp.cosh(x)
-
-
-@elementwise
-def tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Hyperbolic tangent."""
-    return jnp.tanh(x)
-
-
-@elementwise
-def absolute(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Magnitude, with derivative 0 at 0 as in the original; what `abs` of a tensor gives (JAX's `abs` has 1 there)."""
-    return smooth.absolute(x)
-
-
-@elementwise
-def sign(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """-1, 0 or 1, with derivative 0."""
-    return jnp.sign(x)
-
-
-@elementwise
-def floor(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Largest integer that is not above `x`, with derivative 0."""
-    return jnp.floor(x)
-
-
-@elementwise
-def ceil(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Smallest integer that is not below `x`, with derivative 0."""
-    return jnp.ceil(x)
-
-
-@elementwise
-def round(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Nearest integer, halves to even, with derivative 0."""
-    return jnp.round(x)
-
-
-@elementwise
-def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Rectifier $max(0, x)$, with derivative 0 at 0 as in JAX (the original had 1/2); NaN stays NaN."""
-    return jnp.where(x <= 0, 0.0, x)
-
-
-@elementwise
-def sigmoid(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Logistic function $1 / (1 + e^{-x})$."""
-    return jax.lax.logistic(x)
-
-
-@elementwise
-def softplus(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Smooth rectifier $log(1 + e^x)$, without overflow; its derivative is the logistic function to any order."""
-    # JAX's rule has softplus in it, so the kink of its |x| reaches no derivative. It is also what XLA compiles in the
-    # least time at high orders; programs of the same length with `log1p` or `logistic` take up to ten times as long.
-    return jax.nn.softplus(x)
-
-
-@elementwise
-def softsign(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""Smooth sign $x / (1 + |x|)$, which is $\pm 1$ at $\pm\infty$."""
+def _softsign(x: Float[Array, "..."]) -> Float[Array, "..."]:
     # Far from 0 by the reciprocal: infinity over infinity is NaN.
     far = jnp.abs(x) > 1
     near, reciprocal = jnp.where(far, 0.0, x), 1 / jnp.where(far, x, 1.0)
     return jnp.where(far, jnp.sign(x) / (1 + smooth.absolute(reciprocal)), near / (1 + smooth.absolute(near)))
+
+
+softsign = elementwise("softsign", _softsign, r"Smooth sign $x / (1 + |x|)$, which is $\pm 1$ at $\pm\infty$.")
 
 
 @pairwise

@@ -11,17 +11,20 @@ from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
+from .._documentation import complete_docstring
 from .._types import DM, DV, AbstractTensor, D
 from .._types.by_rank import in_kind
 from .._types.methods import aligned
 from .._types.to_array import Number, Plain, to_array
-from .shape_checks import check_axis, check_rank
+from .shape_checks import DESCRIPTIONS, check_axis, check_rank
 
 Tensor = TypeVar("Tensor", bound=AbstractTensor)
 In = TypeVar("In", bound=AbstractTensor, contravariant=True)
 Out = TypeVar("Out", bound=AbstractTensor, covariant=True)
+
+_OPERAND = "a `D`, `DV` or `DM`, an array, a number, or a (nested) sequence of these. Differentiable"
 
 
 @runtime_checkable
@@ -34,9 +37,15 @@ class Elementwise(Protocol):
     def __call__(self, x: Plain) -> Array: ...
 
 
-def elementwise(function: Callable[[Array], Array]) -> Elementwise:
-    """Lifts a function of one array that keeps its shape."""
-    return _lifted(function, lambda x: [to_array(x)])
+def elementwise(name: str, function: Callable[[Array], Array], summary: str) -> Elementwise:
+    """Lifts a function of one array that keeps its shape, under a name and with a summary of its own."""
+
+    def of_array(x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return function(x)
+
+    of_array.__name__ = of_array.__qualname__ = name
+    of_array.__module__, of_array.__doc__ = "hype_ad", summary
+    return _lifted(of_array, lambda x: [to_array(x)], _docstring(x=_OPERAND))
 
 
 @runtime_checkable
@@ -58,7 +67,9 @@ def one_to_one(kind: type[In], answer: type[Out]) -> Callable[[Callable[[Array],
 
     def decorator(function: Callable[[Array], Array]) -> OneToOne[In, Out]:
         (name,) = inspect.signature(function).parameters
-        return _lifted(function, lambda x: [check_rank(name, x, rank)])
+        accepted = DESCRIPTIONS[rank]
+        docstring = _docstring(f"`{name}` is not {accepted}", **{name: f"{accepted}. Differentiable"})
+        return _lifted(function, lambda x: [check_rank(name, x, rank)], docstring)
 
     return decorator
 
@@ -81,7 +92,8 @@ class Pairwise(Protocol):
 
 def pairwise(function: Callable[[Array, Array], Array]) -> Pairwise:
     """Lifts an elementwise function of two arrays, with NumPy's broadcasting."""
-    return _lifted(function, lambda x, y: aligned(_weak(x), _weak(y)))
+    docstring = _docstring("the shapes do not broadcast", x=_OPERAND, y=_OPERAND)
+    return _lifted(function, lambda x, y: aligned(_weak(x), _weak(y)), docstring)
 
 
 def _weak(x: Any) -> Any:
@@ -105,7 +117,7 @@ class Reduction(Protocol):
 
 def reduction(function: Callable[..., Array]) -> Reduction:
     """Lifts a function that takes away one axis of an array, which is checked, or all of them."""
-    return _lifted(function, _with_axis, "axis")
+    return _along_axis(function, "the axis to take away; all of them if not given")
 
 
 @runtime_checkable
@@ -120,30 +132,51 @@ class Scaling(Protocol):
 
 def scaling(function: Callable[..., Array]) -> Scaling:
     """Lifts a function that keeps the shape and looks along one axis, which is checked, or at the whole array."""
-    return _lifted(function, _with_axis, "axis")
+    return _along_axis(function, "the axis to look along; `x` as a whole if not given")
 
 
-def _with_axis(x: Any, *, axis: int | None = None) -> Sequence[Array]:
-    array = to_array(x)
-    if axis is not None:
-        check_axis(axis, array, "None or an axis of `x`")
-    return [array]
+def _along_axis(function: Callable[..., Array], meaning: str) -> Any:
+    def checked(x: Any, *, axis: Any = None) -> Sequence[Array]:
+        array = to_array(x)
+        if axis is not None:
+            check_axis(axis, array, "None or an axis of `x`")
+        return [array]
+
+    return _lifted(function, checked, _docstring("`x` has no such axis", x=_OPERAND, axis=meaning), "axis")
 
 
-def _lifted(function: Callable[..., Array], arrays: Callable[..., Sequence[Any]], *settings: str) -> Any:
-    """`function` with tensors in, tensors out.
+def _docstring(*errors: str, **arguments: str) -> str:
+    """The sections that the docstrings of all functions of one signature share."""
+    return "\n".join(
+        [
+            "Args:",
+            *(f"    {name}: {what}." for name, what in arguments.items()),
+            "\nReturns:",
+            "    A tensor for a tensor, an array for anything else.",
+            "\nRaises:",
+            "    TypeError: if an operand does not consist of real numbers.",
+            *(f"    ValueError: if {error}." for error in errors),
+        ]
+    )
 
-    Args:
-        function: of one array for each operand, which may be given by position or by name, and of settings.
-        arrays: takes operands and settings as the user gave them; checks them and gives the arrays.
-        settings: names of keyword-only arguments that are part of the program.
+
+def _lifted(
+    function: Callable[..., Array], arrays: Callable[..., Sequence[Any]], docstring: str, *settings: str
+) -> Any:
+    """`function`, compiled, of operands and settings that `arrays` checks and makes arrays of, with tensors out.
+
+    Operands are given by position or by name, settings by name: they are part of the program.
     """
     compiled = jax.jit(function, static_argnames=settings, inline=True)
     names = [name for name in inspect.signature(function).parameters if name not in settings]
+    arrays.__qualname__ = function.__qualname__  # it is what Python's messages on wrong arguments name
 
     @functools.wraps(function)
     def lifted(*operands: Any, **others: Any) -> Any:
         operands = (*operands, *(others.pop(name) for name in names[len(operands) :] if name in others))
-        return in_kind(compiled(*arrays(*operands, **others), **others), *operands)
+        checked = arrays(*operands, **others)
+        static = {name: None if value is None else int(value) for name, value in others.items()}
+        return in_kind(compiled(*checked, **static), *operands)
 
+    complete_docstring(lifted, docstring)
     return lifted

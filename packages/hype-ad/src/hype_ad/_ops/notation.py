@@ -45,14 +45,7 @@ def to_matlab(x: TensorLike, *, decimals: int | None = None) -> str:
     return "[" + "; ".join(" ".join(map(number, row)) for row in np.atleast_2d(values)) + "]"
 
 
-def _text(
-    value: Any,
-    decimals: int | None,
-    number: Callable[[str], str],
-    *,
-    infinity: str,
-    nan: str,
-) -> str:
+def _text(value: Any, decimals: int | None, number: Callable[[str], str], *, infinity: str, nan: str) -> str:
     if np.isnan(value):
         return nan
     if np.isinf(value):

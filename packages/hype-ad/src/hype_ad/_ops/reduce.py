@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._documentation import like
 from .._types import DM, DV
 from .._types.smooth import absolute
 from .._types.to_array import Plain, TensorLike, to_array
@@ -53,7 +54,7 @@ def variance(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array,
     """Unbiased variance, with divisor n - 1 as in the original; the method `var` has NumPy's n.
 
     Raises:
-        ValueError: if there are fewer than two elements.
+        ValueError: if `x` has no such axis, or if there are fewer than two elements along it.
     """
     _at_least_two(x, axis)
     return jnp.var(x, axis, ddof=1)
@@ -64,7 +65,7 @@ def standard_deviation(x: Float[Array, "..."], *, axis: int | None = None) -> Fl
     """Square root of `variance`; where all elements are equal its derivatives are given as 0.
 
     Raises:
-        ValueError: if there are fewer than two elements.
+        ValueError: if `x` has no such axis, or if there are fewer than two elements along it.
     """
     count = _at_least_two(x, axis)
     return norm(x - jnp.mean(x, axis, keepdims=True), axis=axis) / (count - 1) ** 0.5
@@ -103,26 +104,18 @@ def max_index(x: TensorLike) -> Any:
 
     Returns:
         An index into a vector; for a matrix the pair of row and column.
+
+    Raises:
+        TypeError: if `x` does not consist of real numbers.
+        ValueError: if `x` is empty.
     """
     array = to_array(x)
     return _as_index(jnp.argmax(array), array.shape)
 
 
-@overload
-def min_index(x: DV) -> Int[Array, ""]: ...
-@overload
-def min_index(x: DM) -> tuple[Int[Array, ""], Int[Array, ""]]: ...
-@overload
-def min_index(x: Plain) -> Any: ...
+@like(max_index)
 def min_index(x: TensorLike) -> Any:
-    """Where the smallest element is, the first one on ties.
-
-    Args:
-        x: a vector or a matrix.
-
-    Returns:
-        An index into a vector; for a matrix the pair of row and column.
-    """
+    """Where the smallest element is, the first one on ties."""
     array = to_array(x)
     return _as_index(jnp.argmin(array), array.shape)
 

@@ -20,6 +20,8 @@ def standardize(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Arr
 
     Where all elements are equal the result is 0, and so is its derivative.
     """
+    if not x.size:
+        return x
     flat = _all_equal(x, axis)
     count = x.size if axis is None else x.shape[axis]
     deviation = jnp.where(flat, 0.0, x - jnp.mean(x, axis, keepdims=True))
@@ -33,6 +35,8 @@ def normalize(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array
 
     Where all elements are equal the result is 0, and so is its derivative.
     """
+    if not x.size:
+        return x
     flat = _all_equal(x, axis)
     low, high = jnp.min(x, axis, keepdims=True), jnp.max(x, axis, keepdims=True)
     return jnp.where(flat, 0.0, x - low) / jnp.where(flat, 1.0, high - low)
@@ -71,7 +75,7 @@ def softmax(x: TensorLike, *, axis: int = -1) -> Any:
     """
     array = to_array(x)
     check_axis(axis, array)
-    return in_kind(_softmax(array, axis), x)
+    return in_kind(_softmax(array, int(axis)) if array.size else array, x)
 
 
 @partial(jax.jit, static_argnums=1, inline=True)

@@ -7,6 +7,7 @@ from typing import Any, SupportsIndex, overload
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._documentation import like
 from .._types import DM, DV
 from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
@@ -22,19 +23,26 @@ def append(a: Plain, b: Tensor) -> Tensor: ...
 @overload
 def append(a: Plain, b: Plain) -> Array: ...
 def append(a: TensorLike, b: TensorLike) -> Any:
-    """Gives the vector that has the elements of `a`, then those of `b`."""
-    return _concat([a, b], 0)
+    """Gives the vector that has the elements of `a`, then those of `b`; matrices are put one below the other.
+
+    Args:
+        a: a vector or a matrix. Differentiable.
+        b: another, of the same rank and for a matrix of as many columns. Differentiable.
+
+    Returns:
+        A tensor if `a` or `b` is one, else an array.
+
+    Raises:
+        TypeError: if `a` or `b` does not consist of real numbers.
+        ValueError: if they are numbers, or if their shapes do not fit.
+    """
+    return _concat([a, b], 0, a, b)
 
 
-@overload
-def prepend(a: Tensor, b: Tensor | Plain) -> Tensor: ...
-@overload
-def prepend(a: Plain, b: Tensor) -> Tensor: ...
-@overload
-def prepend(a: Plain, b: Plain) -> Array: ...
+@like(append)
 def prepend(a: TensorLike, b: TensorLike) -> Any:
     """Gives the vector that has the elements of `b`, then those of `a`: `b` is put before `a`."""
-    return _concat([b, a], 0)
+    return _concat([b, a], 0, a, b)
 
 
 @overload
@@ -51,7 +59,7 @@ def concat(tensors: Sequence[TensorLike], *, axis: int = 0) -> Any:
     Raises:
         ValueError: if there is nothing to join, or the shapes do not fit.
     """
-    return _concat(tensors, axis)
+    return _concat(tensors, axis, *tensors)
 
 
 @overload
@@ -147,44 +155,41 @@ def append_row(m: Plain, v: DV) -> DM: ...
 @overload
 def append_row(m: Plain, v: Plain) -> Array: ...
 def append_row(m: TensorLike, v: TensorLike) -> Any:
-    """Gives the matrix `m` with the vector `v` as a new last row."""
-    return _concat([m, _row(m, v)], 0)
+    """Gives the matrix `m` with the vector `v` as a new last row.
+
+    Args:
+        m: a matrix. Differentiable.
+        v: a vector, as long as the rows (or the columns) that it joins. Differentiable.
+
+    Returns:
+        A tensor if `m` or `v` is one, else an array.
+
+    Raises:
+        TypeError: if `m` or `v` does not consist of real numbers.
+        ValueError: if `v` is not a vector, or if its length does not fit.
+    """
+    return _concat([m, vector("v", v)[None, :]], 0, m, v)
 
 
-@overload
-def prepend_row(m: DM, v: DV | Plain) -> DM: ...
-@overload
-def prepend_row(m: Plain, v: DV) -> DM: ...
-@overload
-def prepend_row(m: Plain, v: Plain) -> Array: ...
+@like(append_row)
 def prepend_row(m: TensorLike, v: TensorLike) -> Any:
     """Gives the matrix `m` with the vector `v` as a new first row."""
-    return _concat([_row(m, v), m], 0)
+    return _concat([vector("v", v)[None, :], m], 0, m, v)
 
 
-@overload
-def append_col(m: DM, v: DV | Plain) -> DM: ...
-@overload
-def append_col(m: Plain, v: DV) -> DM: ...
-@overload
-def append_col(m: Plain, v: Plain) -> Array: ...
+@like(append_row)
 def append_col(m: TensorLike, v: TensorLike) -> Any:
     """Gives the matrix `m` with the vector `v` as a new last column."""
-    return _concat([m, _col(m, v)], 1)
+    return _concat([m, vector("v", v)[:, None]], 1, m, v)
 
 
-@overload
-def prepend_col(m: DM, v: DV | Plain) -> DM: ...
-@overload
-def prepend_col(m: Plain, v: DV) -> DM: ...
-@overload
-def prepend_col(m: Plain, v: Plain) -> Array: ...
+@like(append_row)
 def prepend_col(m: TensorLike, v: TensorLike) -> Any:
     """Gives the matrix `m` with the vector `v` as a new first column."""
-    return _concat([_col(m, v), m], 1)
+    return _concat([vector("v", v)[:, None], m], 1, m, v)
 
 
-def _concat(tensors: Sequence[TensorLike], axis: int) -> Any:
+def _concat(tensors: Sequence[TensorLike], axis: int, *operands: TensorLike) -> Any:
     arrays = [to_array(tensor) for tensor in tensors]
     if not arrays:
         raise ValueError("`tensors` must have at least one member, got none: the result would have no dtype.")
@@ -193,12 +198,4 @@ def _concat(tensors: Sequence[TensorLike], axis: int) -> Any:
     if len({array.ndim for array in arrays}) > 1 or len(fixed) > 1:
         shapes = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"The tensors must have shapes that differ along axis {axis} only, got {shapes}.")
-    return in_kind(jnp.concatenate(arrays, axis), *tensors)
-
-
-def _row(m: TensorLike, v: TensorLike) -> Any:
-    return in_kind(vector("v", v)[None, :], m, v)
-
-
-def _col(m: TensorLike, v: TensorLike) -> Any:
-    return in_kind(vector("v", v)[:, None], m, v)
+    return in_kind(jnp.concatenate(arrays, axis), *operands)

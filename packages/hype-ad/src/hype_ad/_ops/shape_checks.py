@@ -1,19 +1,21 @@
 """Checks of ranks, axes and lengths that the operations share."""
 
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from jaxtyping import Array, Float
 
 from .._types.to_array import TensorLike, to_array
 from ..internal.checks import integer
 
+DESCRIPTIONS = ("a number", "a vector", "a matrix")
+"""What a user calls an array of each rank."""
+
 
 def check_rank(name: str, x: TensorLike, rank: int) -> Float[Array, "..."]:
     """`x` as an array; raises a ValueError unless it has this rank."""
     array = to_array(x, name)
     if array.ndim != rank:
-        accepted = ("a number", "a vector", "a matrix")[rank]
-        raise ValueError(f"`{name}` must be {accepted}, got rank {array.ndim}, shape {array.shape}.")
+        raise ValueError(f"`{name}` must be {DESCRIPTIONS[rank]}, got rank {array.ndim}, shape {array.shape}.")
     return array
 
 
@@ -35,9 +37,10 @@ def square_matrix(name: str, x: TensorLike) -> Float[Array, "n n"]:
     return array
 
 
-def check_axis(axis: int, array: Float[Array, "..."], accepted: str = "an axis of `x`") -> None:
-    """Raises a ValueError unless `array` has this axis."""
-    if not -array.ndim <= axis < array.ndim:
+def check_axis(axis: Any, array: Float[Array, "..."], accepted: str = "an axis of `x`") -> None:
+    """Raises a TypeError unless `axis` is an integer, and a ValueError unless `array` has this axis."""
+    number = integer("axis", axis)
+    if not -array.ndim <= number < array.ndim:
         raise ValueError(f"`axis` must be {accepted}, got {axis} for shape {array.shape}.")
 
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._documentation import like
 from .._types import DM, DV
 from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
@@ -49,26 +50,11 @@ def solve(a: TensorLike, b: TensorLike) -> Any:
     return in_kind(_solve(square_matrix("a", a), _right_side(a, b)), a, b)
 
 
-@overload
-def solve_symmetric(a: DM | Plain, b: Tensor) -> Tensor: ...
-@overload
-def solve_symmetric(a: DM, b: Plain) -> DV | DM: ...
-@overload
-def solve_symmetric(a: Plain, b: Plain) -> Array: ...
+@like(solve)
 def solve_symmetric(a: TensorLike, b: TensorLike) -> Any:
     """Solves `a @ x = b` for a symmetric `a`, not necessarily positive definite.
 
     `a` counts through its symmetric part (a + a.T) / 2, so the derivative with respect to it is symmetric.
-
-    Args:
-        a: a symmetric matrix. Differentiable.
-        b: a vector, or a matrix whose columns are right sides. Differentiable.
-
-    Returns:
-        `x`, of the shape of `b`; all NaN, and its derivatives too, if `a` is singular to working precision.
-
-    Raises:
-        ValueError: if `a` is not square or `b` has another number of rows.
     """
     array = square_matrix("a", a)
     return in_kind(_solve(array / 2 + array.T / 2, _right_side(a, b)), a, b)
@@ -99,6 +85,8 @@ def _right_side(a: TensorLike, b: TensorLike) -> Float[Array, "..."]:
 
 @partial(jax.jit, inline=True)
 def _solve(a: Float[Array, "n n"], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    dtype = jnp.result_type(a, b)
+    a, b = a.astype(dtype), b.astype(dtype)
     if not a.shape[0]:
         return b
     fixed = jax.lax.stop_gradient(a)

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from equinox import AbstractVar
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from .by_rank import is_tensor, of_rank
 from .indexing import Edits, indexed
-from .methods import apply_ufunc, compare, operators, products, reduction
+from .methods import apply_ufunc, compare, comparison, operators, products, reduction
 from .show import show
 from .smooth import absolute, power
 
@@ -194,19 +194,11 @@ class AbstractTensor(eqx.Module):
     def __ne__(self, other: object) -> Any:
         return compare(jnp.not_equal, self, other)
 
-    def __lt__(self, other: Any) -> Bool[Array, "..."]:
-        return compare(jnp.less, self, other)
-
-    def __le__(self, other: Any) -> Bool[Array, "..."]:
-        return compare(jnp.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> Bool[Array, "..."]:
-        return compare(jnp.greater, self, other)
-
-    def __ge__(self, other: Any) -> Bool[Array, "..."]:
-        return compare(jnp.greater_equal, self, other)
-
     __getitem__ = indexed()
+    __lt__ = comparison(jnp.less)
+    __le__ = comparison(jnp.less_equal)
+    __gt__ = comparison(jnp.greater)
+    __ge__ = comparison(jnp.greater_equal)
     __add__, __radd__ = operators(jnp.add)
     __sub__, __rsub__ = operators(jnp.subtract)
     __mul__, __rmul__ = operators(jnp.multiply)

@@ -22,13 +22,9 @@ def checked(name: str, value: TensorLike, rank: int) -> Float[Array, "..."]:
 
 
 def of_rank(x: TensorLike) -> Any:
-    """`x` as the tensor of its rank.
+    """`x` as the tensor of its rank; raises a ValueError if that is above 2.
 
     It makes what the type's constructor makes, without the time that a dataclass takes: every operation ends here.
-
-    Raises:
-        TypeError: if `x` does not consist of real numbers.
-        ValueError: if the rank of `x` is above 2.
     """
     array = to_array(x)
     if array.ndim not in TYPE_OF_RANK:

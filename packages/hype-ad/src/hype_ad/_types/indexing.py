@@ -12,14 +12,10 @@ from .to_array import TensorLike
 
 
 def check_index(index: object, shape: tuple[int, ...]) -> None:
-    """Refuses an index that holds a float, or an integer that is out of range.
+    """Refuses an index that holds a float (a TypeError), or an integer that is out of range (an IndexError).
 
     JAX clamps an integer out of range to the nearest element. That is all it can do for a traced one; for a number it
     would be a wrong answer given quietly.
-
-    Raises:
-        TypeError: if a float stands where an integer should.
-        IndexError: if an integer is out of range.
     """
     parts: tuple[object, ...] = index if isinstance(index, tuple) else (index,)
     for part in parts:
@@ -54,31 +50,30 @@ class Edits:
 
 
 class Edit:
-    """Updates at one index. Each method gives an updated copy, differentiable in the tensor and in the value."""
+    """Updates at one index. Each method gives an updated copy, differentiable in the tensor and in the value.
+
+    A Python number is weakly typed, so it takes the tensor's dtype; an array keeps its own and must match it.
+    """
 
     def __init__(self, array: Array, index: Any):
-        self._array, self._index = array, index
+        self._at = array.at[index]
 
     def set(self, value: TensorLike) -> Any:
         """Replaces the elements by `value`."""
-        return of_rank(self._array.at[self._index].set(self._cast(value)))
+        return of_rank(self._at.set(jnp.asarray(value)))
 
     def add(self, value: TensorLike) -> Any:
         """Adds `value` to the elements."""
-        return of_rank(self._array.at[self._index].add(self._cast(value)))
+        return of_rank(self._at.add(jnp.asarray(value)))
 
     def multiply(self, value: TensorLike) -> Any:
         """Multiplies the elements by `value`."""
-        return of_rank(self._array.at[self._index].multiply(self._cast(value)))
+        return of_rank(self._at.multiply(jnp.asarray(value)))
 
     def min(self, value: TensorLike) -> Any:
         """Takes the smaller of the elements and `value`."""
-        return of_rank(self._array.at[self._index].min(self._cast(value)))
+        return of_rank(self._at.min(jnp.asarray(value)))
 
     def max(self, value: TensorLike) -> Any:
         """Takes the larger of the elements and `value`."""
-        return of_rank(self._array.at[self._index].max(self._cast(value)))
-
-    def _cast(self, value: Any) -> Array:
-        # A Python number is weakly typed, so it takes the tensor's dtype; an array keeps its own and must match it.
-        return jnp.asarray(value)
+        return of_rank(self._at.max(jnp.asarray(value)))

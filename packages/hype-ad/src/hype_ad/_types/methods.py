@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from .by_rank import is_tensor, of_rank
 from .signatures import Operator, Product, Reduction
@@ -30,24 +30,29 @@ def reduction(method: Callable[..., Array]) -> Reduction:
 
 def operators(function: Callable[..., Array]) -> tuple[Operator, Operator]:
     """Makes the methods of `tensor * other` and of `other * tensor`."""
+    return _on_either_side(functools.partial(combine, function))
+
+
+def comparison(function: Callable[..., Array]) -> Callable[[Any, Any], Bool[Array, "..."]]:
+    """Makes the method of `tensor < other`, which gives an array."""
 
     def method(self: Any, other: object) -> Any:
-        return combine(function, self, other)
+        return compare(function, self, other)
 
-    def reflected(self: Any, other: object) -> Any:
-        return combine(function, other, self)
-
-    return method, reflected
+    return method
 
 
 def products() -> tuple[Product, Product]:
     """Makes the methods of `tensor @ other` and of `other @ tensor`."""
+    return _on_either_side(multiply_matrices)
 
+
+def _on_either_side(function: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
     def method(self: Any, other: object) -> Any:
-        return multiply_matrices(self, other)
+        return function(self, other)
 
     def reflected(self: Any, other: object) -> Any:
-        return multiply_matrices(other, self)
+        return function(other, self)
 
     return method, reflected
 
@@ -65,11 +70,7 @@ def compare(function: Callable[..., Array], left: object, right: object) -> Any:
 
 
 def multiply_matrices(left: object, right: object) -> Any:
-    """The inner or matrix product.
-
-    Raises:
-        ValueError: if an operand is a number, or if the inner lengths differ.
-    """
+    """The inner or matrix product; raises a ValueError if an operand is a number, or if the inner lengths differ."""
     a, b = _operand(left), _operand(right)
     if a is None or b is None:
         return NotImplemented
@@ -95,10 +96,7 @@ def _operand(x: Any) -> Any:
 def aligned(left: Any, right: Any) -> tuple[Any, Any]:
     """Gives two operands equal ranks by new leading axes, as NumPy's broadcasting does; numbers stay numbers.
 
-    JAX can be told to refuse to do so silently (`jax_numpy_rank_promotion`).
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
+    JAX can be told to refuse to do so silently (`jax_numpy_rank_promotion`). Shapes that do not broadcast raise.
     """
     a, b = np.shape(left), np.shape(right)
     if a == b or not a or not b:

@@ -17,6 +17,7 @@ from .to_array import Number
 Tensor = TypeVar("Tensor", bound=AbstractTensor)
 Index: TypeAlias = int | np.integer | jax.Array
 Part: TypeAlias = slice | list[int] | np.ndarray
+_AnyRule: TypeAlias = Callable[[AbstractTensor | ArrayLike], AbstractTensor]
 
 class _ScalarRule(Protocol):
     @overload
@@ -47,9 +48,7 @@ class Operator(Protocol):
     @overload
     def __get__(self, instance: DM, owner: type, /) -> _MatrixRule: ...
     @overload
-    def __get__(
-        self, instance: AbstractTensor, owner: type, /
-    ) -> Callable[[AbstractTensor | ArrayLike], AbstractTensor]: ...
+    def __get__(self, instance: AbstractTensor, owner: type, /) -> _AnyRule: ...
 
 class _VectorProduct(Protocol):
     @overload
@@ -73,9 +72,7 @@ class Product(Protocol):
     @overload
     def __get__(self, instance: DM, owner: type, /) -> _MatrixProduct: ...
     @overload
-    def __get__(
-        self, instance: AbstractTensor, owner: type, /
-    ) -> Callable[[AbstractTensor | ArrayLike], AbstractTensor]: ...
+    def __get__(self, instance: AbstractTensor, owner: type, /) -> _AnyRule: ...
 
 class _WholeReduction(Protocol):
     def __call__(self, axis: int | None = None) -> D: ...

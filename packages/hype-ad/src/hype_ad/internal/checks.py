@@ -26,31 +26,28 @@ def known(x: Any) -> bool:
 
 
 def instance(name: str, value: Any, kind: type[T], accepted: str) -> T:
-    """`value`, if it is an instance of `kind`.
-
-    Raises:
-        TypeError: if it is not.
-    """
+    """`value`, if it is an instance of `kind`, else a TypeError."""
     if not isinstance(value, kind):
         raise TypeError(f"`{name}` must be {accepted}, got {value!r}.")
     return value
 
 
-def boolean(name: str, value: Any) -> bool:
-    """`value`, if it is `True` or `False`.
+def function(name: str, value: T, accepted: str) -> T:
+    """`value`, if it can be called, else a TypeError."""
+    if not callable(value):
+        raise TypeError(f"`{name}` must be {accepted}, got {value!r}.")
+    return value
 
-    Raises:
-        TypeError: if it is not.
-    """
+
+def boolean(name: str, value: Any) -> bool:
+    """`value`, if it is `True` or `False`, else a TypeError."""
     return instance(name, value, bool, "True or False")
 
 
 def integer(name: str, value: Any, lowest: int | None = None) -> int:
     """`value` as a Python integer, of at least `lowest`; NumPy's integers and known JAX scalars are integers too.
 
-    Raises:
-        TypeError: if `value` is not an integer, or is traced.
-        ValueError: if it is below `lowest`.
+    A TypeError if `value` is not an integer or is traced, a ValueError if it is below `lowest`.
     """
     if isinstance(value, bool | np.bool_ | Tracer):
         raise TypeError(f"`{name}` must be an integer known before compiling, got {value!r}.")
@@ -66,15 +63,13 @@ def integer(name: str, value: Any, lowest: int | None = None) -> int:
 def static_number(name: str, value: Any, *, at_least: float = -math.inf, below: float = math.inf) -> float:
     """`value` as a Python float: a setting that is part of the program and has no derivative.
 
-    Raises:
-        TypeError: if `value` is not a number, or is traced.
-        ValueError: if it is NaN or out of its range.
+    A TypeError if `value` is not a number or is traced, a ValueError if it is NaN, infinite or out of its range.
     """
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         raise TypeError(f"`{name}` must be a number known before compiling, got {value!r}.")
     if not at_least <= value < below:
-        upper = "" if math.isinf(below) else f" and below {below:g}"
-        raise ValueError(f"`{name}` must be at least {at_least:g}{upper}, got {value}.")
+        ends = [f"at least {at_least:g}"] * math.isfinite(at_least) + [f"below {below:g}"] * math.isfinite(below)
+        raise ValueError(f"`{name}` must be {' and '.join(ends) or 'finite'}, got {value}.")
     return float(value)
 
 
@@ -94,11 +89,7 @@ def as_float_array(x: Any) -> Float[Array, "..."]:
 
 
 def float_array(name: str, value: Any, accepted: str = "a real number or an array of them") -> Float[Array, "..."]:
-    """`value`, a number, an array or a nested list of numbers, as a float array.
-
-    Raises:
-        TypeError: if it is something else, complex or boolean.
-    """
+    """`value`, a number, an array or a nested list of real numbers, as a float array; of all else a TypeError."""
     if isinstance(value, list | tuple):
         try:
             value = np.asarray(value) if all(map(known, jax.tree.leaves(value))) else jnp.asarray(value)
@@ -111,11 +102,7 @@ def float_array(name: str, value: Any, accepted: str = "a real number or an arra
 
 
 def check_entries(name: str, value: Any, accept: Callable[[np.ndarray], Any], accepted: str) -> None:
-    """Check that all entries of a known array are finite and that `accept` is true of them.
-
-    Raises:
-        ValueError: if some are not; of an array the first of them is named.
-    """
+    """Raises a ValueError that names the first entry of a known array that is not finite or not accepted."""
     if not known(value):
         return
     entries = np.asarray(value)
@@ -129,22 +116,10 @@ def check_entries(name: str, value: Any, accept: Callable[[np.ndarray], Any], ac
     raise ValueError(f"`{name}` must be {accepted}, got {entries[index]} at index {index}{more}.")
 
 
-def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], why: str = "") -> None:
-    """Check for a shape.
-
-    Raises:
-        ValueError: if it is another one.
-    """
-    if shape != expected:
-        raise ValueError(f"`{name}` must have shape {expected}{why}, got {shape}.")
-
-
 def check_key(name: str, value: Any) -> PRNGKeyArray:
     """`value` as a JAX array, if it is one key, new (`jax.random.key`) or old (`jax.random.PRNGKey`).
 
-    Raises:
-        TypeError: if it is something else.
-        ValueError: if it is missing, or an array of several keys.
+    A ValueError if it is missing or an array of several keys, a TypeError if it is something else.
     """
     if value is None:
         raise ValueError(f"`{name}` must be given, such as jax.random.key(0): what is random is drawn from it.")

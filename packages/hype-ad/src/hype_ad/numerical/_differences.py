@@ -20,11 +20,7 @@ _RTOL = 1e-9  # where extrapolation stops: about what rounding leaves of a secon
 
 
 class Flat:
-    """A pytree of floats with its entries in one vector of float64.
-
-    Raises:
-        TypeError: if the tree is not made of real floats, or if they are traced.
-    """
+    """A pytree of known floats, which is checked, with its entries in one vector of float64."""
 
     def __init__(self, name: str, tree: PyTree):
         check_floats(name, tree)
@@ -53,11 +49,7 @@ class Flat:
         return jax.tree.unflatten(structure, replaced)
 
     def direction(self, name: str, v: PyTree) -> Vector:
-        """`v`, which must be shaped like this tree, as a vector.
-
-        Raises:
-            ValueError: if it has another structure or other shapes.
-        """
+        """`v`, which must have the structure and the shapes of this tree, as a vector."""
         if isinstance(v, Sequence) and not isinstance(self.tree, Sequence):
             v = np.asarray(v, np.float64)
         check_like(name, v, self.name, self.tree)

@@ -6,7 +6,8 @@ from typing import Any, Protocol, SupportsIndex, runtime_checkable
 from jaxtyping import PyTree
 
 from .._diff.checks import check_floats, check_scalar
-from .._diff.forms import Documented, Function, without_value
+from .._diff.forms import Function, without_value
+from .._documentation import Model
 from ..internal.checks import integer
 from ._differences import Differences
 from ._parts import Part, derivative
@@ -27,14 +28,7 @@ def pair(
     point: Callable[[str, PyTree], None] = check_floats,
     value: Callable[[str, PyTree], None] = check_floats,
 ) -> tuple[Operator, Operator]:
-    """The operator `name` and its form that gives f(x) too.
-
-    Args:
-        name: the operator's name in `hype_ad`.
-        *parts: what the operator gives: one part as it is, several as a tuple.
-        point: check of `x`.
-        value: check of f(x).
-    """
+    """The operator `name`, which gives one part as it is or a tuple of several, and its form that gives f(x) too."""
 
     def value_and_operator(f: Function) -> Function:
         def value_and_derivatives(x: PyTree, *directions: PyTree) -> tuple[Any, ...]:
@@ -52,7 +46,7 @@ def pair(
     return _documented(operator), _documented(value_and_operator)
 
 
-def _documented(function: Documented) -> Documented:
+def _documented(function: Model) -> Model:
     """Completes the documentation of an operator, which follows from its name, as its place does."""
     name = function.__name__
     function.__qualname__, function.__module__ = name, "hype_ad.numerical"

@@ -9,7 +9,7 @@ import numpy as np
 from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
-from .._hyperparameter import at_least
+from .._hyperparameter.converters import at_least
 from .._transform.forward_if_few import forward_if_few
 from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
 

@@ -1,4 +1,4 @@
-"""What an adjoint is."""
+"""What an adjoint is: how derivatives pass back through a loop."""
 
 import abc
 from collections.abc import Callable
@@ -74,6 +74,16 @@ class AbstractAdjoint(eqx.Module):
             The `Solution`, differentiable with respect to the floats of `state`, of `params` and of what `run` and
             `gradient` close over, as far as the adjoint says so.
         """
+
+
+def is_adjoint(x: Any) -> bool:
+    """Whether `x` is an adjoint: the `is_leaf` of those who look for adjoints."""
+    return isinstance(x, AbstractAdjoint)
+
+
+def adjoints_in(tree: PyTree) -> list[AbstractAdjoint]:
+    """The adjoints in a configuration."""
+    return list(filter(is_adjoint, jax.tree.leaves(tree, is_leaf=is_adjoint)))
 
 
 def number_of_steps(xs: PyTree) -> int:

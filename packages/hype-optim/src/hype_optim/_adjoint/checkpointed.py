@@ -6,7 +6,7 @@ import equinox as eqx
 from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
-from .._hyperparameter import at_least
+from .._hyperparameter.converters import at_least
 from .base import AbstractAdjoint, Load, Run, Solution, Step
 
 

@@ -6,7 +6,7 @@ there is a derivative of it again, and the linear solve is one that has both mod
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -105,12 +105,8 @@ def _stationary_point_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTr
     _, change = eqx.filter_jvp(lambda gradient: gradient(w), (gradient,), (gradient_tangent,))
     _, hessian = jax.linearize(gradient, w)
     # A part of the weights whose gradient does not change has no tangent at all, which is not yet a zero.
-    right = jax.tree.map(lambda leaf, t: jnp.zeros_like(leaf) if t is None else -t, w, change, is_leaf=_is_none)
+    right = jax.tree.map(lambda leaf, t: jnp.zeros_like(leaf) if t is None else -t, w, change)
     return w, solve_symmetric(hessian, right, solver)
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
 
 
 def _stationarity(w: PyTree, gradient: Callable[[PyTree], PyTree], solver: lx.AbstractLinearSolver) -> Stationarity:

@@ -10,12 +10,11 @@ from hype_ad.internal.checks import static_number
 from hype_ad.internal.tree import zeros_like
 from jaxtyping import Array, PyTree
 
-from .._hyperparameter import at_least
+from .._hyperparameter.converters import at_least
 
 
 def _positive_step(step: int | float) -> float:
-    number = static_number("step", step)
-    if not number > 0:
+    if not (number := static_number("step", step)) > 0:
         raise ValueError(f"`step` must be above 0, got {step}.")
     return number
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
-from .._hyperparameter import at_least
+from .._hyperparameter.converters import at_least
 from .._transform.stop_gradient import call_stopped
 from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
 

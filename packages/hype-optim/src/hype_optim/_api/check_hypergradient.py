@@ -1,23 +1,25 @@
-"""Is a hypergradient right? Reverse mode, forward mode and differences of float64, hyperparameter by hyperparameter."""
+"""`check_hypergradient`: a table of reverse mode, forward mode and central differences for each hyperparameter."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import function
 from hype_ad.internal.text import table
 from hype_ad.internal.tree import random_unit_direction
 from hype_ad.testing import compare_along
-from jax.typing import ArrayLike
+from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._adjoint import AbstractAdjoint
+from .._adjoint.base import adjoints_in
 from .._objective import as_scalar
 from .._transform.jaxpr import influential
-from .._transform.nondifferentiable import NoDerivativeError
+from .._transform.nondifferentiable import has_derivative
 
 RIGHT = ("ok", "no influence", "unseen")
 
@@ -117,11 +119,20 @@ def check_hypergradient(
         A `HypergradientCheck`: print it, or look at its `ok`, `rows` and `without_influence`.
 
     Raises:
-        TypeError: if `params` has no float leaf, or if `f` does not give a real scalar.
+        TypeError: if `params` has no float leaf, or if `f` is no function or does not give a real scalar.
     """
+    function("f", f, "a function of a configuration")
     with jax.enable_x64(True):
-        problem = _Problem(f, params)
-        return HypergradientCheck(tuple(problem.rows(rtol, atol, key)), problem.value, problem.dtype.name)
+        floats, static = eqx.partition(_wide(params), eqx.is_inexact_array)
+        paths, structure = jax.tree_util.tree_flatten_with_path(floats)
+        if not paths:
+            raise TypeError(f"`params` must have at least one float leaf, got {params!r}.")
+        wide_f = _wide(f)
+        at = lambda leaves: as_scalar("f", wide_f(eqx.combine(jax.tree.unflatten(structure, leaves), static)))
+        assumption = " ".join(adjoint.assumption for adjoint in adjoints_in(params) if adjoint.assumption)
+        names = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
+        random = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
+        return _check(at, names, [np.asarray(leaf) for _, leaf in paths], assumption, rtol, atol, random)
 
 
 _HINTS = {
@@ -136,114 +147,64 @@ _HINTS = {
 _CUT_OFF = "It changes f, but a `stop_gradient`, an integer or a comparison cuts its derivative off."
 
 
-class _Problem:
-    """`f` as a function of the list of float leaves, in double precision where it allows that."""
+def _check(
+    at: Callable[[list[Any]], Float[Array, ""]],
+    names: list[str],
+    leaves: list[np.ndarray],
+    assumption: str,
+    rtol: int | float | None,
+    atol: int | float | None,
+    random: np.random.Generator,
+) -> HypergradientCheck:
+    """The check of a function of a list of leaves; `assumption` is what must hold for its derivatives to be right."""
+    run, closed = jax.jit(at), jax.make_jaxpr(at)(leaves)
+    value, used, dtype = float(run(leaves)), influential(closed), _precision(closed)
+    epsilon = float(jnp.finfo(dtype).eps)
+    rough = epsilon > 1e-10
+    rtol = (2e-2 if rough else 1e-5) if rtol is None else rtol
+    atol = (1e-5 if rough else 1e-9) * (abs(value) if np.isfinite(value) else 1.0) if atol is None else atol
+    mode_rtol = max(rtol / 100, 10 * epsilon)
 
-    def __init__(self, f: Callable[[Any], Any], params: PyTree):
-        floats, rest = eqx.partition(_wide(params), eqx.is_inexact_array)
-        paths, structure = jax.tree_util.tree_flatten_with_path(floats)
-        if not paths:
-            raise TypeError(f"`params` must have at least one float leaf, got {params!r}.")
-        self.paths = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
-        self.leaves = [np.asarray(leaf) for _, leaf in paths]
-        parts = filter(_is_adjoint, jax.tree.leaves(params, is_leaf=_is_adjoint))
-        self.assumption = " ".join(part.assumption for part in parts if part.assumption)
-        f = _wide(f)
+    with_leaf = lambda i, leaf: [*leaves[:i], leaf, *leaves[i + 1 :]]
+    alone = lambda i, v: jax.jvp(lambda leaf: at(with_leaf(i, leaf)), (leaves[i],), (v,))[1]
+    seen = {i: leaf for i, leaf in enumerate(leaves) if used[i] and has_derivative(partial(alone, i), leaf)}
+    of_seen = lambda seen: at([seen.get(i, leaf) for i, leaf in enumerate(leaves)])
+    gradient = jax.jit(jax.grad(of_seen))(seen) if seen else {}
+    push = jax.jit(lambda tangent: jax.jvp(of_seen, (seen,), (tangent,))[1])
 
-        def at(leaves: list[Any]) -> Float[Array, ""]:
-            return as_scalar("f", f(eqx.combine(jax.tree.unflatten(structure, leaves), rest)))
+    def row(i: int) -> HypergradientRow:
+        if i not in seen:
+            verdict = "unseen" if used[i] else "no influence"
+            return HypergradientRow(names[i], None, None, None, None, verdict, _HINTS[verdict])
+        leaf = leaves[i]
+        direction = np.ones_like(leaf) if leaf.size == 1 else random_unit_direction(random, leaf)
+        length = float(np.linalg.norm(leaf)) or 1.0  # a step is a part of the hyperparameter, whatever its scale
+        forward = float(push({j: direction if j == i else np.zeros_like(other) for j, other in seen.items()}))
+        if not np.isfinite(forward):  # 0 times infinity, of another leaf?
+            forward = float(jax.jit(partial(alone, i))(direction))
+        values = {"forward": forward, "reverse": float(np.vdot(gradient[i], direction))}
+        along = lambda t: np.asarray(run(with_leaf(i, np.asarray(leaf + t * (length * direction)))), float)
+        accepted = {"rtol": rtol, "atol": atol / length}
+        compared = compare_along(along, values, **accepted, length=length, epsilon=epsilon)
+        verdict, _ = compared.judge(**accepted, mode_rtol=mode_rtol, mode_atol=atol / length)
+        note = _HINTS[verdict]
+        if verdict == "wrong":
+            note = assumption or (_CUT_OFF if forward == 0 else note)
+        return HypergradientRow(
+            names[i], values["reverse"], forward, compared.difference, compared.error, verdict, note
+        )
 
-        self.at, self.run = at, jax.jit(at)
-        closed = jax.make_jaxpr(at)(self.leaves)
-        # Constants in single precision round what is computed with them, whatever precision the result has.
-        kinds = [closed.out_avals[0].dtype, *(jnp.result_type(c) for c in closed.consts)]
-        precisions = [np.dtype(kind) for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
-        self.dtype = max(precisions, key=lambda kind: jnp.finfo(kind).eps)
-        self.used = influential(closed)
-        self.value = float(self.run(self.leaves))
+    return HypergradientCheck(tuple(map(row, range(len(leaves)))), value, dtype.name)
 
-    def along(self, index: int, direction: ArrayLike) -> Float[Array, ""]:
-        """The derivative when one leaf alone has a tangent."""
-        alone = lambda leaf: self.at([*self.leaves[:index], leaf, *self.leaves[index + 1 :]])
-        return jax.jvp(alone, (self.leaves[index],), (direction,))[1]
 
-    def seen(self, index: int) -> bool:
-        """Whether the adjoint has a derivative with respect to a leaf."""
-        try:
-            jax.eval_shape(lambda direction: self.along(index, direction), self.leaves[index])
-        except NoDerivativeError:
-            return False
-        return True
-
-    def rows(
-        self, rtol: int | float | None, atol: int | float | None, key: PRNGKeyArray | None
-    ) -> list[HypergradientRow]:
-        """What was found for each leaf."""
-        epsilon = float(jnp.finfo(self.dtype).eps)
-        rough = epsilon > 1e-10
-        scale = abs(self.value) if np.isfinite(self.value) else 1.0
-        rtol = (2e-2 if rough else 1e-5) if rtol is None else rtol
-        atol = (1e-5 if rough else 1e-9) * scale if atol is None else atol
-        part = {i: leaf for i, leaf in enumerate(self.leaves) if self.used[i] and self.seen(i)}
-        reverse, forward = self.derivatives(part)
-
-        random = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.key(0) if key is None else key)))
-        rows = []
-        for index, (path, leaf) in enumerate(zip(self.paths, self.leaves, strict=True)):
-            if index not in part:
-                verdict = "unseen" if self.used[index] else "no influence"
-                rows.append(HypergradientRow(path, None, None, None, None, verdict, _HINTS[verdict]))
-                continue
-            direction = np.ones_like(leaf) if leaf.size == 1 else random_unit_direction(random, leaf)
-            length = float(np.linalg.norm(leaf)) or 1.0  # a step is a part of the hyperparameter, whatever its scale
-            values = {
-                "forward": forward(index, direction),
-                "reverse": float(np.vdot(reverse[index], direction)),
-            }
-            compared = compare_along(
-                self.moved(index, length * direction),
-                values,
-                rtol=rtol,
-                atol=atol / length,
-                length=length,
-                epsilon=epsilon,
-            )
-            mode_rtol = max(rtol / 100, 10 * epsilon)
-            verdict, _ = compared.judge(rtol=rtol, atol=atol / length, mode_rtol=mode_rtol, mode_atol=atol / length)
-            found = (values["reverse"], values["forward"], compared.difference, compared.error)
-            rows.append(HypergradientRow(path, *found, verdict, self.hint(verdict, values["forward"])))
-        return rows
-
-    def derivatives(self, part: Mapping[int, ArrayLike]) -> tuple[dict[int, Array], Callable[[int, ArrayLike], float]]:
-        """The gradient in some leaves, by their places, and the derivative along one of them in forward mode."""
-        at = lambda part: self.at([part.get(i, leaf) for i, leaf in enumerate(self.leaves)])
-        push = jax.jit(lambda tangent: jax.jvp(at, (part,), (tangent,))[1])
-
-        def forward(index: int, direction: ArrayLike) -> float:
-            pushed = float(push({i: direction if i == index else np.zeros_like(leaf) for i, leaf in part.items()}))
-            if np.isfinite(pushed):
-                return pushed
-            return float(jax.jit(lambda v: self.along(index, v))(direction))  # 0 times infinity, of another leaf?
-
-        return jax.jit(jax.grad(at))(part) if part else {}, forward
-
-    def moved(self, index: int, step: ArrayLike) -> Callable[[float], Float[np.ndarray, ""]]:
-        """`f` where one leaf has moved by a multiple of `step`."""
-        leaves = lambda t: [np.asarray(x + t * step) if i == index else x for i, x in enumerate(self.leaves)]
-        return lambda t: np.asarray(self.run(leaves(t)), float)
-
-    def hint(self, verdict: str, derivative: float) -> str:
-        """What a verdict may come from."""
-        if verdict != "wrong":
-            return _HINTS[verdict]
-        return self.assumption or (_CUT_OFF if derivative == 0 else _HINTS[verdict])
+def _precision(closed: ClosedJaxpr) -> np.dtype:
+    """The coarsest precision of what a program gives and of its constants, which round what is computed with them."""
+    kinds = [closed.out_avals[0].dtype, *(jnp.result_type(c) for c in closed.consts)]
+    precisions = [np.dtype(kind) for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
+    return max(precisions, key=lambda kind: jnp.finfo(kind).eps)
 
 
 def _wide(tree: PyTree) -> PyTree:
     """Floats in double precision."""
     is_float = lambda leaf: isinstance(leaf, float) or eqx.is_inexact_array_like(leaf)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) if is_float(leaf) else leaf, tree)
-
-
-def _is_adjoint(x: Any) -> bool:
-    return isinstance(x, AbstractAdjoint)

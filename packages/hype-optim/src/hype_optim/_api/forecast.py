@@ -1,4 +1,4 @@
-"""What a hypergradient will cost, from compiled programs that are not run."""
+"""`forecast`: what a hypergradient will cost, from compiled programs that are not run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -8,13 +8,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal import text
+from hype_ad.internal.checks import function, instance
 from jaxtyping import Array, Float, PyTree
 
-from .._adjoint import EXACT, AbstractAdjoint
+from .._adjoint.base import AbstractAdjoint, adjoints_in, is_adjoint
+from .._adjoint.checkpointed import Checkpointed
+from .._adjoint.unrolled import Unrolled
 from .._objective import as_scalar
 from .._transform.jaxpr import influential, operations
-from .._transform.nondifferentiable import NoDerivativeError
+from .._transform.nondifferentiable import has_derivative
 
+EXACT = (Unrolled(), Checkpointed(2), Checkpointed(3), Checkpointed(4))
 PLAIN, FORWARD, FORWARD_ALL = "a plain run", "forward mode, one number", "forward mode, all numbers"
 
 
@@ -95,24 +99,31 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
         A `Forecast`: print it, or ask for its `fastest` within a budget of memory.
 
     Raises:
-        TypeError: if `params` has no float leaf, or if `f` does not give a real scalar.
+        TypeError: if `params` has no float leaf, if `f` is no function or does not give a real scalar, or if `adjoints`
+            is no sequence of adjoints.
         ValueError: if the outcome depends on none of the floats of `params`.
         RuntimeError: if XLA does not analyze memory on this machine.
     """
-    floats, rest = eqx.partition(params, eqx.is_inexact_array_like)
+    function("f", f, "a function of a configuration")
+    own = adjoints_in(params)
+    compared = [*EXACT, *own] if adjoints is None else list(instance("adjoints", adjoints, Sequence, "a list"))
+    for adjoint in compared:
+        instance("adjoints", adjoint, AbstractAdjoint, "a list of adjoints such as Checkpointed(2)")
+    floats, static = eqx.partition(params, eqx.is_inexact_array_like)
     floats = jax.tree.map(jnp.asarray, floats)
     if not jax.tree.leaves(floats):
         raise TypeError(f"`params` must have at least one float leaf, got {params!r}.")
 
     def objective(adjoint: AbstractAdjoint | None) -> Callable[[PyTree], Float[Array, ""]]:
-        return lambda floats: as_scalar("f", f(_with_adjoint(eqx.combine(floats, rest), adjoint)))
+        replaced = lambda x: adjoint if adjoint and is_adjoint(x) else x
+        return lambda floats: as_scalar("f", f(jax.tree.map(replaced, eqx.combine(floats, static), is_leaf=is_adjoint)))
 
     plain = objective(None)
-    used = influential(jax.make_jaxpr(plain)(floats))
+    program = jax.make_jaxpr(plain)(floats)
+    used, (unit, _) = influential(program), operations(program)
     numbers = sum(leaf.size for leaf, needed in zip(jax.tree.leaves(floats), used, strict=True) if needed)
     if numbers == 0:
         raise ValueError("The value of `f` depends on none of the floats of `params`.")
-    unit = operations(jax.make_jaxpr(plain)(floats))[0]
 
     def look(name: str, program: Callable[..., Any], *args: Any) -> ForecastRow:
         traced = jax.jit(program).trace(*args)
@@ -122,38 +133,15 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
             raise RuntimeError(f"XLA does not say how much memory a program needs on {jax.default_backend()}.")
         return ForecastRow(name, analysis.temp_size_in_bytes, count / unit, exact)
 
-    own = list(filter(_is_adjoint, jax.tree.leaves(params, is_leaf=_is_adjoint)))
-    compared = {_name(adjoint): adjoint for adjoint in ((*EXACT, *own) if adjoints is None else adjoints)}
-    ways = [(name, objective(adjoint)) for name, adjoint in compared.items()] if own else [("reverse mode", plain)]
-    tangent = lambda floats, direction: jax.jvp(plain, (floats,), (direction,))[1]
-    once = look(FORWARD, tangent, floats, floats)
-    return Forecast(
-        (
-            look(PLAIN, plain, floats),
-            *(look(name, jax.grad(way), floats) for name, way in ways if _is_differentiable(way, floats)),
-            once,
-            ForecastRow(FORWARD_ALL, once.bytes, numbers * once.time, once.exact),
-        ),
-        numbers,
-    )
-
-
-def _is_differentiable(objective: Callable[[PyTree], Float[Array, ""]], floats: PyTree) -> bool:
-    try:
-        jax.eval_shape(jax.grad(objective), floats)
-    except NoDerivativeError:
-        return False
-    return True
+    named = {_name(adjoint): objective(adjoint) for adjoint in compared}
+    ways = named if own else {"reverse mode": plain}
+    once = look(FORWARD, lambda floats, v: jax.jvp(plain, (floats,), (v,))[1], floats, floats)
+    rows = [look(PLAIN, plain, floats)]
+    rows += [look(name, jax.grad(way), floats) for name, way in ways.items() if has_derivative(jax.grad(way), floats)]
+    rows += [once, ForecastRow(FORWARD_ALL, once.bytes, numbers * once.time, once.exact)]
+    return Forecast(tuple(rows), numbers)
 
 
 def _name(adjoint: AbstractAdjoint) -> str:
     settings = ", ".join(f"{field.name}={getattr(adjoint, field.name)!r}" for field in fields(adjoint))
     return f"{type(adjoint).__name__}({settings})"
-
-
-def _with_adjoint(params: PyTree, adjoint: AbstractAdjoint | None) -> PyTree:
-    return jax.tree.map(lambda x: adjoint if adjoint and _is_adjoint(x) else x, params, is_leaf=_is_adjoint)
-
-
-def _is_adjoint(x: Any) -> bool:
-    return isinstance(x, AbstractAdjoint)

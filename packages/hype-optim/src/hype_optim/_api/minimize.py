@@ -1,20 +1,22 @@
-"""`minimize`: a function of one pytree."""
+"""`minimize`: find a point where a function of one pytree is small."""
 
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+from hype_ad.internal.checks import function
 from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, PyTree
 
 from .._config.params import Params, as_params_without_data, steps_to_make
-from .._hyperparameter import resolve
+from .._hyperparameter.constraint import resolve
+from .._hyperparameter.converters import as_arrays
 from .._objective import Scalar, as_scalar
 from .._run.problem import Problem
 from .._run.result import Result
 from .._run.solve import solve
 from .._run.state import RunState, check_state
-from .._run.weights import as_arrays, check_weights
+from .._run.weights import check_weights
 
 
 def minimize(
@@ -46,25 +48,19 @@ def minimize(
             size, which only `train` can honor, if a schedule has no step left, or if `state` is that of another kind
             of run.
     """
-    if not callable(f):
-        raise TypeError(f"`f` must be a function of a point, got {f!r}.")
+    function("f", f, "a function of a point")
     w0 = as_arrays(w0)
     check_weights("w0", w0)
-    if state is not None:
-        check_state(state)
-    params = as_params_without_data(params)
-    steps = steps_to_make(params, 1, None if state is None else state.step)
-    return _minimize(f, w0, params, state, steps)
+    params, state = as_params_without_data(params), check_state(state)
+    return _minimize(f, w0, params, state, steps_to_make(params, 1, None if state is None else state.step))
 
 
 @eqx.filter_jit
 def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, steps: int) -> Result:
-    w, rest = eqx.partition(w0, eqx.is_inexact_array)
+    w, static = eqx.partition(w0, eqx.is_inexact_array)
 
     def objective(w: PyTree) -> Float[Array, ""]:
-        return as_scalar("f", f(eqx.combine(w, rest)))
+        return as_scalar("f", f(eqx.combine(w, static)))
 
-    problem = Problem(
-        objective, lambda w, batch: objective(w), load=lambda numbers: (), steps_per_epoch=1, validate=None
-    )
-    return solve(problem, w, rest, resolve(params, float_dtype(w)), None, state, steps)
+    problem = Problem(objective, lambda w, batch: objective(w), lambda steps: (), steps_per_epoch=1, validate=None)
+    return solve(problem, w, static, resolve(params, float_dtype(w)), None, state, steps)

@@ -16,7 +16,8 @@ import optax
 from hype_ad.internal.tree import dot, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from .._hyperparameter import HyperparameterLike, non_negative
+from .._hyperparameter.constraint import value_of
+from .._hyperparameter.converters import HyperparameterLike, non_negative
 
 Factory = Callable[[Any], optax.GradientTransformation]
 
@@ -50,8 +51,7 @@ def hypergradient_descent(
     Raises:
         ValueError: if a rate is a number below 0.
     """
-    first = non_negative("learning_rate", single=True)(learning_rate)
-    beta = non_negative("hyper_rate", single=True)(hyper_rate)
+    first, beta = _rate("learning_rate", learning_rate), _rate("hyper_rate", hyper_rate)
 
     def init(params: PyTree) -> HypergradientDescentState:
         return HypergradientDescentState(first, zeros_like(params), factory(first).init(params))
@@ -60,7 +60,7 @@ def hypergradient_descent(
         rate = state.rate - beta * dot(updates, state.slope).astype(first.dtype)
         at = lambda rate: factory(rate).update(updates, state.inner, params)
         step, slope, inner = jax.jvp(at, (rate,), (jnp.ones_like(rate),), has_aux=True)
-        return step, HypergradientDescentState(rate, _as(slope, step), inner)
+        return step, HypergradientDescentState(rate, jax.tree.map(lambda x, y: x.astype(y.dtype), slope, step), inner)
 
     return optax.GradientTransformation(init, update)
 
@@ -102,13 +102,12 @@ def real_time_hypergradient(
     Raises:
         ValueError: if a rate is a number below 0, or in `update` if `params` or `grad_fn` is missing.
     """
-    first = non_negative("learning_rate", single=True)(learning_rate)
-    beta = non_negative("hyper_rate", single=True)(hyper_rate)
+    first, beta = _rate("learning_rate", learning_rate), _rate("hyper_rate", hyper_rate)
 
     def init(params: PyTree) -> RealTimeState:
         inner = factory(first).init(params)
-        nothing = lambda tree: zeros_like(eqx.filter(tree, eqx.is_inexact_array))
-        return RealTimeState(first, nothing(params), inner, nothing(inner))
+        zero_tangent = lambda tree: zeros_like(eqx.filter(tree, eqx.is_inexact_array))
+        return RealTimeState(first, zero_tangent(params), inner, zero_tangent(inner))
 
     def update(
         updates: PyTree,
@@ -119,33 +118,29 @@ def real_time_hypergradient(
         outer_gradient: PyTree | None = None,
         **extra_args: Any,
     ) -> tuple[PyTree, RealTimeState]:
-        gradient = updates
         if params is None or grad_fn is None:
             raise ValueError(
                 "real_time_hypergradient: `update` needs `params` and `grad_fn`, a function from the weights to the "
                 "gradient of this step."
             )
-        outer = gradient if outer_gradient is None else outer_gradient
+        outer = updates if outer_gradient is None else outer_gradient
         rate = state.rate - beta * dot(outer, state.tangent).astype(first.dtype)
         _, gradient_tangent = jax.jvp(grad_fn, (params,), (state.tangent,))
         moving, fixed = eqx.partition(state.inner, eqx.is_inexact_array)
 
         def step(params: PyTree, gradient: PyTree, moving: PyTree, rate: Any) -> tuple[tuple[PyTree, PyTree], PyTree]:
-            updates, inner = factory(rate).update(gradient, eqx.combine(moving, fixed), params)
-            moving, rest = eqx.partition(inner, eqx.is_inexact_array)
-            return (updates, moving), rest
+            step, inner = factory(rate).update(gradient, eqx.combine(moving, fixed), params)
+            moving, static = eqx.partition(inner, eqx.is_inexact_array)
+            return (step, moving), static
 
-        (updates, moving), (updates_tangent, moving_tangent), rest = jax.jvp(
-            step,
-            (params, gradient, moving, rate),
-            (state.tangent, gradient_tangent, state.inner_tangent, jnp.ones_like(rate)),
-            has_aux=True,
-        )
+        at = params, updates, moving, rate
+        tangents = state.tangent, gradient_tangent, state.inner_tangent, jnp.ones_like(rate)
+        (updates, moving), (updates_tangent, moving_tangent), static = jax.jvp(step, at, tangents, has_aux=True)
         tangent = jax.tree.map(lambda z, u: (z + u).astype(z.dtype), state.tangent, updates_tangent)
-        return updates, RealTimeState(rate, tangent, eqx.combine(moving, rest), moving_tangent)
+        return updates, RealTimeState(rate, tangent, eqx.combine(moving, static), moving_tangent)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _as(tree: PyTree, like: PyTree) -> PyTree:
-    return jax.tree.map(lambda x, y: x.astype(y.dtype), tree, like)
+def _rate(name: str, given: HyperparameterLike) -> Float[Array, ""]:
+    return value_of(non_negative(name, single=True)(given))

@@ -1,18 +1,19 @@
-"""The original's names and argument order."""
+"""`Optimize`: `minimize` and `train` by the names and in the argument order of the original Hype."""
 
 from collections.abc import Callable
 from typing import Any
 
+from hype_ad.internal.checks import function
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._config.params import Params
-from .._data import Dataset
+from .._data.dataset import Dataset
+from .._hyperparameter.converters import as_arrays
 from .._objective import Scalar
 from .._run.result import Result
 from .._run.state import RunState
-from .._run.weights import as_arrays
 from .minimize import minimize
-from .train import fit
+from .train import Training, fit
 
 
 class Optimize:
@@ -42,4 +43,5 @@ class Optimize:
         state: RunState | None = None,
     ) -> Result:
         """Fit a model given as a function `f(w, x)` of weights and one example to data, as `train` does."""
-        return fit("w0", f, as_arrays(w0), data, params, valid, key, batched, state)
+        function("f", f, "a function of weights and one example")
+        return fit("w0", Training(f, as_arrays(w0), data, params, valid, key, batched, False, state))

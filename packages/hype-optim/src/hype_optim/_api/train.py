@@ -1,19 +1,19 @@
-"""`train`: a model and data."""
+"""`train`: fit a model to data."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.checks import boolean, check_key, instance
+from hype_ad.internal.checks import boolean, check_key, function, instance
 from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .._config.params import Params, as_params, steps_to_make
-from .._data import Dataset
-from .._hyperparameter import resolve
+from .._data.dataset import Dataset
+from .._hyperparameter.constraint import resolve
 from .._objective import as_scalar
 from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
 from .._run.problem import Problem
@@ -68,20 +68,18 @@ def train(
             different shapes, if the floats of `model` are known not to be finite, if a schedule has no step left, if
             `state` is that of another kind of run, if `keyed` is true and there is no key, or if `key` is several.
     """
-    if not callable(model):
-        raise TypeError(
-            f"`model` must be a callable pytree, `model(x)` being the prediction of one example, got {model!r}."
-        )
+    function("model", model, "a callable pytree, `model(x)` being the prediction of one example")
     is_state = lambda node: isinstance(node, eqx.nn.StateIndex)
     if any(map(is_state, jax.tree.leaves(model, is_leaf=is_state))):
         raise TypeError(
             "`model` must not keep state from one call to the next, as equinox.nn.BatchNorm does: a prediction must be "
             "a function of one example. Take equinox.nn.LayerNorm or GroupNorm."
         )
-    return fit("model", _call_keyed if keyed else _call, model, data, params, valid, key, batched, state, keyed)
+    predict = _call_keyed if keyed else _call
+    return fit("model", Training(predict, model, data, params, valid, key, batched, keyed, state))
 
 
-def _call(model: Callable, x: Array) -> Any:
+def _call(model: Callable, x: Array) -> PyTree:
     try:
         return model(x)
     except RuntimeError as error:
@@ -90,84 +88,78 @@ def _call(model: Callable, x: Array) -> Any:
         raise
 
 
-def _call_keyed(model: Callable, x: Array, key: PRNGKeyArray | None) -> Any:
+def _call_keyed(model: Callable, x: Array, key: PRNGKeyArray | None) -> PyTree:
     return model(x, key=key)
 
 
-def fit(
-    name: str,
-    apply: Callable[..., PyTree],
-    w0: PyTree,
-    data: Dataset,
-    params: Params | None,
-    valid: Dataset | None,
-    key: PRNGKeyArray | None,
-    batched: bool,
-    state: RunState | None,
-    keyed: bool = False,
-) -> Result:
-    """`train` for a model given as a function of weights, one example and, if it is keyed, a key or `None`.
+class Training(NamedTuple):
+    """What a training is given.
 
-    `name` is what the caller calls the weights.
+    Attributes:
+        predict: maps weights, one example and, if it is `keyed`, a key or `None` to a prediction.
+        w0: the weights to start from, with arrays for Python floats.
     """
-    params = as_params(params)
-    _check_dataset("data", data)
-    if valid is not None:
-        _check_dataset("valid", valid)
-    check_weights(name, w0)
-    boolean("batched", batched)
-    boolean("keyed", keyed)
+
+    predict: Callable[..., PyTree]
+    w0: PyTree
+    data: Dataset
+    params: Params | None
+    valid: Dataset | None
+    key: PRNGKeyArray | None
+    batched: bool
+    keyed: bool
+    state: RunState | None
+
+
+def fit(name: str, given: Training) -> Result:
+    """Check what a training is given, and train; `name` is what the caller calls the weights."""
+    _check_examples("data", given.data)
+    if given.valid is not None:
+        _check_examples("valid", given.valid)
+    check_weights(name, given.w0)
+    params, key, state = as_params(given.params), given.key, check_state(given.state)
+    boolean("batched", given.batched)
     if state is not None:
-        check_state(state)
         key = state.key
-    if keyed and key is None:
+    if boolean("keyed", given.keyed) and key is None:
         raise ValueError("`key` must be given for a model that is `keyed`.")
     if key is not None:
-        check_key("key", key)
-    per_epoch = number_of_batches(len(data), params.batch.size(len(data)))
+        key = check_key("key", key)
+    rows = len(given.data)
+    per_epoch = number_of_batches(rows, params.batch.size(rows))
     steps = steps_to_make(params, per_epoch, None if state is None else state.step)
-    return _fit(apply, w0, data, params, valid, key, batched, state, keyed, steps)
+    return _fit(given._replace(params=params, key=key), steps)
 
 
-def _check_dataset(name: str, examples: Any) -> None:
-    if len(instance(name, examples, Dataset, "a `Dataset(x, y)`")) == 0:
+def _check_examples(name: str, data: Dataset) -> None:
+    if len(instance(name, data, Dataset, "a `Dataset(x, y)`")) == 0:
         raise ValueError(f"`{name}` must hold at least one example, got none.")
 
 
 @eqx.filter_jit
-def _fit(
-    apply: Callable,
-    w0: PyTree,
-    data: Dataset,
-    params: Params,
-    valid: Dataset | None,
-    key: PRNGKeyArray | None,
-    batched: bool,
-    state: RunState | None,
-    keyed: bool,
-    steps: int,
-) -> Result:
-    w, rest = eqx.partition(w0, eqx.is_inexact_array)
-    params = resolve(params, float_dtype(w))
+def _fit(given: Training, steps: int) -> Result:
+    w, static = eqx.partition(given.w0, eqx.is_inexact_array)
+    params = resolve(given.params, float_dtype(w))
+    data, valid, key, state = given.data, given.valid, given.key, given.state
     rows, size = len(data), params.batch.size(len(data))
     per_epoch = number_of_batches(rows, size)
 
     def losses(w: PyTree, examples: Dataset, key: PRNGKeyArray | None = None) -> Float[Array, " rows"]:
-        model = eqx.combine(w, rest)
-        if not keyed:
-            draws = ()
+        model = eqx.combine(w, static)
+        if not given.keyed:
+            keys = ()
         elif key is None:
-            model, draws = eqx.nn.inference_mode(model), (None,)
+            model, keys = eqx.nn.inference_mode(model), (None,)
         else:
-            draws = (key if batched else jax.random.split(key, len(examples)),)
-        predict = apply if batched else jax.vmap(apply, in_axes=(None, 0) + (0,) * len(draws))
-        predictions = predict(model, examples.x, *draws)
+            keys = (key if given.batched else jax.random.split(key, len(examples)),)
+        predict = given.predict if given.batched else jax.vmap(given.predict, in_axes=(None, 0) + (0,) * len(keys))
+        predictions = predict(model, examples.x, *keys)
         return jax.vmap(lambda prediction, y: as_scalar("loss", params.loss(prediction, y)))(predictions, examples.y)
 
     def penalized(w: PyTree, loss: Float[Array, ""]) -> Float[Array, ""]:
         return loss + jnp.asarray(params.regularization(w), loss.dtype)
 
-    def on_batch(w: PyTree, batch: tuple[tuple[Dataset, Any], PyTree]) -> Float[Array, ""]:
+    def batch_objective(w: PyTree, batch: tuple[tuple[Dataset, Array | None], PyTree]) -> Float[Array, ""]:
         (examples, weights), key = batch
         each = losses(w, examples, key)
         return penalized(w, jnp.mean(each) if weights is None else jnp.sum(weights.astype(each.dtype) * each))
@@ -175,24 +167,28 @@ def _fit(
     def mean_loss(w: PyTree, examples: Dataset) -> Float[Array, ""]:
         return mean_in_pieces(lambda piece: losses(w, piece), examples, size)
 
-    def draws(steps: Int[Array, " n"]) -> PyTree:
-        if key is None or not keyed:
+    def model_keys(steps: Int[Array, " n"]) -> PRNGKeyArray | None:
+        if key is None or not given.keyed:
             return None
         # Folded twice: the orders of the epochs come from the key folded once.
         return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
 
     if per_epoch == 1:  # the data themselves, not a copy of them for each step
-        objective, load = lambda w, key: on_batch(w, ((data, None), key)), draws
+        objective, load = lambda w, key: batch_objective(w, ((data, None), key)), model_keys
     else:
         first_epoch = 0 if state is None else state.step // per_epoch
         # A run that goes on in the middle of an epoch touches one more.
         epochs = number_of_batches(steps, per_epoch) + (state is not None)
         order = None if key is None else shuffled(key, rows, first_epoch, epochs)
         batches = Batches(data, rows, size, order, first_epoch)
-        objective, load = on_batch, lambda steps: (batches.load(steps), draws(steps))
+        objective, load = batch_objective, lambda steps: (batches.load(steps), model_keys(steps))
 
-    validate = None if valid is None else lambda w: mean_loss(w, valid)
-    examples = None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size)
-    whole = lambda w: penalized(w, mean_loss(w, data))
-    problem = Problem(whole, objective, load, per_epoch, validate, examples)
-    return solve(problem, w, rest, params, key, state, steps)
+    problem = Problem(
+        objective=lambda w: penalized(w, mean_loss(w, data)),
+        batch_objective=objective,
+        load=load,
+        steps_per_epoch=per_epoch,
+        validate=None if valid is None else lambda w: mean_loss(w, valid),
+        examples=None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size),
+    )
+    return solve(problem, w, static, params, key, state, steps)

@@ -4,7 +4,7 @@ import abc
 
 import equinox as eqx
 
-from .._hyperparameter import at_least
+from .._hyperparameter.converters import at_least
 
 
 class AbstractBatch(eqx.Module):

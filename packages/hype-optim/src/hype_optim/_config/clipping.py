@@ -10,7 +10,7 @@ from hype_ad.internal.tree import squared_norm
 from jax import lax
 from jaxtyping import PyTree
 
-from .._hyperparameter import Hyperparameter, positive_number
+from .._hyperparameter.converters import Hyperparameter, positive_number
 
 
 class AbstractGradientClipping(eqx.Module):
@@ -38,10 +38,10 @@ class NormClip(AbstractGradientClipping):
         threshold: $t$, above 0. Differentiable.
 
     Raises:
-        ValueError: if `threshold` is a number that is not above 0.
+        ValueError: if `threshold` is not one number, or a number that is not above 0.
     """
 
-    threshold: Hyperparameter = eqx.field(converter=positive_number("threshold"), default=1.0)
+    threshold: Hyperparameter = eqx.field(converter=positive_number("threshold", single=True), default=1.0)
 
     def __call__(self, gradient: PyTree) -> PyTree:
         """The gradient, shortened if it is longer than the threshold."""

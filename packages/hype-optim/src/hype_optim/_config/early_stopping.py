@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._hyperparameter import at_least
+from .._hyperparameter.converters import at_least
 
 
 class AbstractEarlyStopping(eqx.Module):

@@ -6,7 +6,7 @@ import equinox as eqx
 from hype_ad.internal.tree import add, scale, zeros_like
 from jaxtyping import PyTree
 
-from .._hyperparameter import Hyperparameter, check_prefix, fraction
+from .._hyperparameter.converters import Hyperparameter, check_prefix, fraction
 
 
 class AbstractMomentum(eqx.Module):

@@ -6,38 +6,55 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import optax
-from hype_ad.internal.checks import boolean, instance, is_real, known
+from hype_ad.internal.checks import boolean, function, instance, is_real, known
+from hype_ad.internal.mode import Mode, check_mode
 from jaxtyping import Array, Int
 
-from .._adjoint import AbstractAdjoint, Auto, Checkpointed
-from .._hyperparameter import Hyperparameter, HyperparameterLike, at_least, hyperparameter, is_range, non_negative
-from .._objective import Derivative
+from .._adjoint.auto import Auto
+from .._adjoint.base import AbstractAdjoint
+from .._adjoint.checkpointed import Checkpointed
+from .._hyperparameter.constraint import is_range
+from .._hyperparameter.converters import (
+    Hyperparameter,
+    HyperparameterLike,
+    as_arrays,
+    at_least,
+    hyperparameter,
+    non_negative,
+)
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
 from .early_stopping import AbstractEarlyStopping, NoEarly
-from .learning_rate import AbstractFiniteSchedule, AbstractLearningRate, Constant, Unscaled
-from .loss import AbstractLoss, FunctionLoss, L2Loss
-from .method import GD, AbstractMethod, Optax
+from .learning_rate.base import AbstractLearningRate, Unscaled
+from .learning_rate.decay import Constant
+from .learning_rate.schedule import AbstractFiniteSchedule
+from .loss import FunctionLoss, L2Loss
+from .method.base import AbstractMethod
+from .method.gd import GD
+from .method.optax import Optax
 from .momentum import AbstractMomentum, NoMomentum
-from .regularization import AbstractRegularization, L2Reg, NoReg
+from .regularization import AbstractRegularization, L2Reg, NoReg, all_weights
 
 T = TypeVar("T")
+Loss = Callable[[Array, Array], Any]
 LogFunction = Callable[[int, Any, float], None]
 
-_LOSS, _REGULARIZATION = L2Loss(), L2Reg()  # as objects, to tell them from others that were given
+
+_default_penalty = partial(L2Reg, where=all_weights)
+_log = partial(function, "logging_function", accepted="a function of a step, weights and a loss")
 
 
-def _choice(name: str, default: T, kind: type[T], accepted: str) -> Callable[[T | None], T]:
-    """A converter that takes members of a family, and the default for `None`."""
-    return lambda given: instance(name, default if given is None else given, kind, accepted)
+def _choice(name: str, default: Callable[[], T], kind: type[T], accepted: str) -> Callable[[T | None], T]:
+    """A converter that takes members of a family, and makes the default of `None`, in the precision of the moment."""
+    return lambda given: instance(name, default() if given is None else given, kind, accepted)
 
 
-def _flag(name: str) -> Callable[[bool], bool]:
-    def convert(given: bool) -> bool:
-        return boolean(name, given)
-
-    return convert
+def _optional(convert: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """A converter that leaves `None` as it is."""
+    return lambda given: None if given is None else convert(given)
 
 
 def _method(given: AbstractMethod | optax.GradientTransformation | None) -> AbstractMethod:
@@ -57,9 +74,9 @@ def _learning_rate(given: AbstractLearningRate | HyperparameterLike | None) -> A
     return instance("learning_rate", given, AbstractLearningRate, "a number or a rate such as Constant(0.1)")
 
 
-def _loss(given: AbstractLoss | Callable[[Array, Array], Any] | None) -> Any:
+def _loss(given: Loss | None) -> Any:
     if given is None:
-        return _LOSS
+        return L2Loss()
     if isinstance(given, type) or not callable(given):
         raise TypeError(
             f"`loss` must be a loss such as L2Loss(), or a function of a prediction and a target, got {given!r}."
@@ -70,22 +87,6 @@ def _loss(given: AbstractLoss | Callable[[Array, Array], Any] | None) -> Any:
 def _adjoint(given: AbstractAdjoint | Literal["auto"] | None) -> AbstractAdjoint:
     adjoint = {None: Checkpointed(), "auto": Auto()}.get(given, given) if isinstance(given, str | None) else given
     return instance("adjoint", adjoint, AbstractAdjoint, 'an adjoint such as Checkpointed(2), or "auto"')
-
-
-def _tolerance(given: HyperparameterLike | None) -> Hyperparameter | None:
-    return None if given is None else non_negative("tolerance")(given)
-
-
-def _derivative(given: Derivative) -> Derivative:
-    if given not in ("reverse", "forward"):
-        raise ValueError(f'`derivative` must be "reverse" or "forward", got {given!r}.')
-    return given
-
-
-def _log_function(given: LogFunction | None) -> LogFunction | None:
-    if given is not None and not callable(given):
-        raise TypeError(f"`logging_function` must be a function of a step, weights and a loss, got {given!r}.")
-    return given
 
 
 class Params(eqx.Module):
@@ -132,23 +133,23 @@ class Params(eqx.Module):
     learning_rate: AbstractLearningRate = eqx.field(converter=_learning_rate, default=None)
     _: KW_ONLY
     momentum: AbstractMomentum = eqx.field(
-        converter=_choice("momentum", NoMomentum(), AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"),
+        converter=_choice("momentum", NoMomentum, AbstractMomentum, "NoMomentum(), Momentum(0.9) or Nesterov(0.9)"),
         default=None,
     )
-    loss: Callable[..., Any] = eqx.field(converter=_loss, default=None)
+    loss: Loss = eqx.field(converter=_loss, default=None)
     regularization: AbstractRegularization = eqx.field(
-        converter=_choice("regularization", _REGULARIZATION, AbstractRegularization, "NoReg(), L1Reg() or L2Reg()"),
+        converter=_choice("regularization", _default_penalty, AbstractRegularization, "NoReg(), L1Reg() or L2Reg()"),
         default=None,
     )
     gradient_clipping: AbstractGradientClipping = eqx.field(
-        converter=_choice("gradient_clipping", NoClip(), AbstractGradientClipping, "NoClip() or NormClip(1.)"),
+        converter=_choice("gradient_clipping", NoClip, AbstractGradientClipping, "NoClip() or NormClip(1.)"),
         default=None,
     )
     batch: AbstractBatch = eqx.field(
-        converter=_choice("batch", Full(), AbstractBatch, "Full(), Minibatch(100) or Stochastic()"), default=None
+        converter=_choice("batch", Full, AbstractBatch, "Full(), Minibatch(100) or Stochastic()"), default=None
     )
     early_stopping: AbstractEarlyStopping = eqx.field(
-        converter=_choice("early_stopping", NoEarly(), AbstractEarlyStopping, "NoEarly() or Early(750, 10)"),
+        converter=_choice("early_stopping", NoEarly, AbstractEarlyStopping, "NoEarly() or Early(750, 10)"),
         default=None,
     )
     improvement_threshold: Hyperparameter = eqx.field(
@@ -156,46 +157,36 @@ class Params(eqx.Module):
         converter=hyperparameter("improvement_threshold", lambda x: (x > 0) & (x <= 1), "above 0 and at most 1"),
         default=0.995,
     )
-    silent: bool = eqx.field(static=True, converter=_flag("silent"), default=False)
-    return_best: bool = eqx.field(static=True, converter=_flag("return_best"), default=True)
+    silent: bool = eqx.field(static=True, converter=partial(boolean, "silent"), default=False)
+    return_best: bool = eqx.field(static=True, converter=partial(boolean, "return_best"), default=True)
     validation_interval: int = eqx.field(static=True, converter=at_least("validation_interval", 1), default=1)
-    logging_function: LogFunction | None = eqx.field(static=True, converter=_log_function, default=None)
+    logging_function: LogFunction | None = eqx.field(static=True, converter=_optional(_log), default=None)
     adjoint: AbstractAdjoint = eqx.field(converter=_adjoint, default=None)
-    derivative: Derivative = eqx.field(static=True, converter=_derivative, default="reverse")
-    tolerance: Hyperparameter | None = eqx.field(converter=_tolerance, default=None)
-    keep_w_history: bool = eqx.field(static=True, converter=_flag("keep_w_history"), default=False)
-    track_sensitivity: bool = eqx.field(static=True, converter=_flag("track_sensitivity"), default=False)
-    for_train: tuple[str, ...] = eqx.field(static=True, init=False, repr=False)
-    """The arguments given that only `train` honors."""
+    derivative: Mode = eqx.field(static=True, converter=partial(check_mode, "derivative"), default="reverse")
+    tolerance: Hyperparameter | None = eqx.field(converter=_optional(non_negative("tolerance")), default=None)
+    keep_w_history: bool = eqx.field(static=True, converter=partial(boolean, "keep_w_history"), default=False)
+    track_sensitivity: bool = eqx.field(static=True, converter=partial(boolean, "track_sensitivity"), default=False)
 
     def __post_init__(self) -> None:
         self.method = _method(self.method)
-        if self.learning_rate is None:
+        # `Unscaled` is left over from an Optax transformation that `dataclasses.replace` has replaced.
+        if self.learning_rate is None or (isinstance(self.learning_rate, Unscaled) and self.method.takes_rate):
             self.learning_rate = self.method.default_learning_rate()
-        given = {
-            "loss": self.loss is not None and self.loss is not _LOSS,
-            "regularization": not (
-                self.regularization is None
-                or self.regularization is _REGULARIZATION
-                or isinstance(self.regularization, NoReg)
-            ),
-            "batch": not (self.batch is None or isinstance(self.batch, Full)),
-        }
-        self.for_train = tuple(name for name, is_given in given.items() if is_given)
 
     def __check_init__(self) -> None:
         method, rate, momentum = self.method, self.learning_rate, self.momentum
         brought = {} if method.takes_rate else {"learning_rate": (rate, Unscaled), "momentum": (momentum, NoMomentum)}
-        for name, (given, nothing) in brought.items():
-            if not isinstance(given, nothing):
+        for name, (given, neutral) in brought.items():
+            if not isinstance(given, neutral):
                 raise ValueError(
-                    f"`{name}` must not be given beside an Optax transformation, which brings its own, got {given!r}."
+                    f"`{name}` must not be given beside an Optax transformation, which brings its own: leave it out "
+                    f"or set it to None, got {given!r}."
                 )
         kind = type(rate).__name__
         if rate.scales_entries and not method.takes_scaling:
             raise ValueError(
                 f"`learning_rate` must be one that keeps the direction of {type(method).__name__}, such as Constant, "
-                f"Backtrack or StrongWolfe; {kind} rescales its entries and goes with GD()."
+                f"Backtrack or StrongWolfe, or None for its default; {kind} rescales its entries and goes with GD()."
             )
         if rate.searches and not isinstance(momentum, NoMomentum):
             raise ValueError(
@@ -205,25 +196,35 @@ class Params(eqx.Module):
 
 
 def as_params(params: Params | None) -> Params:
-    """The configuration given, or the default one.
+    """The configuration given, or the default one, with Python floats as arrays."""
+    params = Params() if params is None else as_arrays(instance("params", params, Params, "a Params(...)"))
+    for name in ("tolerance", "improvement_threshold"):
+        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(getattr(params, name))]
+        if shapes not in ([], [()]):
+            raise ValueError(f"`{name}` of `params` must be one number, got shapes {shapes}; use vmap for several.")
+    return params
 
-    Raises:
-        TypeError: if it is something else.
-    """
-    return Params() if params is None else instance("params", params, Params, "a Params(...)")
+
+def as_params_without_data(params: Params | None) -> Params:
+    """The same for a run without data, whose configuration must have no settings that need data."""
+    params = as_params(params)
+    penalty = params.regularization
+    is_default = {
+        "loss": isinstance(params.loss, L2Loss),
+        "regularization": isinstance(penalty, NoReg) or (isinstance(penalty, L2Reg) and penalty.where is all_weights),
+        "batch": isinstance(params.batch, Full),
+    }
+    if not all(is_default.values()):
+        names = " and ".join(f"`{name}`" for name, default in is_default.items() if not default)
+        raise ValueError(
+            f"{names} of `params` must be left out: `minimize` has no data to use it on. Write it into `f`, or use "
+            "`train`."
+        )
+    return params
 
 
 def steps_to_make(params: Params, steps_per_epoch: int, made: Int[Array, ""] | None) -> int:
-    """The number of steps of a run, by its epochs or to the end of its schedule.
-
-    Args:
-        params: the configuration.
-        steps_per_epoch: the number of batches in an epoch.
-        made: the number of steps that earlier runs have made, if this one goes on with them.
-
-    Raises:
-        ValueError: if no step of a schedule is left, or if how many are left is not known.
-    """
+    """The number of steps of a run, by its epochs or to the end of its schedule; `made` is that of earlier runs."""
     if not isinstance(params.learning_rate, AbstractFiniteSchedule):
         return params.epochs * steps_per_epoch
     scheduled = params.learning_rate.total_steps(steps_per_epoch)
@@ -237,20 +238,3 @@ def steps_to_make(params: Params, steps_per_epoch: int, made: Int[Array, ""] | N
             f"`state` must be within its schedule of {scheduled} steps, got one at step {int(made)}: nothing is left."
         )
     return left
-
-
-def as_params_without_data(params: Params | None) -> Params:
-    """The configuration given, or the default one, for a run without data.
-
-    Raises:
-        TypeError: if it is something else.
-        ValueError: if it has settings that need data.
-    """
-    params = as_params(params)
-    if params.for_train:
-        names = " and ".join(f"`{name}`" for name in params.for_train)
-        raise ValueError(
-            f"{names} of `params` must be left out: `minimize` has no data to use it on. Write it into `f`, or use "
-            "`train`."
-        )
-    return params

@@ -7,10 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad import absolute
+from hype_ad.internal.checks import function
 from hype_ad.internal.tree import scale, sum_of
 from jaxtyping import Array, Float, PyTree
 
-from .._hyperparameter import Hyperparameter, non_negative
+from .._hyperparameter.converters import Hyperparameter, non_negative
 
 Choice = Callable[[PyTree], PyTree]
 """What gives a part of the weights, such as `lambda w: w.weight` or `lambda w: [w["a"], w["b"]]`."""
@@ -32,10 +33,13 @@ class NoReg(AbstractRegularization):
         return 0.0
 
 
-def _checked(where: Choice | None) -> Choice | None:
-    if where is not None and not callable(where):
-        raise TypeError(f"`where` must be a function from the weights to a part of them, got {where!r}.")
-    return where
+def _choice(where: Choice | None) -> Choice | None:
+    return None if where is None else function("where", where, "a function from the weights to a part of them")
+
+
+def all_weights(w: PyTree) -> PyTree:
+    """What the default penalty of a `Params` applies to: by this name it is told from a penalty that was given."""
+    return w
 
 
 class L1Reg(AbstractRegularization):
@@ -55,7 +59,7 @@ class L1Reg(AbstractRegularization):
     """
 
     coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)
-    where: Choice | None = eqx.field(static=True, converter=_checked, default=None)
+    where: Choice | None = eqx.field(static=True, converter=_choice, default=None)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_1$, with derivative 0 in weights that are zero."""
@@ -79,7 +83,7 @@ class L2Reg(AbstractRegularization):
     """
 
     coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)
-    where: Choice | None = eqx.field(static=True, converter=_checked, default=None)
+    where: Choice | None = eqx.field(static=True, converter=_choice, default=None)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_2^2$."""

@@ -1,4 +1,4 @@
-"""Examples along the leading axis."""
+"""A data set: inputs and targets of examples, along the leading axis of two arrays."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import AbstractTensor, image_grid, visualize
-from hype_ad.internal.checks import integer, known
+from hype_ad.internal.checks import check_key, integer, known
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Int, Integer, Num, PRNGKeyArray
 
 from .partition import part_sizes, plain_parts, stratified_parts
-from .rows import append_column, row_numbers, rows_of
+from .rows import append_column, row_numbers, rows_of, take
 from .scaling import Scaling, standard_scaling, unit_scaling
 
 
@@ -66,9 +66,7 @@ class Dataset(eqx.Module):
         if isinstance(index, slice):
             return Dataset(self.x[index], self.y[index])
         rows = row_numbers(index, len(self))
-        if rows.ndim == 0:
-            return self.x[rows], self.y[rows]
-        return self._take(rows)
+        return (take(self.x, rows), take(self.y, rows)) if rows.ndim == 0 else self._take(rows)
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         return zip(self.x, self.y, strict=True)
@@ -105,18 +103,23 @@ class Dataset(eqx.Module):
         return Dataset(self.x, f(self.y))
 
     def shuffle(self, key: PRNGKeyArray) -> "Dataset":
-        """All examples in a random order; the same key gives the same order."""
-        return self._take(jax.random.permutation(key, len(self)))
+        """All examples in a random order; the same key gives the same order.
+
+        Raises:
+            TypeError: if `key` is not a key.
+        """
+        return self._take(jax.random.permutation(check_key("key", key), len(self)))
 
     def random_subset(self, n: int, key: PRNGKeyArray) -> "Dataset":
         """Draw `n` different examples, in random order.
 
         Raises:
+            TypeError: if `n` is not an integer, or `key` not a key.
             ValueError: if `n` is below 1 or above the number of examples.
         """
         if integer("n", n, 1) > len(self):
             raise ValueError(f"`n` must be at most the number of examples, {len(self)}, got {n}.")
-        return self._take(jax.random.permutation(key, len(self))[:n])
+        return self._take(jax.random.permutation(check_key("key", key), len(self))[:n])
 
     def split(
         self,
@@ -135,10 +138,12 @@ class Dataset(eqx.Module):
                 be traced.
 
         Raises:
-            TypeError: if `sizes` is not made of numbers, or `stratify` of labels that are traced or no classes.
+            TypeError: if `sizes` is not made of numbers, `key` is not a key, or `stratify` is asked for labels that are
+                traced or no classes.
             ValueError: if `sizes` do not add up, or a part would be empty.
         """
         counts = part_sizes(sizes, len(self))
+        key = None if key is None else check_key("key", key)
         if not stratify:
             return tuple(map(self._take, plain_parts(counts, key)))
         if not known(self.y) or self.labels.ndim != 1:
@@ -208,7 +213,9 @@ class Dataset(eqx.Module):
         """Add one feature, a value for each example, as the last column of `x`.
 
         Raises:
-            ValueError: if `x` is not a matrix, or `feature` does not have one value for each of its rows.
+            TypeError: if `feature` is not of real numbers, or holds floats and `x` does not.
+            ValueError: if `x` is not a matrix, or `feature` does not have one value for each of its rows, or has values
+                that the integers of `x` cannot hold.
         """
         return self.map_x(lambda x: append_column("x", x, "feature", feature))
 
@@ -216,7 +223,9 @@ class Dataset(eqx.Module):
         """Add one target, a value for each example, as the last column of `y`.
 
         Raises:
-            ValueError: if `y` is not a matrix, or `target` does not have one value for each of its rows.
+            TypeError: if `target` is not of real numbers, or holds floats and `y` does not.
+            ValueError: if `y` is not a matrix, or `target` does not have one value for each of its rows, or has values
+                that the integers of `y` cannot hold.
         """
         return self.map_y(lambda y: append_column("y", y, "target", target))
 
@@ -297,4 +306,4 @@ class Dataset(eqx.Module):
         return "\n".join([f"Dataset : {len(self)} examples, {shapes}", "x", visualize(x), "y", visualize(y)])
 
     def _take(self, rows: Int[Array | np.ndarray, " part"]) -> "Dataset":
-        return Dataset(self.x[rows], self.y[rows])
+        return Dataset(take(self.x, rows), take(self.y, rows))

@@ -9,6 +9,7 @@ from io import BufferedIOBase, StringIO
 
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import integer
 from jaxtyping import Array, Float, Float64
 
 from .._file.read import open_file
@@ -65,7 +66,7 @@ def load_csv(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        TypeError: if both `label` and `target` are given.
+        TypeError: if both `label` and `target` are given, or a column is neither an integer nor a name.
         ValueError: if the file is no text or empty, a row is longer or shorter than the first one, a cell is not a
             finite number or a label not a class number (the message names line and column), or if a column asked for is
             not there.
@@ -76,6 +77,7 @@ def load_csv(
         argument, wanted = "label", [-1 if label is None else label]
     else:
         argument, wanted = "target", [target] if isinstance(target, int | str) else list(target)
+    wanted = [choice if isinstance(choice, str) else integer(argument, choice) for choice in wanted]
     with open_file(path, _KIND) as file:
         names, numbers = _table(file, delimiter, header)
         columns = [_column(argument, choice, names, numbers.shape[1]) for choice in wanted]

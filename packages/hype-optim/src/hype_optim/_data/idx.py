@@ -1,4 +1,4 @@
-"""The file format of MNIST: two zero bytes, a type, a number of dimensions, big-endian lengths, and the entries.
+"""IDX files, the format of MNIST: two zero bytes, a type, a number of dimensions, big-endian lengths, and the entries.
 
 A header may claim anything, so nothing is reserved for what it says. See Y. LeCun, C. Cortes and C. Burges, "The MNIST
 database", 1998.
@@ -15,14 +15,7 @@ from jaxtyping import Shaped
 
 from .._file.read import LARGEST_COMPRESSION, open_file, read_bytes
 
-_DTYPES = {
-    0x08: np.dtype(np.uint8),
-    0x09: np.dtype(np.int8),
-    0x0B: np.dtype(">i2"),
-    0x0C: np.dtype(">i4"),
-    0x0D: np.dtype(">f4"),
-    0x0E: np.dtype(">f8"),
-}
+_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -62,7 +55,7 @@ def _read(stream: BufferedIOBase, largest: int) -> Shaped[np.ndarray, "..."]:
     lengths = stream.read(4 * dimensions)
     if len(lengths) < 4 * dimensions:
         raise ValueError(f"the header promises {dimensions} dimensions, but the file ends inside it")
-    shape, dtype = struct.unpack(f">{dimensions}I", lengths), _DTYPES[code]
+    shape, dtype = struct.unpack(f">{dimensions}I", lengths), np.dtype(_DTYPES[code])
     size = math.prod(shape) * dtype.itemsize
     promise = f"the header promises {' x '.join(map(str, shape))} entries of {dtype.itemsize} bytes, {size} in all"
     if size > largest:

@@ -1,4 +1,4 @@
-"""The four files in which MNIST, Fashion-MNIST and their like come."""
+"""Data sets of images in the four files in which MNIST, Fashion-MNIST and their like come."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which rows go to which part when a data set is split."""
+"""Splitting: which rows of a data set go to which part, consecutive, shuffled or stratified by class."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,16 +14,7 @@ Rows: TypeAlias = Int[Array, " part"] | Int[np.ndarray, " part"]
 
 
 def part_sizes(sizes: int | float | Sequence[int | float] | np.ndarray, rows: int) -> list[int]:
-    """The numbers of rows that `sizes` stands for.
-
-    Args:
-        sizes: counts (integers) or fractions (floats) that add up to all; a single one stands for itself and the rest.
-        rows: how many rows there are.
-
-    Raises:
-        TypeError: if `sizes` has something else than numbers, or both counts and fractions.
-        ValueError: if the sizes do not add up, or a part would be empty.
-    """
+    """The row counts of parts: counts or fractions that add up to all, or one of either for itself and the rest."""
     single = isinstance(sizes, int | float | np.number)
     if not single and (isinstance(sizes, str) or not isinstance(sizes, Sequence | np.ndarray)):
         raise TypeError(f"`sizes` must be a count, a fraction, or a sequence of either, got {sizes!r}.")

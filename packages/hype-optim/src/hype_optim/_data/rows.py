@@ -1,21 +1,17 @@
 """Checks of what a data set is given: arrays of rows, row numbers, and columns."""
 
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.checks import is_real, known
-from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
 
 def rows_of(name: str, value: Any) -> Array:
-    """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one.
-
-    Raises:
-        TypeError: if it is not an array of real numbers.
-        ValueError: if it is a single number.
-    """
+    """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one."""
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
@@ -28,12 +24,7 @@ def rows_of(name: str, value: Any) -> Array:
 
 
 def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
-    """The rows that an index means, one number or a vector of them; known ones are NumPy's and in range.
-
-    Raises:
-        IndexError: if a known row number is out of range, or a mask has another length.
-        TypeError: if `index` is something else, or a traced mask.
-    """
+    """The rows that an index means, one number or a vector of them; known ones are NumPy's and in range."""
     if isinstance(index, float | str | tuple) or index is None:
         raise TypeError(
             f"An index must be an integer, a slice, or an array of row numbers or truth values, got {index!r}."
@@ -51,21 +42,24 @@ def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
     return np.asarray(np.arange(length)[rows if rows.dtype == bool else rows.astype(int)])
 
 
-def append_column(name: str, matrix: Array, column_name: str, column: ArrayLike) -> Array:
-    """A matrix with one more column at its end.
+# Compiled, as an index by itself is half a dozen operations; inlined, so that inside of a program it is nothing new.
+@partial(jax.jit, inline=True)
+def take(array: Array, rows: Int[Array | np.ndarray, "..."]) -> Array:
+    """Some rows, or one, by their numbers."""
+    return array[rows]
 
-    Raises:
-        TypeError: if the column holds floats and the matrix does not.
-        ValueError: if it is no matrix, or the column has not one value a row.
-    """
+
+def append_column(name: str, matrix: Array, column_name: str, column: Any) -> Array:
+    """A matrix with one more column at its end."""
     if matrix.ndim != 2:
         raise ValueError(
             f"`{name}` must be a matrix to get another column, got shape {matrix.shape}; flatten it first."
         )
-    column = jnp.asarray(column)
-    if jnp.issubdtype(column.dtype, jnp.floating) and not jnp.issubdtype(matrix.dtype, jnp.floating):
+    given, is_float = rows_of(column_name, column), jnp.issubdtype(matrix.dtype, jnp.floating)
+    if jnp.issubdtype(given.dtype, jnp.floating) and not is_float:
         raise TypeError(f"`{column_name}` holds floats and `{name}` {matrix.dtype}; make `{name}` floats first.")
-    column = column.astype(matrix.dtype)
-    if column.shape != matrix.shape[:1]:
-        raise ValueError(f"`{column_name}` must have one value a row, {matrix.shape[0]}, got shape {column.shape}.")
-    return jnp.concatenate([matrix, column[:, None]], axis=1)
+    if given.shape != matrix.shape[:1]:
+        raise ValueError(f"`{column_name}` must have one value a row, {matrix.shape[0]}, got shape {given.shape}.")
+    if not is_float and known(given) and np.any(np.asarray(given).astype(matrix.dtype) != np.asarray(given)):
+        raise ValueError(f"`{column_name}` has values that {matrix.dtype}, the dtype of `{name}`, cannot hold.")
+    return jnp.concatenate([matrix, given[:, None].astype(matrix.dtype)], axis=1)

@@ -1,4 +1,4 @@
-"""Bringing features to one scale, with what it takes to do the same to other data."""
+"""Feature scaling: standardization and min-max normalization, to be applied to other data too."""
 
 import equinox as eqx
 import jax.numpy as jnp

@@ -42,15 +42,7 @@ class Archive:
     def read(
         self, name: str, check: Callable[[tuple[int, ...], np.dtype], Any] = lambda shape, dtype: None
     ) -> Shaped[np.ndarray, "..."]:
-        """An array, in the machine's byte order.
-
-        Args:
-            name: of the array.
-            check: called with its shape and dtype before it is read.
-
-        Raises:
-            ValueError: if the file is damaged there, holds Python objects, or `check` raises.
-        """
+        """An array, in the machine's byte order; `check` gets its shape and dtype before it is read, and may raise."""
         entry = self._entries[name]
         with errors_at(f"the array {name!r}"), self._file.open(entry) as opened:
             stream = cast(BufferedIOBase, opened)
@@ -71,11 +63,6 @@ class Archive:
 
 @contextmanager
 def open_npz(path: str | os.PathLike[str], content: str) -> Iterator[Archive]:
-    """Open a `.npz` file that is to hold something.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is something else, or anything is raised while it is read.
-    """
+    """Open a `.npz` file that is to hold something; errors are those of `open_file`."""
     with open_file(path, f"a NumPy .npz archive of {content}") as file:
         yield Archive(zipfile.ZipFile(file))

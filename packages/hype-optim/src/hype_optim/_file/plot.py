@@ -19,11 +19,7 @@ def plot_histories(
     valid_steps: Any,
     title: str,
 ) -> "Figure":
-    """Loss curves on the left, and on the right the learning rate, if it is known; a curve for each run.
-
-    Raises:
-        ImportError: if Matplotlib is not installed.
-    """
+    """Loss curves on the left, and on the right the learning rate, if it is known; a curve for each run."""
     try:
         from matplotlib import pyplot
     except ImportError as error:

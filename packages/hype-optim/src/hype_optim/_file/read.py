@@ -14,12 +14,7 @@ _CHUNK = 1 << 20
 
 @contextmanager
 def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[BufferedReader]:
-    """Open a file that is to be of some kind.
-
-    Raises:
-        FileNotFoundError: if there is nothing at `path`.
-        ValueError: if there is something else than a file, or anything is raised while it is read.
-    """
+    """Open a file that is to be of some kind; what is raised while it is read becomes a `ValueError` that names it."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file.")
@@ -31,12 +26,9 @@ def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[BufferedReade
 
 @contextmanager
 def errors_at(place: str) -> Iterator[None]:
-    """Say of every error where it came up.
+    """Make every error a `ValueError` that says where it came up.
 
     A damaged file makes zipfile, zlib, Pillow and NumPy's parser of headers raise errors of a dozen types.
-
-    Raises:
-        ValueError: if anything is raised inside.
     """
     try:
         yield

@@ -81,7 +81,7 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
             name, shape and dtype; the message names the place.
     """
     named = _named_leaves("like", like)
-    with open_npz(path, "what `like` is") as archive:
+    with open_npz(path, "the arrays in `like`") as archive:
         types = _types(archive)
         found = [name for name in archive.names if name != _ABOUT]
         optional = lambda name: types is None and isinstance(named[name], int | float | complex)

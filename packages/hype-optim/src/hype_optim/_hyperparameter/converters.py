@@ -13,7 +13,7 @@ from hype_ad.internal.checks import as_float_array, check_entries, integer, is_r
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from .constraint import AbstractRange, is_range
+from .constraint import AbstractRange, is_range, value_of
 
 Hyperparameter = PyTree[Float[Array, "..."] | AbstractRange]
 """A float that something can be differentiated by: an array, a range such as `positive(0.1)`, or a pytree of them."""
@@ -25,29 +25,15 @@ Converter = Callable[[HyperparameterLike], Hyperparameter]
 
 
 def hyperparameter(name: str, accept: Callable[[np.ndarray], Any], accepted: str, *, single: bool = False) -> Converter:
-    """A converter of numbers, arrays, ranges and pytrees of them to arrays and ranges; traced values pass.
-
-    Args:
-        name: of the argument, for messages.
-        accept: whether entries are within the range.
-        accepted: the range in words.
-        single: whether only one number will do, and not one for each part of the weights.
-
-    Returns:
-        A function that raises a `TypeError` on what is not made of real numbers, and a `ValueError` on entries that
-        are known and out of the range, or on several of them where there may be one.
-    """
+    """A converter to arrays and ranges; `accepted` is what `accept` checks, in words; `single` allows one number."""
     numbers = f"a number or an array of them, {accepted}"
 
     def convert_leaf(leaf: Any) -> Any:
-        if is_range(leaf):
-            check_entries(name, leaf.value, accept, accepted)
-            return leaf
-        if not is_real(leaf):
+        if not (is_range(leaf) or is_real(leaf)):
             raise TypeError(f"`{name}` must be {numbers}, got {leaf!r}.")
-        array = as_float_array(leaf)
-        check_entries(name, array, accept, accepted)
-        return array
+        converted = leaf if is_range(leaf) else as_float_array(leaf)
+        check_entries(name, value_of(converted), accept, accepted)
+        return converted
 
     def convert(value: HyperparameterLike) -> Hyperparameter:
         leaves, structure = jax.tree.flatten(value, is_leaf=is_range)
@@ -83,19 +69,21 @@ def open_fraction(name: str, *, single: bool = False) -> Converter:
 
 def at_least(name: str, lowest: int) -> Callable[[int], int]:
     """For integers of at least `lowest`, which are part of the program and have no derivative."""
+    return lambda value: integer(name, value, lowest)
 
-    def convert(value: int) -> int:
-        return integer(name, value, lowest)
 
-    return convert
+def is_float(x: Any) -> bool:
+    """Whether `x` is a real float or an array of them; an integer is none."""
+    return is_real(x) and bool(jnp.issubdtype(jnp.result_type(x), jnp.floating))
+
+
+def as_arrays(tree: PyTree) -> PyTree:
+    """A pytree whose Python floats are arrays, so that they have derivatives too."""
+    return jax.tree.map(lambda x: as_float_array(x) if is_float(x) else x, tree)
 
 
 def check_prefix(name: str, factors: PyTree, w: PyTree) -> None:
-    """Check that there is a factor for each leaf of `w`.
-
-    Raises:
-        ValueError: if `factors` is not a prefix of the structure of `w`, or does not broadcast to its shapes.
-    """
+    """Check that `factors` is a prefix of the structure of `w` and broadcasts to its shapes."""
     try:
         parts = jax.tree.structure(factors).flatten_up_to(w)
     except ValueError as error:

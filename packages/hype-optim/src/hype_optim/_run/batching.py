@@ -10,26 +10,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 
 class Batches(NamedTuple):
-    """What the steps of a run look at.
+    """What the steps of a run look at."""
 
-    Attributes:
-        data: a pytree of arrays with leading axis N, the examples.
-        rows: N.
-        size: the number of examples in a batch; the last one of an epoch has what is left.
-        order: the order of the examples in each of the run's epochs, or `None` for their own.
-        first_epoch: the number of the epoch that `order` begins with.
-    """
-
-    data: PyTree
+    data: PyTree  # the examples: arrays with the leading axis `rows`
     rows: int
-    size: int
-    order: Int[Array, "epochs rows"] | None
-    first_epoch: Int[Array, ""] | int
-
-    @property
-    def per_epoch(self) -> int:
-        """The number of batches in an epoch."""
-        return number_of_batches(self.rows, self.size)
+    size: int  # of a batch; the last one of an epoch has what is left
+    order: Int[Array, "epochs rows"] | None  # of the examples in each of the run's epochs; `None` for their own
+    first_epoch: Int[Array, ""] | int  # the number of the epoch that `order` begins with
 
     def load(self, steps: Int[Array, " n"]) -> tuple[PyTree, Float[Array, "n size"] | None]:
         """The examples of steps, with leading axes `(n, size)`, and their weights in a mean, if these differ."""
@@ -41,11 +28,12 @@ class Batches(NamedTuple):
 
     def _rows(self, step: Int[Array, ""]) -> tuple[Int[Array, " size"], Float[Array, " size"]]:
         """The rows that a step looks at, and for each 1 if it counts, 0 if it only fills the epoch's last batch up."""
-        places = step % self.per_epoch * self.size + jnp.arange(self.size)
-        rows = jnp.minimum(places, self.rows - 1)
+        per_epoch = number_of_batches(self.rows, self.size)
+        numbers = step % per_epoch * self.size + jnp.arange(self.size)
+        rows = jnp.minimum(numbers, self.rows - 1)
         if self.order is not None:
-            rows = self.order[step // self.per_epoch - self.first_epoch, rows]
-        return rows, (places < self.rows).astype(jnp.result_type(float))
+            rows = self.order[step // per_epoch - self.first_epoch, rows]
+        return rows, (numbers < self.rows).astype(jnp.result_type(float))
 
 
 def number_of_batches(rows: int, size: int) -> int:

@@ -18,41 +18,32 @@ from .problem import Problem
 from .state import Judgement, Place, RunState
 from .status import Status
 
-Left = Int[Array, "..."]
-"""How many steps of the run are left after a step."""
-
 
 class Checks(NamedTuple):
-    """Which steps of a run end an epoch, and which are checks (validation, early stopping).
-
-    Attributes:
-        steps: the number of steps of the run.
-        steps_per_epoch: the number of batches in an epoch.
-        interval: epochs from one check to the next.
-    """
+    """Which steps end an epoch, and which are checks (validation, early stopping), by how many are left after them."""
 
     steps: int
     steps_per_epoch: int
-    interval: int
+    interval: int  # epochs from one check to the next
 
     @property
     def window(self) -> int:
         """How many steps an epoch has: fewer where the whole run is shorter."""
         return min(self.steps_per_epoch, self.steps)
 
-    def begins_epoch(self, left: Left) -> Bool[Array, "..."]:
+    def begins_epoch(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether a step is the first of an epoch."""
         return left % self.steps_per_epoch == self.window - 1
 
-    def ends_epoch(self, left: Left) -> Bool[Array, "..."]:
+    def ends_epoch(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether a step is the last of a whole epoch."""
         return self._is_whole(left) & (left % self.steps_per_epoch == 0)
 
-    def due(self, left: Left) -> Bool[Array, "..."]:
+    def due(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether there is a check after a step."""
         return self._is_whole(left) & (left % (self.steps_per_epoch * self.interval) == 0)
 
-    def _is_whole(self, left: Left) -> Bool[Array, "..."]:
+    def _is_whole(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """False in what is left over before the first whole epoch."""
         return left + self.window <= self.steps
 
@@ -65,16 +56,10 @@ class Checks(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What judging makes of a step.
-
-    Attributes:
-        judgement: the best weights and the counts after it.
-        valid: the validation loss, NaN where there was no check; `None` without validation data.
-        stop: whether the run stops early.
-    """
+    """What judging makes of a step."""
 
     judgement: Judgement
-    valid: Float[Array, ""] | None
+    valid: Float[Array, ""] | None  # the validation loss, NaN where there was no check; `None` without such data
     stop: Bool[Array, ""]
 
 
@@ -88,20 +73,12 @@ class Judge(NamedTuple):
     def __call__(
         self, state: RunState, place: Place, value: Float[Array, ""], w: PyTree, running: Bool[Array, ""]
     ) -> Verdict:
-        """Judge a step.
-
-        Args:
-            state: the state before the step.
-            place: where in the run the step is.
-            value: the objective that the step found, at the weights before it.
-            w: the weights after it.
-            running: whether it was made.
-        """
+        """Judge the step from `state` to `w`, if it was made; `value` is the objective before it."""
         problem, old, examples = self.problem, state.judgement, self.problem.examples
-        nothing = None if problem.validate is None else jnp.full_like(old.best_loss, jnp.nan)
-        never = jnp.array(False)
+        unknown = None if problem.validate is None else jnp.full_like(old.best_loss, jnp.nan)
+        no_stop = jnp.array(False)
         if not self.params.return_best and old.stopping is None and problem.validate is None:
-            return Verdict(old, nothing, never)
+            return Verdict(old, unknown, no_stop)
         value = lax.stop_gradient(value)
         counted = value if examples is None else value * self._of(examples, place.number).astype(value.dtype)
         losses = jnp.where(self.checks.begins_epoch(place.left), counted, old.losses + counted)
@@ -114,7 +91,7 @@ class Judge(NamedTuple):
                 training = losses / jnp.sum(self._of(examples, epoch)).astype(losses.dtype)
             valid = None if problem.validate is None else problem.validate(w)
             monitored = training if valid is None else lax.stop_gradient(valid)
-            best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, never
+            best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, no_stop
             if self.params.return_best:
                 by_value = problem.judged_by_value
                 better = running & (monitored < best_loss) & (True if by_value else all_finite(w))
@@ -131,7 +108,7 @@ class Judge(NamedTuple):
             return decide(old)
         now = due if problem.validate is not None else self.checks.ends_epoch(place.left)
         keep = Judgement(old.best_w, old.best_loss, losses, old.stopping)
-        return lax.cond(now, decide, lambda _: Verdict(keep, nothing, never), old)
+        return lax.cond(now, decide, lambda _: Verdict(keep, unknown, no_stop), old)
 
     def _of(self, batches: Float[Array, " steps_per_epoch"], numbers: Int[Array, "..."]) -> Float[Array, "..."]:
         """What of an epoch's batches belongs to the steps with these numbers."""

@@ -14,12 +14,12 @@ from hype_ad.internal.tree import squared_norm
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from .._adjoint import Scan
+from .._adjoint.base import Scan
 from .._config.params import Params
 from .._objective import Objective
 from .judge import Judge
 from .problem import Problem
-from .sensitivity import first_tangent, followed
+from .sensitivity import first_tangent, with_tangent
 from .state import Place, RunState
 from .status import Status
 from .step import propose_step
@@ -77,7 +77,7 @@ def run_loop(
             judgement=judgement,
         ), histories
 
-    def idle(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
+    def skip(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         nan = jnp.full_like(state.judgement.best_loss, jnp.nan)
         valid = None if problem.validate is None else nan
         rate = nan if params.method.takes_rate else None
@@ -86,12 +86,12 @@ def run_loop(
     can_stop = params.tolerance is not None or state.judgement.stopping is not None
 
     def step(state: RunState, x: tuple[Place, PyTree]) -> tuple[RunState, Histories]:
-        return lax.cond(state.running, advance, idle, state, *x) if can_stop else advance(state, *x)
+        return lax.cond(state.running, advance, skip, state, *x) if can_stop else advance(state, *x)
 
     done = jnp.arange(steps)
     places = Place(number=state.step + done, left=steps - 1 - done)
     load = lambda places: (places, problem.load(places.number))
     if not params.track_sensitivity:
         return scan(step, state, places, load)
-    (state, _), histories = scan(followed(step), (state, first_tangent(state)), places, load)
+    (state, _), histories = scan(with_tangent(step), (state, first_tangent(state)), places, load)
     return state, histories

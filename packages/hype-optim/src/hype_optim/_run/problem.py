@@ -7,23 +7,14 @@ from jaxtyping import Array, Float, Int, PyTree
 
 
 class Problem(NamedTuple):
-    """An objective, and the batches that the steps of a run evaluate it on.
+    """An objective, and the batches that the steps of a run evaluate it on; all as functions of the weights."""
 
-    Attributes:
-        objective: maps the weights to the whole objective, on all data.
-        batch_objective: maps the weights and a batch to the objective on the batch.
-        load: maps step numbers, shape `(n,)`, to their batches, with leading axis n.
-        steps_per_epoch: the number of batches in an epoch.
-        validate: maps the weights to their validation loss, if there are validation data.
-        examples: how many each batch of an epoch has, if they differ.
-    """
-
-    objective: Callable[[PyTree], Float[Array, ""]]
+    objective: Callable[[PyTree], Float[Array, ""]]  # on all data
     batch_objective: Callable[[PyTree, Any], Float[Array, ""]]
-    load: Callable[[Int[Array, " n"]], PyTree]
+    load: Callable[[Int[Array, " n"]], PyTree]  # from step numbers to their batches, with leading axis n
     steps_per_epoch: int
-    validate: Callable[[PyTree], Float[Array, ""]] | None
-    examples: Float[Array, " steps_per_epoch"] | None = None
+    validate: Callable[[PyTree], Float[Array, ""]] | None  # the validation loss
+    examples: Float[Array, " steps_per_epoch"] | None = None  # how many each batch of an epoch has, if they differ
 
     @property
     def judged_by_value(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._adjoint import Stationarity
+from .._adjoint.base import Stationarity
 from .._file.plot import plot_histories
 from .sensitivity import Sensitivity
 from .state import RunState

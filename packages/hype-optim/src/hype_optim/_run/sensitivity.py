@@ -51,7 +51,7 @@ def first_tangent(state: PyTree) -> PyTree:
     return in_w, zeros_like(eqx.filter(state.memory, eqx.is_inexact_array))
 
 
-def followed(step: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tuple[PyTree, PyTree]]:
+def with_tangent(step: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tuple[PyTree, PyTree]]:
     """A step that also pushes a tangent: its carry is a state and a tangent, and its outputs have the growth.
 
     Neither has a derivative, and nor do they change that of the step.

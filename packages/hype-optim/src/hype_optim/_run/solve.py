@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._adjoint import Scan
+from .._adjoint.base import Scan
 from .._config.params import Params
 from .._objective import Objective
 from .._progress.report import is_loud, reporter
@@ -20,26 +20,18 @@ from .status import Status
 def solve(
     problem: Problem,
     w: PyTree,
-    rest: PyTree,
+    static: PyTree,
     params: Params,
     key: PRNGKeyArray | None,
     state: RunState | None,
     steps: int,
 ) -> Result:
-    """Run a problem from weights, or on from a state, and gather what it results in.
+    """Make `steps` steps on a problem from `w`, or on from `state`, and gather what comes of it.
 
-    Args:
-        problem: what to minimize, as a function of the float leaves of the weights.
-        w: the float leaves.
-        rest: the other leaves.
-        params: the configuration, without ranges.
-        key: what the problem draws from, to be kept in the state.
-        state: where an earlier run ended, if this one goes on there.
-        steps: how many steps to make.
+    The weights are `w`, the float leaves, and `static`, the others; `key` is what the problem draws from.
     """
-    first = initial_state(w, params, key)
-    if state is not None:
-        first = resumed(state, first)
+    fresh = initial_state(w, params, key)
+    first = fresh if state is None else resumed(state, fresh)
     checks = Checks(steps, problem.steps_per_epoch, params.validation_interval)
     loud = is_loud(problem, first, params)
 
@@ -56,14 +48,14 @@ def solve(
     loss = problem.objective(best)
     valid = histories.valid
     return Result(
-        w=eqx.combine(best, rest),
+        w=eqx.combine(best, static),
         loss=loss,
         valid_loss=None if problem.validate is None else problem.validate(best),
         loss_history=histories.loss,
         learning_rate_history=histories.rate,
         valid_history=None if valid is None else valid[checks.taken],
         valid_steps=None if valid is None else jnp.arange(1, steps + 1)[checks.taken],
-        w_history=None if histories.w is None else eqx.combine(histories.w, rest),
+        w_history=None if histories.w is None else eqx.combine(histories.w, static),
         status=Status.where(after.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
         steps=after.step,
         state=after,

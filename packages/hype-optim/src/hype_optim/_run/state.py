@@ -1,6 +1,6 @@
 """The state of a run: all that it needs to go on."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -80,26 +80,15 @@ def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None) -> RunSta
     )
 
 
-def check_state(state: Any) -> None:
-    """Check for the state of a run.
-
-    Raises:
-        TypeError: if it is something else.
-    """
-    instance("state", state, RunState, "the `state` of a `Result`")
+def check_state(state: RunState | None) -> RunState | None:
+    """The state of a run, if it is one, or `None`."""
+    return state if state is None else instance("state", state, RunState, "the `state` of a `Result`")
 
 
 def resumed(state: RunState, fresh: RunState) -> RunState:
-    """The state of a run that is to go on, and has not ended yet; one that diverged cannot.
+    """The state of a run like that of `fresh` that is to go on, and has not ended yet; one that diverged cannot.
 
     One that had stopped early is given its whole patience again: it would stop at its next check.
-
-    Args:
-        state: where an earlier run ended.
-        fresh: the state that a run of this kind would begin with.
-
-    Raises:
-        ValueError: if `state` is that of another kind of run; the message names what differs.
     """
     _check_kind(state, fresh)
     diverged = jnp.asarray(state.status == Status.DIVERGED)

@@ -7,28 +7,20 @@ from hype_ad.internal.tree import quotient, square_root, squared_norm
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._config.params import Params
-from .._objective import Objective, evaluate
+from .._objective import Iterate, Objective
 from .state import Memory
 
 _SAMPLE = 64
 
 
 class Proposal(NamedTuple):
-    """The step that a run could make from a point.
-
-    Attributes:
-        value: the objective at the point.
-        gradient: its gradient there, not clipped.
-        update: what to add to the weights.
-        memory: what the parts of the step remember after it.
-        rate: how many times longer the step is than its direction, before momentum, if there is a learning rate.
-    """
+    """The step that a run could make from a point, and the objective there."""
 
     value: Float[Array, ""]
-    gradient: PyTree
-    update: PyTree
-    memory: Memory
-    rate: Float[Array, ""] | None
+    gradient: PyTree  # not clipped
+    update: PyTree  # what to add to the weights
+    memory: Memory  # after the step
+    rate: Float[Array, ""] | None  # the length of the step, before momentum, over that of its direction
 
 
 def propose_step(
@@ -36,14 +28,21 @@ def propose_step(
 ) -> Proposal:
     """The step from `w`."""
     method = params.method
-    iterate = evaluate(objective, w, params.gradient_clipping, step, epoch, hessian=method.uses_hessian)
+    if method.uses_hessian:
+        (value, gradient), push = jax.linearize(objective.value_and_grad, w)
+        product = lambda v: push(v)[1]
+    else:
+        value, gradient = objective.value_and_grad(w)
+        product = lambda v: jax.jvp(objective.grad, (w,), (v,))[1]
+    clipped = params.gradient_clipping(gradient)
+    iterate = Iterate(objective, w, value, gradient, clipped, product, step, epoch)
     direction, of_method = method.direction(iterate, memory.method)
     scaled, of_rate = params.learning_rate.update(direction, memory.learning_rate, iterate)
     update, of_momentum = params.momentum.update(scaled, memory.momentum)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
     after = jax.tree.map(lambda new, old: new.astype(old.dtype), Memory(of_method, of_rate, of_momentum), memory)
     rate = _effective_rate(scaled, direction) if method.takes_rate else None
-    return Proposal(iterate.value, iterate.gradient, update, after, rate)
+    return Proposal(value, gradient, update, after, rate)
 
 
 def _effective_rate(step: PyTree, direction: PyTree) -> Float[Array, ""]:

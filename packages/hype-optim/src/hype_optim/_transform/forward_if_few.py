@@ -20,13 +20,8 @@ def forward_if_few(function: Callable[..., PyTree], other: Callable[..., PyTree]
 
     Where the derivative is with respect to at most `few` numbers, it costs one tangent for each of them in every mode,
     and reverse mode keeps none of what `function` computes inside; else it is that of `other`. The derivative of this
-    derivative is chosen in the same way.
-
-    Args:
-        function: closure-converted, so that all arrays that it depends on are leaves of it.
-        other: gives what `function` gives; closure-converted too.
-        few: how many numbers are few.
-        args: what it is called with.
+    derivative is chosen in the same way. Both functions are closure-converted, so that all arrays that they depend on
+    are leaves of them, and give the same.
     """
     return _run(function, other, few, args)
 
@@ -61,5 +56,5 @@ def _columns(moving: PyTree, fixed: PyTree) -> tuple[PyTree, PyTree]:
     def along(direction: PyTree) -> tuple[PyTree, PyTree, PyTree]:
         return jax.jvp(run, (moving,), (direction,), has_aux=True)
 
-    floats, columns, rest = jax.vmap(along, out_axes=(None, 0, None))(basis(moving))
-    return eqx.combine(floats, rest), columns
+    floats, columns, static = jax.vmap(along, out_axes=(None, 0, None))(basis(moving))
+    return eqx.combine(floats, static), columns

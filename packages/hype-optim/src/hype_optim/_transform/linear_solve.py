@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jax.flatten_util import ravel_pytree
+from hype_ad.internal.tree import ravel, unravel
 from jaxtyping import Array, Float, PyTree
 
 Vector = Float[Array, " n"]
@@ -18,8 +18,7 @@ def solve_symmetric(product: Callable[[PyTree], PyTree], right: PyTree, solver: 
     carries a callback there to do so.
     """
     # In one vector, because a right side that is zero in part cannot be transposed (JAX 0.12).
-    flat, unravel = _ravel(right)
-    matvec = lambda x: _ravel(product(unravel(x)))[0]
+    matvec = lambda x: ravel(product(unravel(x, right)))
 
     def solve(matvec: Callable[[Vector], Vector], b: Vector) -> Vector:
         tags = (lx.symmetric_tag, lx.positive_semidefinite_tag)
@@ -31,9 +30,4 @@ def solve_symmetric(product: Callable[[PyTree], PyTree], right: PyTree, solver: 
         solved = (result == lx.RESULTS.successful) & jnp.all(jnp.isfinite(x))
         return jnp.where(squared == 0, 0, jnp.where(solved, x * length, jnp.nan))
 
-    return unravel(jax.lax.custom_linear_solve(matvec, flat, solve, symmetric=True))
-
-
-def _ravel(tree: PyTree) -> tuple[Vector, Callable[[Vector], PyTree]]:
-    with jax.numpy_dtype_promotion("standard"):  # weights of several dtypes, in the widest of them
-        return ravel_pytree(tree)
+    return unravel(jax.lax.custom_linear_solve(matvec, ravel(right), solve, symmetric=True), right)

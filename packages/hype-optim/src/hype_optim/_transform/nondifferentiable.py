@@ -1,7 +1,7 @@
-"""Identities that raise when they are differentiated, where a derivative would be a wrong zero."""
+"""Identities that raise, or do something else, when they are differentiated: only the rules of JAX know of that."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import equinox as eqx
 import jax
@@ -25,19 +25,36 @@ def nondifferentiable(tree: PyTree, message: str, except_for: Sequence[str] = ()
             what does not depend on such a leaf is differentiated as ever.
     """
 
+    def refuse(path: Any) -> NoReturn:
+        raise NoDerivativeError(message.format(path=jax.tree_util.keystr(path)))
+
     def guard(path: Any, leaf: Any) -> Any:
         if not eqx.is_inexact_array(leaf) or jax.tree_util.keystr(path[:1]) in except_for:
             return leaf
-        return _guarded(leaf, message.format(path=jax.tree_util.keystr(path)))
+        return call_when_differentiated(lambda: refuse(path), leaf)
 
     return jax.tree_util.tree_map_with_path(guard, tree)
 
 
-def _guarded(leaf: jax.Array, message: str) -> jax.Array:
-    identity = jax.custom_jvp(lambda x: x)
+def has_derivative(derivative: Callable[..., PyTree], *args: PyTree) -> bool:
+    """Whether a function that differentiates meets nothing `nondifferentiable`; it is traced, not run."""
+    try:
+        jax.eval_shape(derivative, *args)
+    except NoDerivativeError:
+        return False
+    return True
+
+
+def call_when_differentiated(call: Callable[[], None], tree: PyTree) -> PyTree:
+    """The identity; `call` is called, while tracing, if something is differentiated with respect to it."""
+
+    @jax.custom_jvp
+    def identity(tree: PyTree) -> PyTree:
+        return tree
 
     @identity.defjvp
-    def rule(primals: tuple, tangents: tuple) -> Any:
-        raise NoDerivativeError(message)
+    def identity_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
+        call()
+        return primals[0], tangents[0]
 
-    return identity(leaf)
+    return identity(tree)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from hype_ad.internal.tree import add, float_dtype, scale, square_root, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from ..._hyperparameter import Hyperparameter, check_prefix, fraction, non_negative
+from ..._hyperparameter.converters import Hyperparameter, check_prefix, fraction, non_negative
 from ..._objective import Iterate
 from .base import AbstractLearningRate
 

@@ -6,7 +6,7 @@ import equinox as eqx
 from hype_ad.internal.tree import scale
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter import Hyperparameter, at_least, open_fraction, positive_number
+from ..._hyperparameter.converters import Hyperparameter, at_least, open_fraction, positive_number
 from ..._objective import Iterate
 from ..._transform.while_loop import bounded_while_loop
 from .base import AbstractLearningRate

@@ -1,4 +1,4 @@
-"""What a learning rate is."""
+"""What a learning rate is: how far a step goes along its direction."""
 
 import abc
 from typing import ClassVar

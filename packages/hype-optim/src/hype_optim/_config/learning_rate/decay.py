@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from hype_ad.internal.tree import scale
 from jaxtyping import Array, Int, PyTree
 
-from ..._hyperparameter import Hyperparameter, non_negative
+from ..._hyperparameter.converters import Hyperparameter, non_negative
 from .schedule import AbstractSchedule
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 from hype_ad.internal.tree import dot, float_dtype, scale, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from ..._hyperparameter import Hyperparameter, non_negative
+from ..._hyperparameter.converters import Hyperparameter, non_negative
 from ..._objective import Iterate
 from .base import AbstractLearningRate
 

@@ -8,7 +8,7 @@ import optax
 from hype_ad.internal.tree import scale
 from jaxtyping import PyTree
 
-from ..._hyperparameter import Hyperparameter, check_prefix, fraction, non_negative
+from ..._hyperparameter.converters import Hyperparameter, check_prefix, fraction, non_negative
 from ..._objective import Iterate
 from .base import AbstractLearningRate
 

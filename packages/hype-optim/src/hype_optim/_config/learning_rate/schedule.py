@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from hype_ad.internal.tree import scale
 from jaxtyping import Array, Int, PyTree
 
-from ..._hyperparameter import check_prefix
+from ..._hyperparameter.converters import check_prefix
 from ..._objective import Iterate
 from .base import AbstractLearningRate
 

@@ -9,16 +9,12 @@ import jax.numpy as jnp
 from hype_ad.internal.checks import integer, is_real
 from jaxtyping import Array, Int, PyTree
 
-from ..._hyperparameter import Hyperparameter, HyperparameterLike, non_negative
+from ..._hyperparameter.converters import Hyperparameter, HyperparameterLike, at_least, non_negative
 from .schedule import AbstractFiniteSchedule
 
 
 def _sequence(rates: HyperparameterLike) -> Hyperparameter:
-    """Rates, or a pytree of them, with a leading axis that is equally long everywhere.
-
-    Raises:
-        ValueError: if they have none, or an empty one, or differ in it, or if a rate is a number below 0.
-    """
+    """Rates, or a pytree of them, with a leading axis that is equally long everywhere."""
     if isinstance(rates, list | tuple) and all(is_real(rate) and jnp.ndim(rate) == 0 for rate in rates):
         rates = jnp.array(rates, float)
     rates = non_negative("rates")(rates)
@@ -103,12 +99,11 @@ class WindowSchedule(AbstractFiniteSchedule):
             there are fewer steps than windows.
     """
 
-    rates: Hyperparameter
-    num_steps: int = eqx.field(static=True)
+    rates: Hyperparameter = eqx.field(converter=_sequence)
+    num_steps: int = eqx.field(static=True, converter=at_least("num_steps", 1))
 
-    def __init__(self, rates: HyperparameterLike, num_steps: int):
-        self.rates = _sequence(rates)
-        self.num_steps = integer("num_steps", num_steps, _length(self.rates))
+    def __check_init__(self) -> None:
+        integer("num_steps", self.num_steps, _length(self.rates))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """The field `num_steps`."""
@@ -137,14 +132,13 @@ class InterpolatedSchedule(AbstractFiniteSchedule):
             below 0, or if there are fewer steps than knots.
     """
 
-    rates: Hyperparameter
-    num_steps: int = eqx.field(static=True)
+    rates: Hyperparameter = eqx.field(converter=_sequence)
+    num_steps: int = eqx.field(static=True, converter=at_least("num_steps", 1))
 
-    def __init__(self, rates: HyperparameterLike, num_steps: int):
-        self.rates = _sequence(rates)
+    def __check_init__(self) -> None:
         if _length(self.rates) < 2:
             raise ValueError("`rates` must hold at least two rates to interpolate between, got one; use `Constant`.")
-        self.num_steps = integer("num_steps", num_steps, _length(self.rates))
+        integer("num_steps", self.num_steps, _length(self.rates))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """The field `num_steps`."""
@@ -152,8 +146,8 @@ class InterpolatedSchedule(AbstractFiniteSchedule):
 
     def at(self, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
         """The interpolated rate."""
-        place = step.astype(float) * ((_length(self.rates) - 1) / (self.num_steps - 1))
-        before = jnp.clip(jnp.floor(place).astype(step.dtype), 0, _length(self.rates) - 2)
-        part = place - before.astype(place.dtype)
+        knot = step.astype(float) * ((_length(self.rates) - 1) / (self.num_steps - 1))
+        before = jnp.clip(jnp.floor(knot).astype(step.dtype), 0, _length(self.rates) - 2)
+        part = knot - before.astype(knot.dtype)
         mix = lambda left, right: (1 - part).astype(left.dtype) * left + part.astype(left.dtype) * right
         return jax.tree.map(mix, _entry(self.rates, before), _entry(self.rates, before + 1))

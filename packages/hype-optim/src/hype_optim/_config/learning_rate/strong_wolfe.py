@@ -8,7 +8,8 @@ from hype_ad.internal.checks import known
 from hype_ad.internal.tree import float_dtype, quotient, scale, square_root, where
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter import Hyperparameter, at_least, open_fraction, positive_number, value_of
+from ..._hyperparameter.constraint import value_of
+from ..._hyperparameter.converters import Hyperparameter, at_least, open_fraction, positive_number
 from ..._objective import Iterate
 from ..._transform.while_loop import bounded_while_loop
 from .base import AbstractLearningRate
@@ -24,19 +25,12 @@ class _End(eqx.Module):
 
 
 class _Search(eqx.Module):
-    """The interval known to hold a good length, and the next length to try.
+    """The interval known to hold a good length, and the next length to try."""
 
-    Attributes:
-        low: the end with the lowest value of those that decreased the objective enough.
-        high: the other end; its length is infinite until one is found.
-        trial: what to try next.
-        found: whether `low` is good.
-    """
-
-    low: _End
-    high: _End
+    low: _End  # the end with the lowest value of those that decreased the objective enough
+    high: _End  # the other end; its length is infinite until one is found
     trial: Float[Array, ""]
-    found: Bool[Array, ""]
+    found: Bool[Array, ""]  # whether `low` is good
 
 
 class StrongWolfe(AbstractLearningRate):
@@ -101,9 +95,9 @@ class StrongWolfe(AbstractLearningRate):
         return scale(search.low.length, direction), iterate.value
 
     def _first_trial(self, line: Line, before: Float[Array, ""]) -> Float[Array, ""]:
-        known = jnp.isfinite(before) & (before > line.start) & (line.slope < 0)
-        decrease = jnp.where(known, before, line.start) - line.start
-        length = quotient(-2.02 * decrease, jnp.where(known, line.slope, 0))
+        decreased = jnp.isfinite(before) & (before > line.start) & (line.slope < 0)
+        decrease = jnp.where(decreased, before, line.start) - line.start
+        length = quotient(-2.02 * decrease, jnp.where(decreased, line.slope, 0))
         return jnp.where(length > 0, jnp.minimum(length, self.rate), self.rate)
 
 

@@ -1,11 +1,1 @@
-from .base import AbstractMethod as AbstractMethod
-from .conjugate_gradient import CD as CD
-from .conjugate_gradient import CG as CG
-from .conjugate_gradient import AbstractConjugateGradient as AbstractConjugateGradient
-from .conjugate_gradient import DaiYuanCG as DaiYuanCG
-from .conjugate_gradient import NonlinearCG as NonlinearCG
-from .gd import GD as GD
-from .lbfgs import LBFGS as LBFGS
-from .newton import Newton as Newton
-from .newton_cg import NewtonCG as NewtonCG
-from .optax import Optax as Optax
+"""Methods: the search direction of a step."""

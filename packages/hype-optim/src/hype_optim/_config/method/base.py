@@ -1,4 +1,4 @@
-"""What a method is."""
+"""What a method is: what finds the search direction of a step."""
 
 import abc
 from typing import ClassVar
@@ -7,7 +7,7 @@ import equinox as eqx
 from jaxtyping import PyTree
 
 from ..._objective import Iterate
-from ..learning_rate import AbstractLearningRate
+from ..learning_rate.base import AbstractLearningRate
 
 
 class AbstractMethod(eqx.Module):

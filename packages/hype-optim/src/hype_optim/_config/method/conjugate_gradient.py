@@ -13,7 +13,7 @@ from hype_ad.internal.tree import add, dot, negative, quotient, scale, squared_n
 from jaxtyping import Array, Float, PyTree
 
 from ..._objective import Iterate
-from ..learning_rate import StrongWolfe
+from ..learning_rate.strong_wolfe import StrongWolfe
 from .base import AbstractMethod
 
 _POWELL = 0.2  # the cosine-like measure of Powell (1977), equation 32

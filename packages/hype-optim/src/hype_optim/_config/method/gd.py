@@ -6,7 +6,7 @@ from hype_ad.internal.tree import negative
 from jaxtyping import PyTree
 
 from ..._objective import Iterate
-from ..learning_rate import RMSProp
+from ..learning_rate.root_mean_square import RMSProp
 from .base import AbstractMethod
 
 

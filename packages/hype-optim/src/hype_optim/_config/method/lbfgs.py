@@ -3,39 +3,22 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import (
-    add,
-    dot,
-    float_dtype,
-    negative,
-    quotient,
-    scale,
-    squared_norm,
-    subtract,
-    where,
-    zeros_like,
-)
+from hype_ad.internal import tree
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter import at_least
+from ..._hyperparameter.converters import at_least
 from ..._objective import Iterate
-from ..learning_rate import StrongWolfe
+from ..learning_rate.strong_wolfe import StrongWolfe
 from .base import AbstractMethod
 
 
 class _Pairs(eqx.Module):
-    """The curvature pairs, along a leading axis of each leaf, the newest last.
-
-    Attributes:
-        steps: the steps.
-        changes: the changes of the gradient over them.
-        inverses: one over the products of the two; 0 where there is no pair yet.
-    """
+    """The curvature pairs, along a leading axis of each leaf, the newest last."""
 
     steps: PyTree
-    changes: PyTree
-    inverses: Float[Array, " pairs"]
+    changes: PyTree  # of the gradient over them
+    inverses: Float[Array, " pairs"]  # one over the products of the two; 0 where there is no pair yet
 
 
 class _Memory(eqx.Module):
@@ -71,44 +54,44 @@ class LBFGS(AbstractMethod):
 
     def init(self, w: PyTree) -> _Memory:
         """No pairs."""
-        nothing = jax.tree.map(lambda leaf: jnp.zeros((self.history, *leaf.shape), leaf.dtype), w)
-        pairs = _Pairs(nothing, nothing, jnp.zeros(self.history, float_dtype(w)))
-        return _Memory(zeros_like(w), zeros_like(w), jnp.array(False), pairs)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros((self.history, *leaf.shape), leaf.dtype), w)
+        pairs = _Pairs(zeros, zeros, jnp.zeros(self.history, tree.float_dtype(w)))
+        return _Memory(tree.zeros_like(w), tree.zeros_like(w), jnp.array(False), pairs)
 
     def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """Minus the approximate inverse Hessian times the gradient."""
         pairs = _remember(memory, iterate.w, iterate.clipped)
-        direction = negative(_inverse_hessian_product(pairs, iterate.clipped))
+        direction = tree.negative(_inverse_hessian_product(pairs, iterate.clipped))
         return direction, _Memory(iterate.w, iterate.clipped, jnp.array(True), pairs)
 
 
 def _remember(memory: _Memory, w: PyTree, gradient: PyTree) -> _Pairs:
-    step, change = subtract(w, memory.w), subtract(gradient, memory.gradient)
-    curvature = dot(step, change)
+    step, change = tree.subtract(w, memory.w), tree.subtract(gradient, memory.gradient)
+    curvature = tree.dot(step, change)
     # Rounding alone gives tiny curvatures of either sign, whose inverses would spoil the direction.
-    keep = memory.started & (curvature > jnp.finfo(curvature.dtype).eps * squared_norm(change))
+    keep = memory.started & (curvature > jnp.finfo(curvature.dtype).eps * tree.squared_norm(change))
     push = lambda kept, new: jnp.concatenate([kept[1:], new[None]])
     old = memory.pairs
     new = _Pairs(
         jax.tree.map(push, old.steps, step),
         jax.tree.map(push, old.changes, change),
-        push(old.inverses, quotient(jnp.ones_like(curvature), jnp.where(keep, curvature, 0))),
+        push(old.inverses, tree.quotient(jnp.ones_like(curvature), jnp.where(keep, curvature, 0))),
     )
-    return where(keep, new, old)
+    return tree.where(keep, new, old)
 
 
 def _inverse_hessian_product(pairs: _Pairs, gradient: PyTree) -> PyTree:
     def backward(q: PyTree, pair: _Pairs) -> tuple[PyTree, Float[Array, ""]]:
-        weight = pair.inverses * dot(pair.steps, q)
-        return subtract(q, scale(weight, pair.changes)), weight
+        weight = pair.inverses * tree.dot(pair.steps, q)
+        return tree.subtract(q, tree.scale(weight, pair.changes)), weight
 
     def forward(r: PyTree, x: tuple[_Pairs, Float[Array, ""]]) -> tuple[PyTree, None]:
         pair, weight = x
-        return add(r, scale(weight - pair.inverses * dot(pair.changes, r), pair.steps)), None
+        return tree.add(r, tree.scale(weight - pair.inverses * tree.dot(pair.changes, r), pair.steps)), None
 
     q, weights = lax.scan(backward, gradient, pairs, reverse=True)
     newest = jax.tree.map(lambda leaf: leaf[-1], pairs)
-    curvature = quotient(jnp.ones_like(newest.inverses), newest.inverses)
-    size = squared_norm(newest.changes)
-    gamma = jnp.where(size > 0, quotient(curvature, size), 1)
-    return lax.scan(forward, scale(gamma, q), (pairs, weights))[0]
+    curvature = tree.quotient(jnp.ones_like(newest.inverses), newest.inverses)
+    size = tree.squared_norm(newest.changes)
+    gamma = jnp.where(size > 0, tree.quotient(curvature, size), 1)
+    return lax.scan(forward, tree.scale(gamma, q), (pairs, weights))[0]

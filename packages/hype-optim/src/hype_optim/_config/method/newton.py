@@ -4,14 +4,13 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import square_root
+from hype_ad.internal.tree import ravel, square_root, unravel
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ..._objective import Iterate
 from ..._transform.matrix_functions import absolute_value, lowest_eigenvector
-from ..learning_rate import Backtrack
+from ..learning_rate.backtrack import Backtrack
 from .base import AbstractMethod
 
 _NUDGE = 1e-3
@@ -42,11 +41,11 @@ class Newton(AbstractMethod):
 
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The Newton direction."""
-        w, unravel = ravel_pytree(iterate.w)
-        gradient, _ = ravel_pytree(iterate.clipped)
-        product = lambda v: ravel_pytree(iterate.hessian_product(unravel(v)))[0]
+        w = ravel(iterate.w)
+        product = lambda v: ravel(iterate.hessian_product(unravel(v, iterate.w)))
         columns = jax.vmap(product)(jnp.eye(w.size, dtype=w.dtype))
-        return unravel(_downhill(w, -gradient, (columns + columns.T) / 2)), memory
+        direction = _downhill(w, -ravel(iterate.clipped), (columns + columns.T) / 2)
+        return unravel(direction, iterate.w), memory
 
 
 def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:

@@ -4,24 +4,13 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from hype_ad.internal.tree import (
-    add,
-    dot,
-    negative,
-    quotient,
-    scale,
-    square_root,
-    squared_norm,
-    subtract,
-    where,
-    zeros_like,
-)
+from hype_ad.internal import tree
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter import at_least
+from ..._hyperparameter.converters import at_least
 from ..._objective import Iterate
 from ..._transform.while_loop import bounded_while_loop
-from ..learning_rate import Backtrack
+from ..learning_rate.backtrack import Backtrack
 from .base import AbstractMethod
 
 
@@ -65,28 +54,24 @@ class NewtonCG(AbstractMethod):
 
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The truncated Newton direction."""
-        size = squared_norm(iterate.clipped)
-        length = square_root(size)
-        enough = (jnp.minimum(0.5, square_root(length)) * length) ** 2
+        size = tree.squared_norm(iterate.clipped)
+        length = tree.square_root(size)
+        enough = (jnp.minimum(0.5, tree.square_root(length)) * length) ** 2
 
         def advance(inner: _Inner) -> _Inner:
             bent = iterate.hessian_product(inner.direction)
-            curvature = dot(inner.direction, bent)
+            curvature = tree.dot(inner.direction, bent)
             convex = curvature > 0
-            step = quotient(inner.size, jnp.where(convex, curvature, 0))
-            solution = add(inner.solution, scale(step, inner.direction))
-            residual = subtract(inner.residual, scale(step, bent))
-            left = squared_norm(residual)
-            direction = add(residual, scale(quotient(left, inner.size), inner.direction))
+            step = tree.quotient(inner.size, jnp.where(convex, curvature, 0))
+            solution = tree.add(inner.solution, tree.scale(step, inner.direction))
+            residual = tree.subtract(inner.residual, tree.scale(step, bent))
+            left = tree.squared_norm(residual)
+            direction = tree.add(residual, tree.scale(tree.quotient(left, inner.size), inner.direction))
             return _Inner(solution, residual, direction, left, ~convex | (left <= enough))
 
-        downhill = negative(iterate.clipped)
-        inner = bounded_while_loop(
-            lambda inner: ~inner.done,
-            advance,
-            _Inner(zeros_like(iterate.w), downhill, downhill, size, size == 0),
-            self.max_inner_steps,
-        )
-        # Nothing was gained where the very first direction had no positive curvature.
-        nothing = squared_norm(inner.solution) == 0
-        return where(nothing, downhill, inner.solution), memory
+        downhill = tree.negative(iterate.clipped)
+        first = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size, size == 0)
+        inner = bounded_while_loop(lambda inner: ~inner.done, advance, first, self.max_inner_steps)
+        # The solution is still zero where the very first direction had no positive curvature.
+        unsolved = tree.squared_norm(inner.solution) == 0
+        return tree.where(unsolved, downhill, inner.solution), memory

@@ -12,14 +12,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from hype_ad.internal.checks import as_float_array, is_real
+from hype_ad.internal.checks import as_float_array, function, instance
 from hype_ad.internal.tree import all_finite, sum_of
 from jaxtyping import PyTree
 
-from ..._hyperparameter import is_range, value_of
+from ..._hyperparameter.constraint import is_range, value_of
+from ..._hyperparameter.converters import is_float
 from ..._objective import Iterate
-from ..._transform.differentiated import call_when_differentiated
-from ..learning_rate import AbstractLearningRate, Unscaled
+from ..._transform.nondifferentiable import call_when_differentiated
+from ..learning_rate.base import AbstractLearningRate, Unscaled
 from .base import AbstractMethod
 
 
@@ -53,13 +54,11 @@ class Optax(AbstractMethod):
     def __init__(
         self, factory: Callable[..., optax.GradientTransformation], hyperparameters: dict[str, Any] | None = None
     ):
-        if not callable(factory):
-            raise TypeError(f"`factory` must be a function such as optax.adam, got {factory!r}.")
         given = {} if hyperparameters is None else hyperparameters
-        if not isinstance(given, dict):
-            raise TypeError(f"`hyperparameters` must be a dict of keyword arguments, got {given!r}.")
-        self.factory = factory
-        self.hyperparameters = {k: x if is_range(x) else as_float_array(x) for k, x in given.items() if _is_leaf(x)}
+        instance("hyperparameters", given, dict, "a dict of keyword arguments")
+        self.factory = function("factory", factory, "a function such as optax.adam")
+        leaves = {name: x for name, x in given.items() if is_range(x) or is_float(x)}
+        self.hyperparameters = {name: x if is_range(x) else as_float_array(x) for name, x in leaves.items()}
         self.settings = tuple((name, x) for name, x in given.items() if name not in self.hyperparameters)
         for name, x in self.settings:
             if not isinstance(x, Hashable):
@@ -126,10 +125,6 @@ class Optax(AbstractMethod):
     def _made(self) -> Any:
         values = {name: value_of(x) for name, x in self.hyperparameters.items()}
         return self.factory(**values, **dict(self.settings))
-
-
-def _is_leaf(x: Any) -> bool:
-    return is_range(x) or (is_real(x) and jnp.issubdtype(jnp.result_type(x), jnp.floating))
 
 
 def _has_reverse_mode(updated: Callable[[PyTree], PyTree], w: PyTree) -> bool:

@@ -7,14 +7,11 @@ from typing import Literal
 Mode = Literal["reverse", "forward"]
 
 
-def check_mode(name: str, mode: str) -> None:
-    """Check that `mode`, given as the argument `name`, is a mode of differentiation.
-
-    Raises:
-        ValueError: if it is none.
-    """
+def check_mode(name: str, mode: Mode) -> Mode:
+    """`mode`, given as the argument `name`, if it is a mode of differentiation, else a ValueError."""
     if mode not in ("reverse", "forward"):
         raise ValueError(f'`{name}` must be "reverse" or "forward", got {mode!r}.')
+    return mode
 
 
 @contextmanager
