@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, cast
 
 Mode = Literal["reverse", "forward"]
 
 
-def check_mode(name: str, mode: Mode) -> Mode:
+def check_mode(name: str, mode: str) -> Mode:
     """`mode`, given as the argument `name`, if it is a mode of differentiation, else a ValueError."""
     if mode not in ("reverse", "forward"):
         raise ValueError(f'`{name}` must be "reverse" or "forward", got {mode!r}.')
-    return mode
+    return cast(Mode, mode)
 
 
 @contextmanager

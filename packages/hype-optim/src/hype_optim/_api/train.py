@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import boolean, check_key, function, instance
 from hype_ad.internal.tree import float_dtype
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from .._config.params import Params, as_params, steps_to_make
 from .._data.dataset import Dataset
@@ -167,7 +167,7 @@ def _fit(given: Training, steps: int) -> Result:
     def mean_loss(w: PyTree, examples: Dataset) -> Float[Array, ""]:
         return mean_in_pieces(lambda piece: losses(w, piece), examples, size)
 
-    def model_keys(steps: Int[Array, " n"]) -> PRNGKeyArray | None:
+    def model_keys(steps: Int[Array, " n"]) -> Shaped[Array, "n ..."] | None:
         if key is None or not given.keyed:
             return None
         # Folded twice: the orders of the epochs come from the key folded once.
