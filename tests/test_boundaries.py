@@ -1,6 +1,8 @@
-"""Imports run down: hype_ad, then hype_optim and hype_mcmc, then hype_neural."""
+"""What holds between packages and classes: imports run down, and a class is an interface or final."""
 
 import ast
+import importlib
+import pkgutil
 import tomllib
 from pathlib import Path
 
@@ -46,3 +48,44 @@ def _extras(folder):
     """What a package imports only where it is asked for."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     return {need.split(">")[0] for extra in project.get("optional-dependencies", {}).values() for need in extra}
+
+
+def classes(package):
+    """The classes that a package defines, in all of its modules."""
+    module = importlib.import_module(package)
+    names = [package, *(info.name for info in pkgutil.walk_packages(module.__path__, f"{package}."))]
+    found = [thing for name in names for thing in vars(importlib.import_module(name)).values()]
+    return {thing for thing in found if isinstance(thing, type) and thing.__module__.split(".")[0] == package}
+
+
+def is_interface(cls):
+    return cls.__name__.lstrip("_").startswith("Abstract")
+
+
+def is_ours(cls):
+    return cls.__module__.split(".")[0] in BELOW
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_a_class_is_an_interface_or_final(package):
+    found = classes(package)
+    assert found
+    extended = {(cls, base) for cls in found for base in cls.__mro__[1:] if is_ours(base) and not is_interface(base)}
+    assert extended == set()
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_no_class_overrides_what_an_interface_has_made(package):
+    overridden = {
+        f"{cls.__qualname__}.{name} of {base.__qualname__}"
+        for cls in classes(package)
+        for base in cls.__mro__[1:]
+        if is_ours(base)
+        for name, made in vars(base).items()
+        if (callable(made) or isinstance(made, property | staticmethod | classmethod))
+        and not getattr(made, "__isabstractmethod__", False)
+        and not name.startswith("__")
+        and name in vars(cls)
+        and not getattr(vars(cls)[name], "__isabstractmethod__", False)
+    }
+    assert overridden == set()
