@@ -59,13 +59,10 @@ def install(session: nox.Session, *requirements: str) -> None:
 def pytest(session: nox.Session, *arguments: str) -> None:
     """Run tests, compiled quickly.
 
-    A test runs what it compiles a few times, so XLA need not optimize it, which takes up to half of the time. `alone`
-    compiles as users do.
+    A test runs what it compiles a few times, so LLVM need not optimize it; `alone` compiles as users do.
     """
-    flags = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
-    if session.run("python", "-c", "import jax; print(jax.__version__)", silent=True).startswith("0.10."):
-        flags.append("--xla_cpu_use_fusion_emitters=false")  # unknown to XLA since JAX 0.12
-    session.run("pytest", *WORKERS, *arguments, *session.posargs, env=CACHE | {"XLA_FLAGS": " ".join(flags)})
+    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    session.run("pytest", *WORKERS, *arguments, *session.posargs, env=CACHE | {"XLA_FLAGS": flags})
 
 
 @nox.session(python=PYTHONS)
