@@ -11,12 +11,7 @@ _is_positive = lambda entries: entries > 0
 
 
 def positive(name: str, x: ArrayLike) -> Float[Array, "..."]:
-    """`x` as a float array whose entries are positive and finite.
-
-    Raises:
-        ValueError: if some entry is not, and is known.
-        TypeError: if `x` is not made of real numbers.
-    """
+    """`x` as a float array, a ValueError if an entry that is known is not positive and finite."""
     array = float_array(name, x)
     check_entries(name, x, _is_positive, "positive and finite")
     return array
@@ -25,7 +20,7 @@ def positive(name: str, x: ArrayLike) -> Float[Array, "..."]:
 def number(
     name: str, x: ArrayLike, accept: Callable[[np.ndarray], Any] = _is_positive, accepted: str = "positive and finite"
 ) -> Float[Array, ""]:
-    """`x` as a float array without axes, if `accept` is true of it; it raises as `positive` does, and for axes."""
+    """`x` as a float array, a ValueError if it has axes or is known and not accepted."""
     array = float_array(name, x, "one real number")
     if array.ndim != 0:
         raise ValueError(f"`{name}` must be one number, got an array of shape {array.shape}.")

@@ -18,9 +18,7 @@ Tree = TypeVar("Tree")
 class Placement:
     """Where the arrays of a run are: over the devices, or where they are anyway if there are none given.
 
-    Raises:
-        TypeError: if `devices` is not a sequence of devices.
-        ValueError: if it is empty, has a device twice, or the chains cannot be split evenly.
+    A TypeError if `devices` is no sequence of devices, a ValueError if the chains cannot be split evenly over them.
     """
 
     def __init__(self, devices: Sequence[Any] | None, num_chains: int):

@@ -81,13 +81,7 @@ class AbstractKernel(eqx.Module, Generic[State, Info]):
 
 
 class AbstractAdaptiveKernel(AbstractKernel[HMCState, HMCInfo]):
-    """A kernel that follows trajectories, and whose step size, mass and length warm-up can replace.
-
-    Attributes:
-        step_size: the step size.
-        mass: the mass matrix.
-        length: how long trajectories are.
-    """
+    """A kernel that follows trajectories, and whose fields step size, mass and length warm-up can replace."""
 
     step_size: AbstractVar[Float[Array, ""]]
     mass: AbstractVar[AbstractMass]

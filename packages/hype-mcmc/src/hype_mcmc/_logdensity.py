@@ -6,20 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import function
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ._custom_types import LogDensity, Position
 
 
 def check_logdensity(logdensity: LogDensity) -> LogDensity:
-    """`logdensity` with its numbers as arrays, if it is a function.
-
-    Raises:
-        TypeError: if it is not.
-    """
-    if not callable(logdensity):
-        raise TypeError(f"`logdensity` must be a function of a position, got {type(logdensity).__name__}.")
-    return numbers_as_arrays(logdensity)
+    """`logdensity` with its numbers as arrays, if it is a function, else a TypeError."""
+    return numbers_as_arrays(function("logdensity", logdensity, "a function of a position"))
 
 
 def numbers_as_arrays(tree: PyTree) -> PyTree:
@@ -29,12 +24,7 @@ def numbers_as_arrays(tree: PyTree) -> PyTree:
 
 
 def value_and_gradient(logdensity: LogDensity, position: Position) -> tuple[Float[Array, ""], Position]:
-    """The log density and its gradient at a position.
-
-    Raises:
-        ValueError: if the log density is not one number.
-        TypeError: if it is no number, or not a real float.
-    """
+    """The log density and its gradient at a position; a ValueError or TypeError if it is not one real float."""
 
     def checked(x: Position) -> Float[Array, ""]:
         result = logdensity(x)
@@ -71,9 +61,7 @@ def log_of(density: Callable[[Any], ArrayLike]) -> Callable[[Any], Float[Array, 
     Raises:
         TypeError: if `density` is not callable.
     """
-    if not callable(density):
-        raise TypeError(f"`density` must be a function of a position, got {type(density).__name__}.")
-    return jax.tree_util.Partial(_logarithm, density)
+    return jax.tree_util.Partial(_logarithm, function("density", density, "a function of a position"))
 
 
 def _logarithm(density: Callable[[Any], ArrayLike], x: Position) -> Float[Array, ""]:

@@ -17,9 +17,7 @@ def as_position(
 ) -> Position:
     """`x` with numbers as arrays, by a function that may check them.
 
-    Raises:
-        TypeError: if a leaf is not made of floats.
-        ValueError: if there is no number in it.
+    A TypeError if a leaf is not made of floats, a ValueError if there is no number in it.
     """
 
     def as_leaf(leaf: Any) -> Float[Array, "..."]:
@@ -39,11 +37,7 @@ def as_position(
 
 
 def check_same_shape(name: str, x: PyTree, like: Position, like_name: str = "position") -> None:
-    """Check that `x` is a pytree built like a position.
-
-    Raises:
-        ValueError: if its structure or the shape of a leaf differs.
-    """
+    """Check that `x` is built like a position: a ValueError if its structure or the shape of a leaf differs."""
     if jax.tree.structure(x) != jax.tree.structure(like):
         raise ValueError(
             f"`{name}` must be built like the {like_name}, {jax.tree.structure(like)}, got {jax.tree.structure(x)}."

@@ -11,17 +11,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Tally(NamedTuple):
-    """What a part of a run, warm-up or draws, has come to so far.
+    """What a part of a run, warm-up or draws, has come to so far."""
 
-    Attributes:
-        steps: transitions or draws that were made of each chain.
-        acceptance: the mean acceptance probability.
-        divergences: how many diverged.
-    """
-
-    steps: Int[Array, ""]
-    acceptance: Float[Array, ""]
-    divergences: Int[Array, ""]
+    steps: Int[Array, ""]  # transitions or draws that were made of each chain
+    acceptance: Float[Array, ""]  # their mean acceptance probability
+    divergences: Int[Array, ""]  # how many of all chains diverged
 
 
 class Reporter(NamedTuple):

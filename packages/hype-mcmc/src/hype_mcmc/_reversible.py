@@ -61,9 +61,9 @@ class _Back(NamedTuple):
 
     Attributes:
         position: the position.
-        momentum: the momentum, after the kick that is to be undone next.
-        kick: coefficient of that kick. The last kick of a step and the first one of the following step use the same
-            gradient, so they are undone together.
+        momentum: the momentum, after the kick to undo next.
+        kick: coefficient of the kick to undo next. The last kick of a step and the first of the following one use the
+            same gradient, so they are undone together.
         cotangent: of the position and the momentum, and of the log density and its gradient at the position, as far
             as anything but the kick uses them.
         step_size: cotangent of the step size.

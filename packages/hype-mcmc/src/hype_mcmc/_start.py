@@ -19,19 +19,12 @@ _HALVINGS = 12
 
 
 class Start(NamedTuple):
-    """What chains begin with, along the leading axis.
-
-    Attributes:
-        states: their states.
-        usable: whether a transition can leave from the position that was given.
-        warmup_keys: what each draws from in warm-up.
-        keys: what each draws from afterwards.
-    """
+    """What chains begin with, along the leading axis."""
 
     states: PyTree
-    usable: Bool[Array, " chains"]
-    warmup_keys: ChainKeys
-    keys: ChainKeys
+    usable: Bool[Array, "..."]  # whether a transition can leave from the position that was given
+    warmup_keys: ChainKeys  # what each draws from in warm-up
+    keys: ChainKeys  # what each draws from afterwards
 
 
 @eqx.filter_jit
@@ -90,12 +83,7 @@ def _start_around(
 
 
 def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int:
-    """How many chains start at `x0`.
-
-    Raises:
-        ValueError: if that is not `num_chains`, or if leading axes differ.
-        TypeError: if `num_chains` is not an integer.
-    """
+    """How many chains start at `x0`; a ValueError if that is not `num_chains`, or if leading axes differ."""
     if num_chains is not None:
         num_chains = integer("num_chains", num_chains, 1)
     if not chained:
@@ -113,11 +101,7 @@ def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int
 
 
 def check_start(start: Start, chained: bool) -> None:
-    """Check that chains can leave from where they were told to start.
-
-    Raises:
-        ValueError: if one cannot, and that is known.
-    """
+    """Check that chains can leave from where they were told to start: a ValueError if it is known that one cannot."""
     if not known(start.usable) or np.all(np.asarray(start.usable)):
         return
     if not chained:

@@ -12,17 +12,11 @@ from .._position import mean_of
 
 
 class Moments(eqx.Module):
-    """Count, mean and squared deviations, updated by batches (Welford 1962; Chan, Golub and LeVeque 1983).
+    """Moments of draws, updated by batches (Welford 1962; Chan, Golub and LeVeque 1983)."""
 
-    Attributes:
-        count: number of draws.
-        mean: their mean.
-        squares: the sum of outer products of their deviations, as far as the mass keeps it.
-    """
-
-    count: Float[Array, ""]
+    count: Float[Array, ""]  # number of draws
     mean: Position
-    squares: PyTree[Float[Array, "..."]]
+    squares: PyTree[Float[Array, "..."]]  # the sum of outer products of deviations, as far as the mass keeps it
 
     @classmethod
     def start(cls, mass: AbstractMass, position: Position) -> "Moments":

@@ -7,20 +7,14 @@ from jaxtyping import Bool
 
 
 class Schedule(NamedTuple):
-    """What to do after each transition of warm-up.
+    """What to do after each transition of warm-up."""
 
-    Attributes:
-        collect: whether the draws count for the mass.
-        close: whether a window ends here: the mass is replaced, and the step size starts anew.
-        cautious: whether no mass has been estimated yet, so that long trajectories would be a waste, and a chain may be
-            where the density is far steeper than where the others are.
-        lengthen: whether the trajectory length is adapted; it is not once the last window has ended.
-    """
-
-    collect: Bool[np.ndarray, " warmup"]
-    close: Bool[np.ndarray, " warmup"]
+    collect: Bool[np.ndarray, " warmup"]  # the draws count for the mass
+    close: Bool[np.ndarray, " warmup"]  # a window ends: the mass is replaced, and the step size starts anew
+    # No mass has been estimated yet, so long trajectories would be a waste, and a chain may be where the density is far
+    # steeper than where the others are.
     cautious: Bool[np.ndarray, " warmup"]
-    lengthen: Bool[np.ndarray, " warmup"]
+    lengthen: Bool[np.ndarray, " warmup"]  # the trajectory length is adapted, as it is until the last window ends
 
 
 def windows(num_warmup: int) -> Schedule:

@@ -13,33 +13,20 @@ _SCALE_RATE = 0.3
 
 
 class DualAveraging(eqx.Module):
-    """Dual averaging of Hoffman and Gelman (2014, algorithm 5), of one step size for all chains.
+    """Dual averaging of Hoffman and Gelman (2014, algorithm 5), of one step size for all chains."""
 
-    Attributes:
-        log_step: logarithm of the step size to use next.
-        log_average: logarithm of the step size to keep in the end.
-        error: how far acceptance was from its target, averaged.
-        center: what the logarithm is drawn to.
-        count: how many transitions have been seen.
-    """
-
-    log_step: Float[Array, ""]
-    log_average: Float[Array, ""]
-    error: Float[Array, ""]
-    center: Float[Array, ""]
-    count: Float[Array, ""]
+    log_step: Float[Array, ""]  # logarithm of the step size to use next
+    log_average: Float[Array, ""]  # logarithm of the step size to keep in the end
+    error: Float[Array, ""]  # how far acceptance was from its target, averaged
+    center: Float[Array, ""]  # what the logarithm is drawn to
+    count: Float[Array, ""]  # how many transitions have been seen
 
     @classmethod
     def start(cls, log_step: Float[Array, ""]) -> "DualAveraging":
         """Begin at a step size, expecting that ten times of it is possible."""
         zero = jnp.zeros_like(log_step)
-        return cls(
-            log_step,
-            log_step,
-            zero,
-            log_step + jnp.log(jnp.asarray(10.0, log_step.dtype)),
-            jnp.zeros((), log_step.dtype),
-        )
+        center = log_step + jnp.log(jnp.asarray(10.0, log_step.dtype))
+        return cls(log_step, log_step, error=zero, center=center, count=zero)
 
     def update(self, acceptance: Float[Array, ""], target: Float[Array, ""]) -> "DualAveraging":
         """Learn from the acceptance probability of one transition."""

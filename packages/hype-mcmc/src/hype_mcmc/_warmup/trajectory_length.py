@@ -37,37 +37,21 @@ _RECENT = 8.0  # averages are over about the last eighth
 
 
 class TrajectoryLength(eqx.Module):
-    """What is known of the trajectory length.
+    """What is known of the trajectory length."""
 
-    Attributes:
-        log_length: logarithm of the mean length to use next.
-        log_average: its average over the latest part of the window.
-        products: the three expectations that the correlation is made of.
-        center: mean of the recent positions.
-        direction: the principal component, by power iteration on one batch of positions after another (Oja 1982).
-        count: transitions seen in this window.
-    """
-
-    log_length: Float[Array, ""]
-    log_average: Float[Array, ""]
-    products: Float[Array, "3"]
-    center: Position
-    direction: Position
-    count: Float[Array, ""]
+    log_length: Float[Array, ""]  # logarithm of the mean length to use next
+    log_average: Float[Array, ""]  # its average over the latest part of the window
+    products: Float[Array, "3"]  # the expectations that the correlation is made of
+    center: Position  # mean of the recent positions
+    direction: Position  # principal component, by power iteration on one batch after another (Oja 1982)
+    count: Float[Array, ""]  # transitions seen in this window
 
     @classmethod
     def start(cls, length: Float[Array, ""], position: Position) -> "TrajectoryLength":
         """Begin with a length, for positions like this one."""
-        log_length = jnp.log(length)
+        log_length, products = jnp.log(length), jnp.zeros((3,), length.dtype)
         anything = standard_normal(jax.random.key(0), position)
-        return cls(
-            log_length,
-            log_length,
-            jnp.zeros((3,), length.dtype),
-            tree.zeros_like(position),
-            anything,
-            jnp.zeros_like(length),
-        )
+        return cls(log_length, log_length, products, tree.zeros_like(position), anything, jnp.zeros_like(length))
 
     def update(
         self,
@@ -78,15 +62,9 @@ class TrajectoryLength(eqx.Module):
         shortest: Float[Array, ""],
         longest: Float[Array, ""],
     ) -> "TrajectoryLength":
-        """Learn from one transition of all chains.
+        """Learn from one transition of all chains, made with `mass` from `before` to `after`.
 
-        Args:
-            mass: the mass that it was made with.
-            before: where the chains were.
-            after: where they went.
-            info: what happened.
-            shortest: the length shrinks no further when it is below this one.
-            longest: the length stays below this one.
+        The length shrinks no further when it is below `shortest`, and stays below `longest`.
         """
         count = self.count + 1
         unit = tree.scale(1 / jnp.sqrt(_squared_length(self.direction, mass)), self.direction)

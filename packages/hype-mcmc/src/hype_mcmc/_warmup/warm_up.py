@@ -30,16 +30,10 @@ _CAUTIOUS_STEPS = 64  # longest trajectory before the first estimate of the mass
 
 
 class Warmup(eqx.Module):
-    """What warm-up is told.
+    """What warm-up is told."""
 
-    Attributes:
-        keys: what each chain draws from.
-        target_acceptance: the harmonic mean of the chains' acceptance probabilities that the step size is made for.
-        num_transitions: how many transitions it has.
-    """
-
-    keys: ChainKeys
-    target_acceptance: Float[Array, ""]
+    keys: ChainKeys  # what each chain draws from
+    target_acceptance: Float[Array, ""]  # the harmonic mean over the chains that the step size is made for
     num_transitions: int = eqx.field(static=True)
 
 
@@ -65,17 +59,9 @@ class _Carry(NamedTuple):
 def warm_up(
     logdensity: LogDensity, state: SamplerState, warmup: Warmup, num_left: int, report: Reporter
 ) -> tuple[SamplerState, Int[Array, ""]]:
-    """Adapt a kernel.
+    """Adapt the kernel of a state, with `num_left` transitions to come after.
 
-    Args:
-        logdensity: what is sampled.
-        state: where the chains start, and where adaptation starts.
-        warmup: how long to adapt, and to what.
-        num_left: transitions that come after warm-up.
-        report: what shows the progress.
-
-    Returns:
-        Where the chains are, with the adapted kernel, and how many steps of the integrator all chains together took.
+    Returns the state with the adapted kernel, and how many steps of the integrator all chains together took.
     """
     kernel = cast(AbstractAdaptiveKernel, state.kernel)
     num_transitions, most_steps = warmup.num_transitions, kernel.length.most_steps()
