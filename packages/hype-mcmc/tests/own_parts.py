@@ -1,11 +1,18 @@
-"""Parts of one's own, written with nothing but public names: a kernel, a mass, a length."""
+"""Parts of one's own, written with nothing but public names: kernels, a mass, a length, an adjoint."""
 
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_mcmc import AbstractKernel, AbstractLength, AbstractMass
+from hype_mcmc import (
+    HMC,
+    AbstractAdaptiveKernel,
+    AbstractKernel,
+    AbstractLength,
+    AbstractMass,
+    AbstractTrajectoryAdjoint,
+)
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -90,3 +97,30 @@ class ExponentialLength(AbstractLength):
 
     def adapted(self, mean_length):
         return ExponentialLength(mean_length, self.max_steps)
+
+
+class TwoTransitions(AbstractAdaptiveKernel):
+    """Two transitions of Hamiltonian Monte Carlo as one, of which warm-up sees the second."""
+
+    step_size: Float[Array, ""]
+    mass: AbstractMass
+    length: AbstractLength
+
+    def init(self, position, logdensity):
+        return HMC(self.step_size, self.length, self.mass).init(position, logdensity)
+
+    def step(self, key, state, logdensity):
+        return self.advance(key, state, logdensity, jnp.asarray(0.5), jnp.asarray(1.0))
+
+    def advance(self, key, state, logdensity, jitter, scale):
+        kernel = HMC(self.step_size, self.length, self.mass)
+        first, second = jax.random.split(key)
+        state, _ = kernel.advance(first, state, logdensity, jitter, scale)
+        return kernel.advance(second, state, logdensity, jitter, scale)
+
+
+class Unrolled(AbstractTrajectoryAdjoint):
+    """Keeps every step of a known number of them."""
+
+    def trajectory(self, start, dynamics, num_steps):
+        return jax.lax.scan(lambda phase, _: (dynamics.step(phase), None), start, length=num_steps)[0]

@@ -8,10 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hype_ad.testing import assert_derivatives_match
-from hype_mcmc import HMC, AbstractKernelInfo, AbstractKernelState, DiagonalMass, expected_squared_jump
+from hype_mcmc import (
+    HMC,
+    AbstractKernelInfo,
+    AbstractKernelState,
+    DiagonalMass,
+    RandomLength,
+    expected_squared_jump,
+)
 from hype_mcmc._diagnostics import mean_ess
 
-from .own_parts import MALA, ExponentialLength, ScalarMass
+from .own_parts import MALA, ExponentialLength, ScalarMass, TwoTransitions, Unrolled
 from .problems import gaussian, sample
 
 MEAN, DEVIATION = np.array([1.0, -0.5]), np.array([1.0, 0.5])
@@ -97,3 +104,22 @@ def test_a_length_is_adapted_and_has_the_right_moments(key):
     assert run.kernel.length.mean > 0.4
     assert len(np.unique(run.num_steps)) > 3
     assert_moments(run)
+
+
+def test_a_kernel_with_trajectories_is_adapted(key):
+    start = TwoTransitions(jnp.asarray(0.1), DiagonalMass(np.ones(2)), RandomLength(0.1))
+    run = sample(TARGET, jnp.zeros(2), start, key=key, num_samples=500)
+    assert isinstance(run.kernel, TwoTransitions)
+    np.testing.assert_allclose(np.sqrt(run.kernel.mass.diagonal) * DEVIATION, 1, rtol=0.3)
+    assert run.kernel.step_size > 0.4
+    assert run.kernel.length.mean > 0.3
+    assert_moments(run)
+
+
+def test_an_adjoint_of_a_trajectory(key):
+    def jump(step_size, adjoint):
+        kernel = HMC(step_size, 5, adjoint=adjoint)
+        return expected_squared_jump(kernel, TARGET, jnp.ones((2, 2)), key=key)
+
+    gradients = [jax.grad(jump)(jnp.asarray(0.3), adjoint) for adjoint in (Unrolled(), None)]
+    np.testing.assert_allclose(*gradients, rtol=1e-12)

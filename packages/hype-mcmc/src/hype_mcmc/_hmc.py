@@ -68,7 +68,7 @@ class HMC(AbstractAdaptiveKernel):
         self.mass = instance("mass", mass, AbstractMass, "a mass such as `DiagonalMass`")
         self.integrator = instance("integrator", integrator, Integrator, "an `Integrator` such as `leapfrog`")
         self.divergence_threshold = static_number("divergence_threshold", divergence_threshold, at_least=0.0)
-        self.adjoint = instance("adjoint", adjoint, AbstractTrajectoryAdjoint, "such as `ReversibleTrajectory()`")
+        self.adjoint = instance("adjoint", adjoint, AbstractTrajectoryAdjoint, "an adjoint of a trajectory")
 
     def init(self, position: PyTree[ArrayLike], logdensity: LogDensity) -> HMCState:
         """The state of a chain at a position; differentiable in it.
