@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 from hype_ad.internal.checks import function
+from hype_ad.internal.progress import clearing
 from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, PyTree
 
@@ -52,7 +53,9 @@ def minimize(
     w0 = as_arrays(w0)
     check_weights("w0", w0)
     params, state = as_params_without_data(params), check_state(state)
-    return _minimize(f, w0, params, state, steps_to_make(params, 1, None if state is None else state.step))
+    steps = steps_to_make(params, 1, None if state is None else state.step)
+    with clearing():
+        return _minimize(f, w0, params, state, steps)
 
 
 @eqx.filter_jit

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import boolean, check_key, function, instance
+from hype_ad.internal.progress import clearing
 from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
@@ -128,7 +129,8 @@ def fit(name: str, given: Training) -> Result:
     rows = len(given.data)
     per_epoch = number_of_batches(rows, params.batch.size(rows))
     steps = steps_to_make(params, per_epoch, None if state is None else state.step)
-    return _fit(given._replace(params=params, key=key), steps)
+    with clearing():
+        return _fit(given._replace(params=params, key=key), steps)
 
 
 def _check_examples(name: str, data: Dataset) -> None:
