@@ -187,7 +187,7 @@ FIRST_ORDER = {
 SECOND_ORDER = {"method": GaussNewtonish(a(0.5)), "learning_rate": Averaged(positive(0.3)), "adjoint": EachStep()}
 FOR_TRAIN = {"regularization": Quartic(a(0.02)), "loss": Pinball(a(0.3)), "batch": Third()}
 W0 = {"a": jnp.array([1.0, -0.8]), "b": jnp.array(0.5)}
-X = jnp.linspace(-1, 1, 14).reshape(7, 2)
+X = jnp.linspace(-1, 1, 12).reshape(6, 2)
 DATA = Dataset(X, jnp.sin(X[:, 0]))
 
 

@@ -23,6 +23,7 @@ def same_draws(a, b):
     np.testing.assert_array_equal(a.energy, b.energy)
 
 
+@pytest.mark.bitwise
 def test_one_bar_for_all_chains_from_warm_up_to_the_last_draw(capfd):
     settings = {"key": KEY, "num_warmup": 30, "num_samples": 20, "thin": 2, "num_chains": 3}
     run = sample(standard_normal, X0, DynamicHMC(0.5, 1.0), **settings)

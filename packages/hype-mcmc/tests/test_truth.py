@@ -25,7 +25,11 @@ def assert_moments(draws, mean, sd, *, z=4.5):
             assert abs(values.mean() - truth) < z * error, (i, values.mean(), truth, error)
 
 
-@pytest.mark.parametrize("posterior", [ILL_CONDITIONED, BANANA, EIGHT_SCHOOLS, LOGISTIC], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "posterior",
+    [ILL_CONDITIONED, *(pytest.param(p, marks=pytest.mark.slow) for p in (BANANA, EIGHT_SCHOOLS, LOGISTIC))],
+    ids=lambda p: p.name,
+)
 def test_a_plain_call_has_the_right_moments(posterior):
     run = sample(posterior.logdensity, posterior.x0, key=jax.random.key(1), **SETTINGS.get(posterior.name, {}))
     assert_moments(batched(posterior.quantities)(run.draws), posterior.mean, posterior.sd)
@@ -74,6 +78,7 @@ def test_simulation_based_calibration():
         assert np.sum((counts - expected) ** 2 / expected) < 24.3, counts
 
 
+@pytest.mark.slow
 def test_neals_funnel():
     """Without its centering it is a Gaussian; with it a plain call warns, and many chains of small steps are right."""
     width = 9

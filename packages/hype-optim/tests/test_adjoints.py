@@ -42,7 +42,7 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ["gd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lbfgs", "newton"))])
 def test_every_adjoint_gives_the_derivative_of_differences(name):
     method, momentum, penalty, batch, more = RUNS[name]
     params = Params(

@@ -44,7 +44,7 @@ RICH = Params(
 
 def test_a_training_that_does_everything():
     def end(params, adjoint):
-        data, valid, key = regression(11), regression(5), jax.random.key(3)
+        data, valid, key = regression(12), regression(5), jax.random.key(3)
         result = train(network(), data, replace(params, adjoint=adjoint), valid=valid, key=key)
         return result.loss + result.valid_loss
 

@@ -59,7 +59,7 @@ TRAININGS = {
         ),
     ),
     "regression": (
-        regression(),
+        regression(12),
         quiet(
             2, learning_rate=RMSProp(0.02, 0.9), loss=Quadratic(), batch=Minibatch(4), gradient_clipping=NormClip(0.5)
         ),
@@ -82,7 +82,7 @@ def test_train_in_all_its_floats(name):
 
 
 def test_the_validation_loss_in_all_floats_of_a_run():
-    data, valid = classes(), classes(17)
+    data, valid = classes(12), classes(17)
     params = quiet(3, learning_rate=Constant(0.3), loss=CrossEntropyOnLinear(), batch=Minibatch(4))
 
     def run(inputs):
@@ -112,7 +112,7 @@ def test_one_call_of_grad_gives_the_derivative_with_respect_to_every_hyperparame
 
 
 def test_jit_and_vmap_do_not_change_a_hypergradient():
-    data, model = classes(), jax.tree_util.Partial(lambda w, x: jax.nn.softmax(w(x)), network())
+    data, model = classes(12), jax.tree_util.Partial(lambda w, x: jax.nn.softmax(w(x)), network())
     params = quiet(2, loss=CrossEntropyOnSoftmax(), batch=Minibatch(4), return_best=False)
     end = lambda rate: train(model, data, replace(params, learning_rate=Constant(rate))).loss
     rates = jnp.array([0.1, 0.3])

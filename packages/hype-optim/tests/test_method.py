@@ -1,4 +1,4 @@
-"""Where each method goes: known minima, linear conjugate gradients, SciPy's and scikit-learn's answers."""
+"""Where each method goes: known minima, linear conjugate gradients, and SciPy's answers."""
 
 from functools import partial
 
@@ -13,10 +13,7 @@ from hype_optim import (
     GD,
     LBFGS,
     Backtrack,
-    CrossEntropyOnLinear,
     DaiYuanCG,
-    Dataset,
-    L2Reg,
     Momentum,
     Newton,
     NewtonCG,
@@ -26,10 +23,7 @@ from hype_optim import (
     Status,
     StrongWolfe,
     minimize,
-    train,
 )
-from sklearn.datasets import load_breast_cancer
-from sklearn.linear_model import LogisticRegression
 
 from .problems import THREE_STARTS, beale, one_of_three, valley
 
@@ -161,20 +155,6 @@ def test_a_tree_is_as_good_as_a_vector(name):
     tree = minimize(lambda w: valley(jnp.stack([w["x"], w["y"][0]])), {"x": -0.4, "y": jnp.array([0.8])}, params)
     vector = minimize(valley, jnp.array([-0.4, 0.8]), params)
     np.testing.assert_allclose(jnp.stack([tree.w["x"], tree.w["y"][0]]), vector.w, rtol=1e-9)
-
-
-@pytest.mark.parametrize("name", ["Newton", "LBFGS"])
-def test_logistic_regression_has_scikit_learns_answer(name):
-    x, y = load_breast_cancer(return_X_y=True)
-    x = ((x - x.mean(0)) / x.std(0))[::3]
-    y = y[::3]
-    penalty = 0.01  # C = 1 / (2 n penalty) where the loss is a mean and the penalty has no half
-    theirs = LogisticRegression(C=1 / (2 * len(y) * penalty), fit_intercept=False, tol=1e-10, max_iter=1000).fit(x, y)
-    model = jax.tree_util.Partial(lambda w, x: jnp.stack([jnp.zeros(()), w @ x]), jnp.zeros(30))
-    params = quiet(60, method=METHODS[name], loss=CrossEntropyOnLinear(), regularization=L2Reg(penalty), tolerance=1e-8)
-    result = train(model, Dataset(x, y), params)
-    assert result.status == Status.CONVERGED
-    np.testing.assert_allclose(result.w.args[0], theirs.coef_[0], rtol=1e-4, atol=1e-5)
 
 
 def test_float32_stays_float32():

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import CrossEntropyOnLinear, Minibatch, Params, RMSProp, StepSchedule, minimize, train
-from matplotlib import pyplot
 
 from .problems import classes, network, valley
 
@@ -20,6 +19,8 @@ RATES = jnp.array([0.05, 0.04, 0.03, 0.01])
 
 @pytest.fixture(autouse=True)
 def close():
+    from matplotlib import pyplot  # not above: it takes a second, which each worker would spend to collect this module
+
     yield
     pyplot.close("all")
 

@@ -126,16 +126,22 @@ def test_runs_of_one_program_in_several_threads_each_have_a_beginning_and_an_end
     assert text.count("40/40") >= 7
 
 
-@pytest.mark.parametrize("adjoint", [Checkpointed(), Truncated(4), Implicit(), Auto()], ids=repr)
-def test_derivatives_are_silent_whatever_the_adjoint_and_the_argument(adjoint, capfd):
+@pytest.mark.parametrize(
+    ("adjoint", "arguments"),
+    [
+        (Checkpointed(), (0, 1, 2)),
+        (Implicit(), (0,)),  # an implicit derivative is one in the target alone
+        *((adjoint, (0,)) for adjoint in (Truncated(4), Auto())),
+        *(pytest.param(adjoint, (1, 2), marks=pytest.mark.slow) for adjoint in (Truncated(4), Auto())),
+    ],
+    ids=repr,
+)
+def test_derivatives_are_silent_whatever_the_adjoint_and_the_argument(adjoint, arguments, capfd):
     log = Log()
 
     def end(target, start, rate):
         params = Params(12, learning_rate=rate, adjoint=adjoint, logging_function=log)
         return minimize(lambda w: jnp.sum((w - target) ** 2), start, params).loss
-
-    # An implicit derivative is one in the target alone.
-    arguments = (0,) if isinstance(adjoint, Implicit) else (0, 1, 2)
 
     @jax.jit
     def program(*x):

@@ -47,7 +47,7 @@ def test_steps_not_made_have_no_growth():
 
 
 def test_following_a_perturbation_changes_nothing_else():
-    data = classes()
+    data = classes(12)
     plain = Params(
         6,
         learning_rate=Constant(0.3),
