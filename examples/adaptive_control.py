@@ -67,11 +67,15 @@ def cost(states: Float[Array, "steps 2"], torques: Float[Array, " steps"]) -> Fl
     return jnp.mean(away) + 4 * jnp.mean(away[-last:]) + 1e-3 * jnp.mean(torques**2)
 
 
+def planned_cost(model: Pendulum, torques: Float[Array, " steps"]) -> Float[Array, ""]:
+    """What the model says that the torques cost."""
+    return cost(model.swing(torques), torques)
+
+
 def plan(model: Pendulum, steps: int, inner_steps: int) -> Float[Array, " steps"]:
     """The torques that the model makes look best."""
     params = Params(inner_steps, method=Newton(), adjoint=Implicit(lx.LU()), return_best=False, silent=True)
-    objective = jax.tree_util.Partial(lambda model, torques: cost(model.swing(torques), torques), model)
-    return minimize(objective, jnp.zeros(steps), params).w
+    return minimize(jax.tree_util.Partial(planned_cost, model), jnp.zeros(steps), params).w
 
 
 def solve(steps: int, inner_steps: int, tries: int) -> Adapted:
@@ -79,21 +83,25 @@ def solve(steps: int, inner_steps: int, tries: int) -> Adapted:
 
     def true_cost(model: Pendulum) -> Float[Array, ""]:
         torques = plan(model, steps, inner_steps)
-        return cost(TRUE.swing(torques), torques)
+        return planned_cost(TRUE, torques)
+
+    @jax.jit
+    def truth(model: Pendulum) -> tuple[Float[Array, ""], Float[Array, " steps"]]:
+        torques = plan(model, steps, inner_steps)
+        return planned_cost(TRUE, torques), TRUE.swing(torques)[:, 0]
 
     start = Pendulum(positive(0.7), positive(0.6), positive(0.05))
     params = Params(tries, learning_rate=Adam(0.05), gradient_clipping=NormClip(1.0), silent=True)
     outer = minimize(true_cost, start, params)
     models = start, outer.w, TRUE
-    for name, model in zip(("wrong model", "adapted model", "true model"), models, strict=True):
+    costs, angles = zip(*(truth(model) for model in models), strict=True)
+    for name, model, value in zip(("wrong model", "adapted model", "true model"), models, costs, strict=True):
         values = (
             f"length {model.length.value:.2f} m, mass {model.mass.value:.2f} kg, friction {model.friction.value:.2f}"
         )
-        print(f"{name:13}: {values}; true cost of its plan {float(true_cost(model)):.4f}")
-    angles = tuple(TRUE.swing(plan(model, steps, inner_steps))[:, 0] for model in models)
-    costs = tuple(float(true_cost(model)) for model in models)
+        print(f"{name:13}: {values}; true cost of its plan {float(value):.4f}")
     print(f"After {tries} tries the plans cost {costs[0] / costs[1]:.1f} times less.")
-    return Adapted(start, outer.w, angles, costs, outer)
+    return Adapted(start, outer.w, angles, tuple(map(float, costs)), outer)
 
 
 def draw(result: Adapted, out: Path) -> None:

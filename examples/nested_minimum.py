@@ -9,6 +9,7 @@ with its exact gradient and Hessian, which come through the inner minimization i
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,20 +47,24 @@ def value_function(adjoint: Checkpointed | Implicit, inner_steps: int, x: Float[
 def solve(inner_steps: int, outer_steps: int) -> Nested:
     """Compare the derivatives, minimize by Newton's method, and say what came out."""
     start = jnp.array([1.0, -0.5])
-    by = {
-        adjoint: lambda x, adjoint=adjoint: value_function(adjoint, inner_steps, x)
-        for adjoint in (Checkpointed(), Implicit())
-    }
-    derivatives = [
-        jax.jit(lambda x, value=value: (jax.grad(value)(x), jax.hessian(value)(x)))(start) for value in by.values()
-    ]
+    value = partial(value_function, Implicit(), inner_steps)
+
+    @partial(jax.jit, static_argnums=0)
+    def gradient_and_hessian(
+        adjoint: Checkpointed | Implicit, x: Float[Array, "2"]
+    ) -> tuple[Float[Array, "2"], Float[Array, "2 2"]]:
+        gradient = jax.grad(partial(value_function, adjoint, inner_steps))
+        hessian, slope = jax.jacfwd(lambda x: (gradient(x),) * 2, has_aux=True)(x)
+        return slope, hessian
+
+    derivatives = [gradient_and_hessian(adjoint, start) for adjoint in (Checkpointed(), Implicit())]
     apart = max(float(jnp.max(jnp.abs(a - b))) for a, b in zip(*derivatives, strict=True))
     print(f"Gradient of the value function at the start: {np.round(derivatives[0][0], 6)}")
     print(f"Its Hessian: {np.round(derivatives[0][1], 6).tolist()}")
     print(f"Through the steps and by the implicit function theorem they differ by at most {apart:.1e}.")
     params = Params(outer_steps, method=Newton(), keep_w_history=True, tolerance=1e-8, silent=True)
-    outer = minimize(list(by.values())[1], start, params)
-    slope = jnp.linalg.norm(jax.grad(list(by.values())[1])(outer.w))
+    outer = minimize(value, start, params)
+    slope = jnp.linalg.norm(gradient_and_hessian(Implicit(), outer.w)[0])
     print(f"Newton's method: x = {np.round(outer.w, 6)} after {int(outer.steps)} steps, value {float(outer.loss):.6f},")
     print(f"  where the gradient has length {float(slope):.1e}.")
     return Nested(outer, *derivatives)

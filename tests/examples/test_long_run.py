@@ -10,7 +10,7 @@ from hype_ad.testing import tree_allclose
 
 from .running import EXAMPLES, example
 
-EPOCHS, CHUNK = 100, 2
+EPOCHS, CHUNK = 100, 4
 
 
 def epoch(line):
@@ -18,9 +18,9 @@ def epoch(line):
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, capfd):
-    def arguments(name, chunk=CHUNK):
+    def arguments(name):
         files = ["--file", str(tmp_path / f"{name}.npz"), "--out", str(tmp_path / "picture.png")]
-        return ["--epochs", str(EPOCHS), "--chunk", str(chunk), *files]
+        return ["--epochs", str(EPOCHS), "--chunk", str(CHUNK), *files]
 
     command = [sys.executable, str(EXAMPLES / "long_run.py"), *arguments("killed")]
     environment = os.environ | {"JAX_ENABLE_X64": "1"}
@@ -39,7 +39,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, capfd):
     resumed = module.main(arguments("killed"))
     found = int(capfd.readouterr().out.split("Going on from epoch ")[1].split()[0])
     assert last_seen <= found <= last_seen + CHUNK < EPOCHS  # what was announced is there
-    uninterrupted = module.main(arguments("whole", chunk=EPOCHS))
+    uninterrupted = module.main(arguments("whole"))
     assert "Going on" not in capfd.readouterr().out
     outcome = lambda progress: (progress.losses, progress.valid_losses, progress.result.w, progress.result.state)
     assert tree_allclose(outcome(resumed), outcome(uninterrupted), rtol=0.0, atol=0.0)

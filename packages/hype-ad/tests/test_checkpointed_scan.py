@@ -43,7 +43,9 @@ def test_no_steps_give_the_first_carry_and_empty_outputs(levels):
 BOTH, ONE = ("reverse", "forward"), ("reverse",)
 
 
-@pytest.mark.parametrize(("length", "levels", "modes"), [(17, 2, BOTH), (59, 4, ONE)])
+@pytest.mark.parametrize(
+    ("length", "levels", "modes"), [(17, 2, BOTH), pytest.param(59, 4, ONE, marks=pytest.mark.slow)]
+)
 def test_derivatives_of_first_and_second_order(length, levels, modes):
     def outcome(inputs):
         carry, ys = checkpointed_scan(logistic_step, *inputs, levels)

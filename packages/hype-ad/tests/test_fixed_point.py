@@ -7,8 +7,6 @@ import pytest
 from hype_ad import DM, DV, D, fixed_point
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 
-pytestmark = pytest.mark.smoke
-
 A = jnp.array([[0.3, -0.2, 0.1], [0.25, 0.1, 0.3], [-0.1, 0.2, 0.15]])
 B = jnp.array([1.0, -0.5, 2.0])
 
@@ -28,6 +26,7 @@ def neural(a, b):
 POINT = {"m": A, "v": B}
 
 
+@pytest.mark.smoke
 def test_square_root():
     # Heron's step is Newton's, so its own derivative at the solution is zero: the easiest of linear equations
     result = fixed_point(heron, 1.0, 2.0)

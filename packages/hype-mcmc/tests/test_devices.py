@@ -39,7 +39,8 @@ print(len(more.draws.devices()))
 
 def test_draws_are_those_of_one_device():
     """Warm-up included. Rounding differs, and grows with each transition of it."""
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = str(Path(__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", ON_TWO], env=environment, capture_output=True, text=True, check=False, timeout=300

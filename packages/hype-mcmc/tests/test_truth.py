@@ -51,6 +51,7 @@ def test_a_fixed_kernel_that_would_resonate_does_not_when_jittered():
     assert_moments(jittered.draws[:, 100:], np.zeros(5), np.ones(5))
 
 
+@pytest.mark.slow
 def test_simulation_based_calibration():
     """Ranks of parameters among draws given data made from them are uniform (Talts et al. 2018), warm-up included."""
     runs, draws, bins = 256, 63, 8

@@ -80,6 +80,12 @@ KINDS = [
     Kind("GRU", lambda *args, **settings: GRU(IN, HIDDEN, *args, **settings), gru_reference),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+# What goes over the times is the same for all: the one with the largest state shows it, `nox -s thorough` the others.
+any_kind = pytest.mark.parametrize(
+    "kind",
+    [KINDS[1], *(pytest.param(kind, marks=pytest.mark.slow) for kind in (KINDS[0], KINDS[2]))],
+    ids=lambda kind: kind.name,
+)
 
 
 @functools.cache
@@ -96,7 +102,7 @@ def test_equations(kind):
     np.testing.assert_allclose(layer(XS), kind.reference(layer, XS), rtol=1e-10)
 
 
-@each_kind
+@any_kind
 def test_two_runs_are_one(kind):
     layer = make(kind)
     ys, state = layer.run(XS)
@@ -106,14 +112,14 @@ def test_two_runs_are_one(kind):
     assert tree_allclose(after, state, rtol=1e-12)
 
 
-@each_kind
+@any_kind
 def test_batches_and_singles(kind):
     layer = make(kind)
     batch = jnp.stack([XS, -XS, 2 * XS])
     np.testing.assert_allclose(jax.vmap(layer)(batch)[1], layer(-XS), rtol=1e-12)
 
 
-@each_kind
+@any_kind
 def test_last(kind):
     ys, state = make(kind).run(XS)
     last, after = make(kind, recurrence=Recurrence(last=True)).run(XS)
@@ -121,7 +127,7 @@ def test_last(kind):
     assert tree_allclose(after, state, rtol=1e-12)
 
 
-@each_kind
+@any_kind
 @pytest.mark.parametrize("settings", [{}, {"last": True}, {"reverse": True}, {"adjoint": Checkpointed(2)}], ids=str)
 def test_padding_changes_nothing(kind, settings):
     layer = make(kind, recurrence=Recurrence(**settings))
@@ -137,7 +143,7 @@ def test_padding_changes_nothing(kind, settings):
         np.testing.assert_array_equal(ys[TIMES:], 0)
 
 
-@each_kind
+@any_kind
 def test_reverse(kind):
     ys, state = make(kind).run(XS[::-1])
     backward, after = make(kind, recurrence=Recurrence(reverse=True)).run(XS)
@@ -145,7 +151,7 @@ def test_reverse(kind):
     assert tree_allclose(after, state, rtol=1e-12)
 
 
-@each_kind
+@any_kind
 def test_checkpointing_changes_nothing(kind):
     loss = lambda layer: jnp.sum(jnp.sin(layer(XS)))
     gradient = jax.jit(jax.value_and_grad(loss))
@@ -155,7 +161,7 @@ def test_checkpointing_changes_nothing(kind):
     assert tree_allclose(nested.encode(), plain[1].encode(), rtol=1e-10)
 
 
-@each_kind
+@any_kind
 def test_truncation_is_cutting_the_state(kind):
     layer = make(kind)
     truncated = make(kind, recurrence=Recurrence(truncate=2))

@@ -1,8 +1,11 @@
 """Small problems with smooth losses, so that differences of float64 are worth comparing with."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from hype_optim import Dataset
 from jaxtyping import Array, Float
 
@@ -23,23 +26,29 @@ class Network(eqx.Module):
         return self.out @ jnp.tanh(self.hidden @ x + self.bias)
 
 
+@cache
+def _drawn():
+    """Normal numbers of four keys in one program; NumPy, which compiles nothing, cuts the problems from them."""
+    with jax.ensure_compile_time_eval():
+        keys = jnp.stack([*jax.random.split(jax.random.key(1), 2), jax.random.key(2), jax.random.key(3)])
+        return np.asarray(jax.vmap(lambda key: jax.random.normal(key, (200,)))(keys))
+
+
 def network(scale=0.5):
-    keys = jax.random.split(jax.random.key(1), 2)
-    return Network(
-        scale * jax.random.normal(keys[0], (4, 3)), jnp.full(4, 0.1), scale * jax.random.normal(keys[1], (2, 4))
-    )
+    hidden, out = _drawn()[0, :12].reshape(4, 3), _drawn()[1, :8].reshape(2, 4)
+    return Network(jnp.asarray(scale * hidden), jnp.asarray(np.full(4, 0.1)), jnp.asarray(scale * out))
 
 
 def classes(rows=11):
     """Points in three dimensions in two classes that a plane does not quite separate."""
-    x = jax.random.normal(jax.random.key(2), (rows, 3))
-    return Dataset(x, (x[:, 0] * x[:, 1] > 0.1).astype(jnp.int32))
+    x = _drawn()[2, : 3 * rows].reshape(rows, 3)
+    return Dataset(x, (x[:, 0] * x[:, 1] > 0.1).astype(np.int32))
 
 
 def regression(rows=11):
     """Points in three dimensions with two targets each."""
-    x = jax.random.normal(jax.random.key(3), (rows, 3))
-    return Dataset(x, jnp.stack([jnp.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1))
+    x = _drawn()[3, : 3 * rows].reshape(rows, 3)
+    return Dataset(x, np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1))
 
 
 def beale(w):

@@ -113,7 +113,11 @@ def memory(derivative, x, adjoint, steps):
     return program.lower(x).compile().memory_analysis().temp_size_in_bytes
 
 
-@pytest.mark.parametrize("derivative", [jax.grad, lambda f: jax.grad(jax.grad(f))], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "derivative",
+    [jax.grad, pytest.param(lambda f: jax.grad(jax.grad(f)), marks=pytest.mark.slow)],
+    ids=["first", "second"],
+)
 def test_memory_for_one_number_does_not_grow(derivative):
     state = MATRIX.nbytes
     short, long = (memory(derivative, jnp.array(0.1), Auto(), steps) for steps in (64, 4096))

@@ -30,8 +30,6 @@ from hype_optim import (
 
 from .problems import valley
 
-pytestmark = pytest.mark.smoke
-
 START = jnp.array([-0.4, 0.8])
 quiet = partial(Params, silent=True)
 
@@ -79,6 +77,7 @@ LOOPS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", LOOPS)
 def test_makes_the_steps_of_a_loop_written_by_hand(name):
     params, step = LOOPS[name]
@@ -110,8 +109,14 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("method", ["GD", "Newton"])
-@pytest.mark.parametrize("name", POINTS)
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *((name, "GD") for name in POINTS),
+        *((name, "Newton") for name in ("DV", "dict")),
+        *(pytest.param(name, "Newton", marks=pytest.mark.slow) for name in POINTS if name not in ("DV", "dict")),
+    ],
+)
 def test_a_pytree_is_a_point(name, method):
     w0, flat = POINTS[name]
     params = quiet(8, learning_rate=0.03) if method == "GD" else quiet(3, method=Newton())
