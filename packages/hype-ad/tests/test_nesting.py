@@ -100,7 +100,13 @@ def expected():
     return {name: outer_expected(*derivatives[f]) for name, (_, f) in INNER.items()}
 
 
-@pytest.mark.parametrize("inner", INNER)
+# These arrange what others of the list compute.
+ARRANGED = {"diff2", "grad forward", "gradv", "hvp", "jacobian reverse", "jacobian_t", "vjp"}
+
+
+@pytest.mark.parametrize(
+    "inner", [pytest.param(name, marks=pytest.mark.slow if name in ARRANGED else ()) for name in INNER]
+)
 def test_every_operator_in_every_other(inner, expected):
     for name, result in jax.jit(lambda: outer(INNER[inner][0]))().items():
         assert tree_allclose(result, expected[inner][name], rtol=1e-10, atol=1e-12), f"{name} of {inner}"

@@ -37,6 +37,7 @@ def test_a_plain_call_has_the_right_moments(posterior):
     assert np.mean(np.asarray(run.divergences)) < 0.005
 
 
+@pytest.mark.slow
 def test_a_fixed_kernel_that_would_resonate_does_not_when_jittered():
     """Trajectories of one full turn of a standard normal: without jitter the chain stays near where it is."""
     logdensity = lambda x: -0.5 * jnp.sum(x**2)

@@ -108,6 +108,7 @@ def test_a_dense_mass_learns_a_rotation(key):
     assert 1.2 < run.kernel.length.mean < 3.0
 
 
+@pytest.mark.slow
 def test_the_length_follows_the_widest_direction(key):
     """With a unit mass all that can be adapted to a deviation of 10 is the length; one chain suffices for that."""
     run = gaussian_run(COVARIANCE, DynamicHMC(1.0, 1.0, UnitMass()), key, num_chains=1)

@@ -39,13 +39,13 @@ def network(scale=0.5):
     return Network(jnp.asarray(scale * hidden), jnp.asarray(np.full(4, 0.1)), jnp.asarray(scale * out))
 
 
-def classes(rows=11):
+def classes(rows=12):
     """Points in three dimensions in two classes that a plane does not quite separate."""
     x = _drawn()[2, : 3 * rows].reshape(rows, 3)
     return Dataset(x, (x[:, 0] * x[:, 1] > 0.1).astype(np.int32))
 
 
-def regression(rows=11):
+def regression(rows=12):
     """Points in three dimensions with two targets each."""
     x = _drawn()[3, : 3 * rows].reshape(rows, 3)
     return Dataset(x, np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1))

@@ -27,7 +27,9 @@ MODEL = jax.tree_util.Partial(jnp.matmul, jnp.zeros((2, 3)))
 quiet = partial(Params, silent=True, regularization=NoReg(), return_best=False)
 
 
-@pytest.mark.parametrize("key", [None, jax.random.key(3)], ids=["in order", "shuffled"])
+@pytest.mark.parametrize(
+    "key", [pytest.param(None, marks=pytest.mark.slow), jax.random.key(3)], ids=["in order", "shuffled"]
+)
 def test_data_and_weights_of_examples_through_many_minibatches(key):
     data = classes(13)
     params = quiet(

@@ -45,7 +45,7 @@ def outcome(result):
 TRAININGS = {
     "full batch": (classes(), quiet(3, learning_rate=Constant(0.3), loss=CrossEntropyOnLinear(), batch=Full())),
     "minibatches with a remainder": (
-        classes(),
+        classes(11),
         quiet(2, learning_rate=Constant(0.3), momentum=Nesterov(0.8), loss=CrossEntropyOnLinear(), batch=Minibatch(4)),
     ),
     "part of an epoch": (

@@ -94,7 +94,7 @@ def test_adam_makes_the_steps_of_optax():
     np.testing.assert_allclose(result.w_history, np.stack(points), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("knots", "steps"), [(3, 7), (4, 4), (2, 9)])
+@pytest.mark.parametrize(("knots", "steps"), [(3, 7), pytest.param(4, 4, marks=pytest.mark.slow), (2, 9)])
 def test_few_numbers_steer_many_steps(knots, steps):
     rates = jnp.linspace(0.05, 0.01, knots) ** 2 * 10
     by_hand = {

@@ -149,7 +149,9 @@ def test_newton_cg_makes_few_products_in_many_dimensions():
     assert result.loss < 1e-15
 
 
-@pytest.mark.parametrize("name", ["CG", "NewtonCG", "LBFGS"])
+@pytest.mark.parametrize(
+    "name", ["LBFGS", *(pytest.param(name, marks=pytest.mark.slow) for name in ("CG", "NewtonCG"))]
+)
 def test_a_tree_is_as_good_as_a_vector(name):
     params = quiet(6, method=METHODS[name])
     tree = minimize(lambda w: valley(jnp.stack([w["x"], w["y"][0]])), {"x": -0.4, "y": jnp.array([0.8])}, params)

@@ -29,7 +29,13 @@ TRANSFORMATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSFORMATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("adam", "a schedule", "a chain"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd with momentum", "adamw", "lion")),
+    ],
+)
 def test_makes_the_steps_of_a_loop_written_by_hand(name):
     factory, hyperparameters = TRANSFORMATIONS[name]
     given = factory(**hyperparameters)

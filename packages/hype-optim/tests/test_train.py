@@ -271,7 +271,7 @@ def test_what_is_not_used_is_not_computed():
     assert flops(last) < flops(lambda result: (last(result), result.loss))
 
 
-MODEL, DATA = network(), classes()
+MODEL, DATA = network(), classes(11)
 BAD = {
     "model": (lambda: train(3, DATA), TypeError, "model"),
     "model without floats": (lambda: train(lambda x: x, DATA), TypeError, "`model` must have at least one leaf"),
