@@ -8,21 +8,24 @@ infinite outside, that is the projection onto it, whatever the length.
 import abc
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from hype_ad.internal.checks import function, known
-from hype_ad.internal.tree import scale, subtract
+from hype_ad.internal.tree import float_dtype, ravel, scale, subtract, unravel
 from jaxtyping import Array, Float, PyTree
 
 from .._hyperparameter.constraint import value_of
 from .._hyperparameter.converters import Hyperparameter, hyperparameter, non_negative, positive_number
 from .regularization import Choice, L1Reg, choice
 
-_bound = partial(hyperparameter, accept=lambda x: x == x, accepted="not NaN")
+Vector: TypeAlias = Float[Array, " n"]
+Projector: TypeAlias = Callable[[Vector, Float[Array, ""]], Vector]
+
+_bound = partial(hyperparameter, accept=lambda x: x == x, accepted="a number, or infinite for no bound", finite=False)
 
 
 class AbstractConstraint(eqx.Module):
@@ -149,7 +152,7 @@ class Simplex(AbstractConstraint):
 
     def proximal(self, w: PyTree, length: PyTree) -> PyTree:
         """The nearest weights of the simplex (Duchi et al. 2008)."""
-        return _projected(optax.projections.projection_simplex, self.total, self.where, w)
+        return _projected(_onto_simplex, self.total, self.where, w)
 
     def penalty(self, w: PyTree) -> float:
         """Zero."""
@@ -173,7 +176,7 @@ class L1Ball(AbstractConstraint):
 
     def proximal(self, w: PyTree, length: PyTree) -> PyTree:
         """The nearest weights of the ball (Duchi et al. 2008)."""
-        return _projected(optax.projections.projection_l1_ball, self.radius, self.where, w)
+        return _projected(_onto_l1_ball, self.radius, self.where, w)
 
     def penalty(self, w: PyTree) -> float:
         """Zero."""
@@ -300,13 +303,28 @@ def _replaced(where: Choice | None, w: PyTree, change: Callable[[PyTree], PyTree
     return change(w) if where is None else eqx.tree_at(where, w, change(where(w)))
 
 
-def _projected(projection: Callable, size: Hyperparameter, where: Choice | None, w: PyTree) -> PyTree:
-    """The weights with a part of them projected onto a set of that size, in the dtypes that they have."""
+def _projected(projection: Projector, size: Hyperparameter, where: Choice | None, w: PyTree) -> PyTree:
+    """The weights with a part of them projected, as one vector, onto a set of that size."""
 
     def project(part: PyTree) -> PyTree:
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), projection(part, size), part)
+        return unravel(projection(ravel(part), size.astype(float_dtype(part))), part)
 
     return _replaced(where, w, project)
+
+
+def _onto_simplex(v: Vector, total: Float[Array, ""]) -> Vector:
+    """The nearest vector without an entry below 0 whose sum is `total` (Duchi et al. 2008, algorithm of figure 1)."""
+    largest = jnp.sort(v)[::-1]
+    counts = jnp.arange(1, len(v) + 1).astype(v.dtype)
+    kept = largest * counts > jnp.cumsum(largest) - total
+    # Optax has this projection too, but not under JAX's strict promotion of dtypes.
+    threshold = (jnp.sum(jnp.where(kept, largest, 0)) - total) / jnp.sum(kept.astype(v.dtype))
+    return jax.nn.relu(v - threshold)
+
+
+def _onto_l1_ball(v: Vector, radius: Float[Array, ""]) -> Vector:
+    sizes = jnp.abs(v)
+    return jnp.where(jnp.sum(sizes) > radius, jnp.sign(v) * _onto_simplex(sizes, radius), v)
 
 
 def _spread(prefix: PyTree, w: PyTree) -> PyTree:
