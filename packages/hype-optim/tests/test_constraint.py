@@ -260,6 +260,10 @@ def test_what_does_not_go_together_raises(settings, message):
         (lambda: SoftThreshold(-1.0), "`coefficient` must be at least 0"),
         (lambda: Projection(1.0), "`function` must be a function from weights to weights"),
         (lambda: Proximal(jnp.sign, 1.0), "`cost` must be a function from weights to a number"),
+        (
+            lambda: run(Simplex(), learning_rate=np.full(5, 0.1)),
+            "`learning_rate` must be one number for all weights with the constraint Simplex",
+        ),
         (lambda: run(Projection(lambda w: w[:2])), "`function` of the constraint must give weights like those"),
     ],
 )

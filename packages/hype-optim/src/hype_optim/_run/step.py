@@ -8,6 +8,7 @@ from hype_ad.internal.tree import add, quotient, square_root, squared_norm, subt
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._config.constraint import NoConstraint
+from .._config.learning_rate.schedule import AbstractSchedule
 from .._config.params import Params
 from .._objective import Iterate, Objective
 from .state import Memory
@@ -54,11 +55,15 @@ def propose_step(
 
 
 def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
-    """The length of a step for a penalty's proximal operator, which sets need not know."""
-    if not params.constraint.is_penalty:
-        return jnp.ones(())
+    """The length of a step, for the proximal operator; where the rate does not say it, that of a set, which needs none."""
     rate = params.learning_rate
-    return rate.at(step, epoch)
+    length = rate.at(step, epoch) if isinstance(rate, AbstractSchedule) else jnp.ones(())
+    if not params.constraint.entrywise and [leaf.shape for leaf in jax.tree.leaves(length)] != [()]:
+        raise ValueError(
+            f"`learning_rate` must be one number for all weights with the constraint {type(params.constraint).__name__}, "
+            f"got {length}."
+        )
+    return length
 
 
 def _effective_rate(step: PyTree, direction: PyTree) -> Float[Array, ""]:
