@@ -55,13 +55,13 @@ def propose_step(
 
 
 def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
-    """The length of a step, for the proximal operator; where the rate does not say it, that of a set, which needs none."""
+    """The length of a step, for the proximal operator; any, where the rate does not say it: a set needs none."""
     rate = params.learning_rate
     length = rate.at(step, epoch) if isinstance(rate, AbstractSchedule) else jnp.ones(())
     if not params.constraint.entrywise and [leaf.shape for leaf in jax.tree.leaves(length)] != [()]:
+        name = type(params.constraint).__name__
         raise ValueError(
-            f"`learning_rate` must be one number for all weights with the constraint {type(params.constraint).__name__}, "
-            f"got {length}."
+            f"`learning_rate` must be one number for all weights with the constraint {name}, got {length}."
         )
     return length
 
