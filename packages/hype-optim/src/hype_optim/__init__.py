@@ -31,6 +31,16 @@ from ._config.batch import Stochastic as Stochastic
 from ._config.clipping import AbstractGradientClipping as AbstractGradientClipping
 from ._config.clipping import NoClip as NoClip
 from ._config.clipping import NormClip as NormClip
+from ._config.constraint import AbstractConstraint as AbstractConstraint
+from ._config.constraint import Box as Box
+from ._config.constraint import L1Ball as L1Ball
+from ._config.constraint import L2Ball as L2Ball
+from ._config.constraint import NoConstraint as NoConstraint
+from ._config.constraint import NonNegative as NonNegative
+from ._config.constraint import Projection as Projection
+from ._config.constraint import Proximal as Proximal
+from ._config.constraint import Simplex as Simplex
+from ._config.constraint import SoftThreshold as SoftThreshold
 from ._config.early_stopping import AbstractEarlyStopping as AbstractEarlyStopping
 from ._config.early_stopping import Early as Early
 from ._config.early_stopping import NoEarly as NoEarly

@@ -101,12 +101,14 @@ def float_array(name: str, value: Any, accepted: str = "a real number or an arra
     return as_float_array(value)
 
 
-def check_entries(name: str, value: Any, accept: Callable[[np.ndarray], Any], accepted: str) -> None:
-    """Raises a ValueError that names the first entry of a known array that is not finite or not accepted."""
+def check_entries(
+    name: str, value: Any, accept: Callable[[np.ndarray], Any], accepted: str, finite: bool = True
+) -> None:
+    """Raises a ValueError that names the first entry of a known array that is not accepted, or not `finite`."""
     if not known(value):
         return
     entries = np.asarray(value)
-    wrong = np.argwhere(~(np.isfinite(entries) & accept(entries)))
+    wrong = np.argwhere(~((np.isfinite(entries) | (not finite)) & accept(entries)))
     if len(wrong) == 0:
         return
     if entries.ndim == 0:

@@ -1,6 +1,7 @@
 """Momentum: how earlier steps carry on."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 from hype_ad.internal.tree import add, scale, zeros_like
@@ -10,7 +11,13 @@ from .._hyperparameter.converters import Hyperparameter, check_prefix, fraction
 
 
 class AbstractMomentum(eqx.Module):
-    """Maps the step of the moment to the step that is made."""
+    """Maps the step of the moment to the step that is made.
+
+    Attributes:
+        remembers_step: whether its memory is the step made, so that under a constraint it is what is left of that.
+    """
+
+    remembers_step: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, w: PyTree) -> PyTree:
@@ -43,6 +50,8 @@ class Momentum(AbstractMomentum):
     Raises:
         ValueError: if `decay` is a number out of its range.
     """
+
+    remembers_step: ClassVar[bool] = True
 
     decay: Hyperparameter = eqx.field(converter=fraction("decay"), default=0.9)
 

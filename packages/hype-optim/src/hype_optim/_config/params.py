@@ -27,10 +27,11 @@ from .._hyperparameter.converters import (
 )
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
+from .constraint import AbstractConstraint, NoConstraint
 from .early_stopping import AbstractEarlyStopping, NoEarly
 from .learning_rate.base import AbstractLearningRate, Unscaled
 from .learning_rate.decay import Constant
-from .learning_rate.schedule import AbstractFiniteSchedule
+from .learning_rate.schedule import AbstractFiniteSchedule, AbstractSchedule
 from .loss import FunctionLoss, L2Loss
 from .method.base import AbstractMethod
 from .method.gd import GD
@@ -90,7 +91,7 @@ def _adjoint(given: AbstractAdjoint | Literal["auto"] | None) -> AbstractAdjoint
 
 
 class Params(eqx.Module):
-    """How to optimize: one choice of each kind, all of whose floats are leaves of a pytree.
+    r"""How to optimize: one choice of each kind, all of whose floats are leaves of a pytree.
 
     So a derivative with respect to a `Params` is a `Params` that holds the derivative with respect to every
     hyperparameter. Any float may be a range such as `positive(0.1)`.
@@ -106,6 +107,9 @@ class Params(eqx.Module):
             given. For `train`.
         regularization: the penalty that is added to the loss. `L2Reg(1e-4)`, as in the original, if not given. For
             `train`.
+        constraint: what the weights are brought back to after each step, such as `Box(0., 1.)` or `SoftThreshold(0.1)`;
+            also the first weights, if it is a set. With `GD`, and with rates and momenta that its fixed points are
+            stationary points of, else it raises.
         gradient_clipping: such as `NormClip(1.)`.
         batch: how many examples a step looks at, such as `Minibatch(100)`. For `train`.
         early_stopping: a patience rule, such as `Early(750, 10)`.
@@ -118,7 +122,8 @@ class Params(eqx.Module):
         adjoint: how derivatives pass back through the loop; "auto" means `Auto()`.
         derivative: the mode of the derivatives inside the loop; "forward" is for functions with a `lax.while_loop`
             inside.
-        tolerance: the run ends when the gradient's 2-norm is at most this; `None` for never.
+        tolerance: the run ends when the gradient's 2-norm is at most this, under a constraint that of $w -
+            \operatorname{prox}(w - g)$; `None` for never.
         keep_w_history: whether the result has the weights at each step.
         track_sensitivity: whether the result says how perturbations grow from step to step, at about the cost of two
             more steps for each.
@@ -139,6 +144,10 @@ class Params(eqx.Module):
     loss: Loss = eqx.field(converter=_loss, default=None)
     regularization: AbstractRegularization = eqx.field(
         converter=_choice("regularization", _default_penalty, AbstractRegularization, "NoReg(), L1Reg() or L2Reg()"),
+        default=None,
+    )
+    constraint: AbstractConstraint = eqx.field(
+        converter=_choice("constraint", NoConstraint, AbstractConstraint, "a constraint such as Box(0., 1.)"),
         default=None,
     )
     gradient_clipping: AbstractGradientClipping = eqx.field(
@@ -188,10 +197,33 @@ class Params(eqx.Module):
                 f"`learning_rate` must be one that keeps the direction of {type(method).__name__}, such as Constant, "
                 f"Backtrack or StrongWolfe, or None for its default; {kind} rescales its entries and goes with GD()."
             )
+        if not isinstance(self.constraint, NoConstraint):
+            self._check_constrained()
         if rate.searches and not isinstance(momentum, NoMomentum):
             raise ValueError(
                 f"`momentum` must be NoMomentum() with a line search, got {type(momentum).__name__}: what is added to "
                 f"the step that {kind} finds would undo what it guarantees."
+            )
+
+    def _check_constrained(self) -> None:
+        """Raises unless all points that stay where they are under a step and the constraint are stationary."""
+        method, rate, momentum = self.method, self.learning_rate, self.momentum
+        name, kind = type(self.constraint).__name__, type(rate).__name__
+        if not isinstance(method, GD):
+            raise ValueError(f"`method` must be GD() with the constraint {name}, got {type(method).__name__}.")
+        if self.constraint.is_penalty and not isinstance(rate, AbstractSchedule):
+            raise ValueError(
+                f"`learning_rate` must be a number or a schedule with {name}, which takes the length of a step, got "
+                f"{kind}."
+            )
+        if rate.scales_entries and not self.constraint.entrywise:
+            raise ValueError(
+                f"`learning_rate` must not be {kind} with {name}: with rates of their own, entries would come to rest "
+                "where the objective has no minimum. Take a number, a schedule or Backtrack()."
+            )
+        if not (momentum.remembers_step or isinstance(momentum, NoMomentum)):
+            raise ValueError(
+                f"`momentum` must be NoMomentum() or Momentum(0.9) with {name}, got {type(momentum).__name__}."
             )
 
 

@@ -33,7 +33,8 @@ class NoReg(AbstractRegularization):
         return 0.0
 
 
-def _choice(where: Choice | None) -> Choice | None:
+def choice(where: Choice | None) -> Choice | None:
+    """A converter of what says which part of the weights is meant."""
     return None if where is None else function("where", where, "a function from the weights to a part of them")
 
 
@@ -59,7 +60,7 @@ class L1Reg(AbstractRegularization):
     """
 
     coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)
-    where: Choice | None = eqx.field(static=True, converter=_choice, default=None)
+    where: Choice | None = eqx.field(static=True, converter=choice, default=None)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_1$, with derivative 0 in weights that are zero."""
@@ -83,7 +84,7 @@ class L2Reg(AbstractRegularization):
     """
 
     coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)
-    where: Choice | None = eqx.field(static=True, converter=_choice, default=None)
+    where: Choice | None = eqx.field(static=True, converter=choice, default=None)
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         r"""$\lambda \|w\|_2^2$."""

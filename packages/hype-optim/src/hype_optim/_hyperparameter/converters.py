@@ -24,7 +24,9 @@ HyperparameterLike = PyTree[ArrayLike | AbstractRange]
 Converter = Callable[[HyperparameterLike], Hyperparameter]
 
 
-def hyperparameter(name: str, accept: Callable[[np.ndarray], Any], accepted: str, *, single: bool = False) -> Converter:
+def hyperparameter(
+    name: str, accept: Callable[[np.ndarray], Any], accepted: str, *, single: bool = False, finite: bool = True
+) -> Converter:
     """A converter to arrays and ranges; `accepted` is what `accept` checks, in words; `single` allows one number."""
     numbers = f"a number or an array of them, {accepted}"
 
@@ -32,7 +34,7 @@ def hyperparameter(name: str, accept: Callable[[np.ndarray], Any], accepted: str
         if not (is_range(leaf) or is_real(leaf)):
             raise TypeError(f"`{name}` must be {numbers}, got {leaf!r}.")
         converted = leaf if is_range(leaf) else as_float_array(leaf)
-        check_entries(name, value_of(converted), accept, accepted)
+        check_entries(name, value_of(converted), accept, accepted, finite)
         return converted
 
     def convert(value: HyperparameterLike) -> Hyperparameter:

@@ -122,6 +122,7 @@ class Judge(NamedTuple):
         if not self.problem.judged_by_value:
             return where(jnp.isfinite(best), state.judgement.best_w, state.w), state.status
         batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
-        last = lax.stop_gradient(self.problem.batch_objective(state.w, batch))
+        value = self.problem.batch_objective(state.w, batch)
+        last = lax.stop_gradient(self.params.constraint.penalized(value, state.w))
         w = where((last <= best) | jnp.isinf(best), state.w, state.judgement.best_w)
         return w, Status.where(state.running & ~jnp.isfinite(last), Status.DIVERGED, state.status)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import squared_norm
+from hype_ad.internal.tree import squared_norm, where
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
@@ -49,16 +49,20 @@ def run_loop(
     def advance(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
         epoch = place.number // problem.steps_per_epoch
-        value, gradient, update, memory, rate = propose_step(
+        value, residual, update, constrained, memory, rate = propose_step(
             objective, state.w, state.memory, params, place.number, epoch
         )
+        value = params.constraint.penalized(value, state.w)
         running = state.running & jnp.isfinite(value)
         status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
         if params.tolerance is not None:
-            converged = running & (squared_norm(gradient) <= params.tolerance**2)
+            converged = running & (squared_norm(residual) <= params.tolerance**2)
             running, status = running & ~converged, Status.where(converged, Status.CONVERGED, status)
         # A mask on the update alone, not on the weights, is fused into the addition.
-        w = jax.tree.map(lambda w, u: w + jnp.where(running, u, 0).astype(w.dtype), state.w, update)
+        if constrained is None:
+            w = jax.tree.map(lambda w, u: w + jnp.where(running, u, 0).astype(w.dtype), state.w, update)
+        else:
+            w = where(running, constrained, state.w)
         report(place, state.w, value)
         judgement, valid, stop = judge(state, place, value, w, running)
         histories = Histories(

@@ -13,7 +13,7 @@ from .loop import Histories, run_loop
 from .problem import Problem
 from .result import Result
 from .sensitivity import summary
-from .state import RunState, initial_state, resumed
+from .state import RunState, constrained, initial_state, resumed
 from .status import Status
 
 
@@ -31,11 +31,14 @@ def solve(
     The weights are `w`, the float leaves, and `static`, the others; `key` is what the problem draws from.
     """
     fresh = initial_state(w, params, key)
+    begins = state is None
     first = fresh if state is None else resumed(state, fresh)
     checks = Checks(steps, problem.steps_per_epoch, params.validation_interval)
     loud = is_loud(problem, first, params)
 
     def run(scan: Scan, state: RunState, params: Params) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
+        if begins:
+            state = constrained(state, params.constraint)
         report = reporter(state, params, steps, problem.steps_per_epoch, loud)
         judge = Judge(problem, params, checks)
         after, histories = run_loop(problem, state, params, judge, report.step, scan)
@@ -45,7 +48,7 @@ def solve(
 
     gradient = Objective(problem.objective, params.derivative).grad
     best, (after, histories, status), stationarity = params.adjoint.solve(run, first, params, gradient)
-    loss = problem.objective(best)
+    loss = params.constraint.penalized(problem.objective(best), best)
     valid = histories.valid
     return Result(
         w=eqx.combine(best, static),

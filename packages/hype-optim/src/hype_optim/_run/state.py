@@ -9,6 +9,7 @@ from hype_ad.internal.checks import instance
 from hype_ad.internal.tree import float_dtype, where
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from .._config.constraint import AbstractConstraint
 from .._config.params import Params
 from .status import Status
 
@@ -78,6 +79,14 @@ def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None) -> RunSta
         status=Status.MAX_STEPS,
         judgement=Judgement(w, jnp.array(jnp.inf, dtype), jnp.array(0, dtype), params.early_stopping.init(dtype)),
     )
+
+
+def constrained(state: RunState, constraint: AbstractConstraint) -> RunState:
+    """The state before the first step, with the weights in the set that they are to stay in."""
+    if constraint.is_penalty:
+        return state
+    w = constraint.proximal(state.w, jnp.ones(()))
+    return eqx.tree_at(lambda s: (s.w, s.judgement.best_w), state, (w, w))
 
 
 def check_state(state: RunState | None) -> RunState | None:

@@ -1,11 +1,14 @@
-"""One step: gradient, clip, direction, rate, momentum."""
+"""One step: gradient, clip, direction, rate, momentum, constraint."""
 
 from typing import NamedTuple
 
 import jax
-from hype_ad.internal.tree import quotient, square_root, squared_norm
+import jax.numpy as jnp
+from hype_ad.internal.tree import add, quotient, square_root, squared_norm, subtract
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._config.constraint import NoConstraint
+from .._config.learning_rate.schedule import AbstractSchedule
 from .._config.params import Params
 from .._objective import Iterate, Objective
 from .state import Memory
@@ -17,8 +20,9 @@ class Proposal(NamedTuple):
     """The step that a run could make from a point, and the objective there."""
 
     value: Float[Array, ""]
-    gradient: PyTree  # not clipped
+    residual: PyTree  # what vanishes at a stationary point: the gradient, not clipped, or that of a projected step
     update: PyTree  # what to add to the weights
+    constrained: PyTree | None  # the weights after the step, if a constraint says where they are
     memory: Memory  # after the step
     rate: Float[Array, ""] | None  # the length of the step, before momentum, over that of its direction
 
@@ -39,10 +43,27 @@ def propose_step(
     direction, of_method = method.direction(iterate, memory.method)
     scaled, of_rate = params.learning_rate.update(direction, memory.learning_rate, iterate)
     update, of_momentum = params.momentum.update(scaled, memory.momentum)
+    constrained = None
+    if not isinstance(params.constraint, NoConstraint):
+        constrained = params.constraint.proximal(add(w, update), _length(params, step, epoch))
+        of_momentum = subtract(constrained, w) if params.momentum.remembers_step else of_momentum
+        gradient = params.constraint.residual(w, gradient)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
     after = jax.tree.map(lambda new, old: new.astype(old.dtype), Memory(of_method, of_rate, of_momentum), memory)
     rate = _effective_rate(scaled, direction) if method.takes_rate else None
-    return Proposal(value, gradient, update, after, rate)
+    return Proposal(value, gradient, update, constrained, after, rate)
+
+
+def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
+    """The length of a step, for the proximal operator; any, where the rate does not say it: a set needs none."""
+    rate = params.learning_rate
+    length = rate.at(step, epoch) if isinstance(rate, AbstractSchedule) else jnp.ones(())
+    if not params.constraint.entrywise and [leaf.shape for leaf in jax.tree.leaves(length)] != [()]:
+        name = type(params.constraint).__name__
+        raise ValueError(
+            f"`learning_rate` must be one number for all weights with the constraint {name}, got {length}."
+        )
+    return length
 
 
 def _effective_rate(step: PyTree, direction: PyTree) -> Float[Array, ""]:

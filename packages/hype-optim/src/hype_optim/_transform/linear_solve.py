@@ -1,4 +1,4 @@
-"""Symmetric linear equations by a solver of Lineax, in a form that has every derivative and raises nothing."""
+"""Linear equations by a solver of Lineax, in a form that has every derivative and raises nothing."""
 
 from collections.abc import Callable
 
@@ -11,8 +11,12 @@ from jaxtyping import Array, Float, PyTree
 Vector = Float[Array, " n"]
 
 
-def solve_symmetric(product: Callable[[PyTree], PyTree], right: PyTree, solver: lx.AbstractLinearSolver) -> PyTree:
+def solve_linear(
+    product: Callable[[PyTree], PyTree], right: PyTree, solver: lx.AbstractLinearSolver, symmetric: bool
+) -> PyTree:
     """The solution `x` of `product(x) = right`, or NaN where the solver gives up.
+
+    A symmetric `product` is taken to be positive semidefinite.
 
     `lineax.linear_solve` would raise in the middle of a reverse pass, where there is nobody to look at a status, and
     carries a callback there to do so.
@@ -21,7 +25,7 @@ def solve_symmetric(product: Callable[[PyTree], PyTree], right: PyTree, solver: 
     matvec = lambda x: ravel(product(unravel(x, right)))
 
     def solve(matvec: Callable[[Vector], Vector], b: Vector) -> Vector:
-        tags = (lx.symmetric_tag, lx.positive_semidefinite_tag)
+        tags = (lx.symmetric_tag, lx.positive_semidefinite_tag) if symmetric else ()
         operator = lx.FunctionLinearOperator(matvec, jax.eval_shape(lambda: b), tags)
         # Right sides of length 1 let an absolute tolerance mean the same whatever the size of a derivative.
         squared = jnp.dot(b, b)
@@ -30,4 +34,4 @@ def solve_symmetric(product: Callable[[PyTree], PyTree], right: PyTree, solver: 
         solved = (result == lx.RESULTS.successful) & jnp.all(jnp.isfinite(x))
         return jnp.where(squared == 0, 0, jnp.where(solved, x * length, jnp.nan))
 
-    return unravel(jax.lax.custom_linear_solve(matvec, ravel(right), solve, symmetric=True), right)
+    return unravel(jax.lax.custom_linear_solve(matvec, ravel(right), solve, solve, symmetric=symmetric), right)
