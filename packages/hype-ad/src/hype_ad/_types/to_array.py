@@ -42,8 +42,8 @@ def to_array(x: TensorLike, name: str = "x") -> Float[Array, "..."]:
 
     Raises:
         TypeError: if `x` holds complex numbers or something that is not a number.
-        ValueError: if `x` is a nested sequence with ragged shapes, or has a finite number that its dtype in JAX (without
-            64-bit mode: single precision) has not.
+        ValueError: if `x` is a nested sequence with ragged shapes, or has a finite number that its dtype in JAX has not
+            (single precision without 64-bit mode).
     """
     return _convert(name, x)
 
