@@ -134,7 +134,7 @@ def _rounding(energy: Float[np.ndarray, "chains draws"]) -> list[str]:
         return []
     return [
         f"Energies of {largest:.2g} are rounded to {digit:.1g} in {energy.dtype}, so that acceptance is noise and "
-        'steps are shorter than needed. Use jax.config.update("jax_enable_x64", True), or leave constants out of the density.'
+        'steps are shorter than needed. Use jax.config.update("jax_enable_x64", True), or leave out constants.'
     ]
 
 
