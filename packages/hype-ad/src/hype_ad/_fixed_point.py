@@ -131,7 +131,7 @@ def _solution(value: PyTree, converged: Bool[Array, ""]) -> PyTree:
 def _solution_jvp(primals: tuple[PyTree, Array], tangents: tuple[PyTree, Any]) -> tuple[PyTree, PyTree]:
     (value, converged), (tangent, _) = primals, tangents
     # NaN by way of the value, so that higher derivatives are NaN as well.
-    scaled = lambda v, t: jnp.where(converged, jnp.ones_like(v), jnp.nan * v) * t
+    scaled = lambda v, t: jnp.where(converged, 1.0, jnp.nan * jnp.where(converged, 0.0, v)) * t
     return _solution(value, converged), jax.tree.map(scaled, value, tangent)
 
 
