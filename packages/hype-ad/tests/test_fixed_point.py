@@ -151,6 +151,22 @@ class TestNoSolution:
     def test_two_cycle(self):
         assert not fixed_point(lambda a, b: b - a, jnp.array(2.0), 1.0).converged
 
+    @pytest.mark.parametrize(
+        ("g", "a0", "b", "max_steps"),
+        [
+            (lambda a, b: b * a * (1 - a), 0.3, 3.9, 1000),  # chaos
+            (lambda a, b: b - a, 2.0, 1.0, 1000),  # a cycle
+            (lambda a, b: 0.9 * a + b, 0.0, 1.0, 10),  # too few steps
+        ],
+    )
+    def test_what_is_no_solution_has_no_derivative(self, g, a0, b, max_steps):
+        run = lambda b: fixed_point(g, jnp.array(a0), b, max_steps=max_steps)
+        f = lambda b: run(b).value
+        found = jax.jit(lambda b: (run(b), jax.grad(f)(b), jax.jvp(f, (b,), (1.0,))[1], jax.grad(jax.grad(f))(b)))(b)
+        assert not found[0].converged
+        assert np.isfinite(found[0].value)
+        assert np.isnan(found[1:]).all()
+
     def test_derivative_that_cannot_be_found_is_nan(self):
         # the derivative of this step tends to 1 at the solution, so the linear equation converges more slowly still
         step = lambda a, b: a - (a - b) ** 3

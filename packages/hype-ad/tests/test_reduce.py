@@ -116,7 +116,16 @@ def test_finite_at_zero(f, value):
     np.testing.assert_allclose(f(x), value, rtol=1e-15)
     reverse, forward, *second = first_and_second(f)(x)
     np.testing.assert_allclose([reverse, forward], np.full((2, 3), 1 / 3 if f is ad.logsumexp else 0.0), rtol=1e-15)
-    assert np.all(np.isfinite(second))
+    # A norm has no second derivative at its corner, and 0 would be a wrong one of its square.
+    assert np.all(np.isfinite(second)) == (f not in (ad.l2norm, ad.standard_deviation))
+
+
+@pytest.mark.parametrize("norm", [ad.l2norm, lambda x: ad.l2norm(x - jnp.mean(x))])
+def test_square_of_a_norm_has_its_own_hessian_or_none(norm):
+    square = lambda x: norm(x) ** 2
+    for mode in (ad.hessian(square), jax.jacrev(jax.grad(square)), jax.jacfwd(jax.jacfwd(square))):
+        assert np.all(np.isnan(mode(jnp.zeros(2))))
+    np.testing.assert_allclose(ad.hessian(ad.l2norm_sq)(jnp.zeros(2)), 2 * np.eye(2))
 
 
 @pytest.mark.parametrize("f", [ad.standardize, ad.normalize], ids=lambda f: f.__name__)
@@ -142,9 +151,11 @@ def test_norms_neither_overflow_nor_underflow(scale):
 
 
 def test_norms_at_the_end_of_the_floats():
-    for x in (np.full(3, 1e-310), np.full(3, 1e308)):
-        for derivative in first_and_second(ad.l2norm)(x):
+    for x, orders in ((np.full(3, 1e-310), 1), (np.full(3, 1e308), 2)):  # 1 / 1e-310 overflows
+        for derivative in first_and_second(ad.l2norm)(x)[: 1 + orders]:
             assert np.all(np.isfinite(derivative))
+    np.testing.assert_allclose(ad.l2norm(np.full(3, 1e308)), 3**0.5 * 1e308, rtol=1e-14)
+    np.testing.assert_allclose(ad.unit_vector(np.full(3, 1e308)), np.full(3, 3**-0.5), rtol=1e-14)
     assert ad.l2norm(jnp.asarray([3e30, 4e30], jnp.float32)) == pytest.approx(5e30)
 
 

@@ -80,5 +80,21 @@ def test_draws_that_do_not_vary_say_nothing():
     assert rank_rhat(apart) > 1e6
 
 
+def test_rows_by_themselves_and_together_are_alike():
+    rows = np.stack([draws for draws, _ in ARVIZ if draws.shape == (4, 500)] * 30)
+    rows[1] = np.round(rows[1])
+    for diagnostic in (bulk_ess, tail_ess, mean_ess, rank_rhat):
+        np.testing.assert_array_equal(diagnostic(rows)[:4], [diagnostic(row) for row in rows[:4]])
+        assert diagnostic(rows[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (2, 250), (3, 500)])
+def test_a_draw_of_nan_leaves_nothing_to_say(place):
+    """As in ArviZ. Draw 250 is the middle one, which splitting leaves out."""
+    draws = autoregressive(4, 501, 0.5, seed=0)
+    draws[place] = np.nan
+    assert np.isnan([bulk_ess(draws), tail_ess(draws), mean_ess(draws), rank_rhat(draws)]).all()
+
+
 def test_a_normal_energy_without_memory_has_ebfmi_two():
     assert abs(ebfmi(np.random.default_rng(0).normal(size=(1, 50_000)))[0] - 2) < 0.05

@@ -87,6 +87,40 @@ def test_what_is_wrong_is_said_in_words(run):
     assert all_frozen.summary().warnings[0].startswith("chains 0, 1, 2, 3 never moved")
 
 
+def test_draws_of_nan_are_told(run):
+    broken = eqx.tree_at(lambda r: r.draws["mu"], run, run.draws["mu"].at[2, 7].set(jnp.nan))
+    assert np.isnan([broken.ess()["mu"], broken.tail_ess()["mu"], broken.rhat()["mu"], broken.summary().mean[4]]).all()
+    assert np.isfinite(broken.ess()["beta"]).all()
+    (warning,) = broken.summary().warnings
+    assert warning.startswith("Draws are NaN for mu")
+
+
+def test_energies_that_single_precision_rounds_are_told(run):
+    at = lambda level, dtype: changed(run, energy=(run.energy + level).astype(dtype)).summary().warnings
+    (warning,) = at(1e7, jnp.float32)
+    assert warning.startswith("Energies of 1e+07 are rounded to 1 in float32")
+    assert at(1e7, jnp.float64) == at(1e5, jnp.float32) == ()
+
+
+@pytest.mark.parametrize(
+    ("position", "names", "labels"),
+    [
+        ({"a": {"b": 0.0}, "a.b": 0.0, "c": 0.0}, {"['a']['b']", "['a.b']", "c"}, {"['a']['b']", "['a.b']", "c"}),
+        ({"a": [0.0], "a.0": 0.0}, {"['a'][0]", "['a.0']"}, {"['a'][0]", "['a.0']"}),
+        ({"a": np.zeros(2), "a[0]": 0.0}, {"['a']", "['a[0]']"}, {"['a'][0]", "['a'][1]", "['a[0]']"}),
+        ({"a.b": 0.0, "c": {"d": 0.0}}, {"a.b", "c.d"}, {"a.b", "c.d"}),
+    ],
+)
+def test_each_number_has_a_name_of_its_own(run, position, names, labels, monkeypatch):
+    draws = jax.tree.map(lambda x: jnp.ones((4, 600, *np.shape(x))), position)
+    named = eqx.tree_at(lambda r: r.draws, run, draws)
+    assert set(named.summary().names) == labels
+    assert len(named.summary().names) == len(labels)
+    monkeypatch.setitem(sys.modules, "arviz", types.SimpleNamespace(from_dict=lambda given: given))
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.3.0")
+    assert set(named.to_arviz()["posterior"]) == names
+
+
 @pytest.mark.parametrize("version", ["0.23.4", "1.3.0"])
 def test_arviz_gets_what_its_version_reads(run, version, monkeypatch):
     """ArviZ is an extra, so a stand-in records what either version of its `from_dict` would get."""

@@ -128,6 +128,19 @@ def test_last(kind):
 
 
 @any_kind
+def test_padding_of_nan_has_no_part_in_derivatives(kind):
+    layers = [make(kind), Bidirectional(make(kind), make(kind))]
+    mask = jnp.arange(TIMES + 2) < TIMES
+    loss = lambda layer, xs, mask: jnp.sum(layer(xs, mask=mask) ** 2)
+    gradient = jax.jit(lambda xs, mask: [jax.grad(loss)(layer, xs, mask) for layer in layers])
+    gradients = {fill: gradient(jnp.concatenate([XS, jnp.full((2, IN), fill)]), mask) for fill in (0.0, jnp.nan)}
+    assert tree_allclose(gradients[jnp.nan], gradients[0.0], rtol=1e-14)
+    by_input = jax.grad(loss, argnums=1)(layers[0], jnp.concatenate([XS, jnp.full((2, IN), jnp.nan)]), mask)
+    np.testing.assert_allclose(by_input[:TIMES], jax.grad(loss, argnums=1)(layers[0], XS, None), rtol=1e-12)
+    np.testing.assert_array_equal(by_input[TIMES:], 0)
+
+
+@any_kind
 @pytest.mark.parametrize("settings", [{}, {"last": True}, {"reverse": True}, {"adjoint": Checkpointed(2)}], ids=str)
 def test_padding_changes_nothing(kind, settings):
     layer = make(kind, recurrence=Recurrence(**settings))

@@ -25,6 +25,28 @@ def test_rows_are_rows_and_brightness_is_luma(tmp_path):
     np.testing.assert_allclose(load_image(path), [[0, 1, 1 / 255]], rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["png", "tiff", "ppm"])
+def test_16_bits_are_scaled(tmp_path, kind):
+    Image.fromarray(np.array([[0, 65535, 257]], np.uint16)).save(tmp_path / f"deep.{kind}")
+    np.testing.assert_allclose(load_image(tmp_path / f"deep.{kind}"), [[0, 1, 1 / 255]], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "said"), [(np.float32, "floats"), (np.int32, "integers of up to 32 bits")])
+def test_pixels_without_a_scale_are_refused(tmp_path, dtype, said):
+    path = tmp_path / "picture.tiff"
+    Image.fromarray(np.array([[0, 0.25, 0.5, 1]]).astype(dtype)).save(path)
+    with pytest.raises(ValueError, match=f"picture.tiff: cannot be read as a picture: its pixels are {said}"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "TGA"])
+def test_other_formats_are_refused_whatever_the_name(tmp_path, kind):
+    path = tmp_path / "picture.png"
+    Image.fromarray(COLORS).save(path, kind)
+    with pytest.raises(ValueError, match="cannot be read as a picture: cannot identify"):
+        load_image(path)
+
+
 def test_what_is_no_picture(tmp_path):
     path = tmp_path / "picture.png"
     with pytest.raises(FileNotFoundError, match="there is no such file"):

@@ -1,7 +1,10 @@
 """Pytrees in files: what comes back, bit for bit, and what is refused."""
 
+import errno
 import json
+import pathlib
 import random
+import sys
 import zipfile
 from functools import partial
 
@@ -21,6 +24,10 @@ from hype_optim import (
     RMSProp,
     Status,
     load,
+    load_csv,
+    load_idx,
+    load_image,
+    load_npz,
     positive,
     save,
     train,
@@ -66,12 +73,12 @@ TREES = {
     "params": Params(learning_rate=RMSProp(positive(0.1)), tolerance=1e-3),
     "DV, DM": {"v": DV([1.0, 2.0]), "m": DM([[1.0], [2.0]])},
     "keys": {"one": jax.random.key(1), "many": jax.random.split(jax.random.key(2, impl="rbg"), (2, 3))},
-    "numbers": {"b": True, "i": -(2**63), "f": 0.1, "c": 1 + 2j, "generic": np.float32(0.1)},
+    "numbers": {"b": np.bool_(True), "i": -(2**63), "f": 0.1, "c": 1 + 2j, "generic": np.float32(0.1)},
     "dtypes": [jnp.ones(2, d) for d in ("bool", "int8", "uint64", "float16", "bfloat16", "float8_e5m2", "complex64")],
     "layouts": [np.arange(6).reshape(2, 3).T, np.zeros((0, 3)), jnp.float32(1), np.arange(4)[::2]],
     "one array": jnp.arange(3.0),
     "awkward names": {"file": jnp.zeros(1), "a/b": {"../c.npy": jnp.ones(1), "": jnp.ones(2)}, "ü": jnp.ones(3)},
-    "what is not saved": {"x": jnp.ones(1), "text": "text", "function": jnp.tanh, "nothing": None},
+    "what is not saved": {"x": jnp.ones(1), "text": "text", "function": jnp.tanh, "nothing": None, "flag": False},
     "status": Status.DIVERGED,
 }
 
@@ -94,6 +101,76 @@ def test_arrays_of_another_byte_order_come_back_in_the_machines(path):
     assert equal(loaded["a"], jnp.arange(3.0))
     assert equal(loaded["b"], jnp.eye(2))
     assert loaded["rate"] == 0.5  # other programs do not write numbers
+
+
+@pytest.mark.parametrize("inference", [True, False])
+def test_truth_values_are_the_templates(path, inference):
+    make = lambda inference, p: {
+        "dropout": eqx.nn.Dropout(p, inference),
+        "flag": inference,
+        "array": jnp.array(inference),
+    }
+    save(path, make(inference, 0.1))
+    with np.load(path) as archive:
+        assert archive.files == ["about", "array", "dropout.p"]
+    loaded = load(path, make(not inference, 0.7))
+    assert loaded["dropout"].p == 0.1
+    assert loaded["dropout"].inference is loaded["flag"] is not inference
+    assert loaded["array"] == inference
+
+
+def test_a_file_that_is_replaced_keeps_its_link_and_its_permissions(path):
+    target, link = path.parent / "elsewhere" / "target.npz", path
+    target.parent.mkdir()
+    link.symlink_to(target)
+    save(link, MODEL)
+    assert link.is_symlink()
+    target.chmod(0o640)
+    save(link, MODEL | {"bias": jnp.ones(3)})
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert equal(load(target, MODEL)["bias"], jnp.ones(3))
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_unfinished_file_has_no_name_or_one_that_says_so(path, monkeypatch):
+    save(path, MODEL)
+    before, seen, write = path.read_bytes(), [], np.lib.format.write_array
+
+    def spy(*args, **settings):
+        seen.append([file.name for file in path.parent.iterdir() if file != path])
+        if len(seen) in (2, 4):
+            raise KeyboardInterrupt
+        write(*args, **settings)
+
+    monkeypatch.setattr(np.lib.format, "write_array", spy)
+    with pytest.raises(KeyboardInterrupt):
+        save(path, {"other": jnp.ones(1)})
+    monkeypatch.delattr("os.O_TMPFILE", raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        save(path, {"other": jnp.ones(1)})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+    if sys.platform == "linux":
+        assert seen[:2] == [[], []]
+    assert all(name.startswith(".run.npz.") and name.endswith(".unfinished") for names in seen[2:] for name in names)
+    assert len(seen[3]) == 1
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(path, monkeypatch):
+    save(path, MODEL)
+
+    def refuse(self, *args):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(pathlib.Path, "open", refuse)  # permissions do not bind whom tests may run as
+    for read in (lambda: load(path, MODEL), lambda: load_csv(path), lambda: load_idx(path), lambda: load_image(path)):
+        with pytest.raises(PermissionError, match=r"Permission denied.*run\.npz"):
+            read()
+    monkeypatch.undo()
+    for read in (lambda: load(path.parent, MODEL), lambda: load_csv(path.parent), lambda: load_npz(path.parent)):
+        with pytest.raises(ValueError, match="expected a file, found a directory"):
+            read()
 
 
 def rewrite(path, **changes):

@@ -62,8 +62,9 @@ def fixed_point(
 
     `value` is differentiable with respect to `b`, and to what `g` closes over, by the implicit function theorem: in
     reverse and forward mode, to any order, in memory that does not grow with the steps. Its derivative with respect
-    to `a0` is zero, as where one starts does not move the point that attracts. If the solution of the linear
-    equation of the derivative does not converge within `max_steps`, derivatives are NaN.
+    to `a0` is zero, as where one starts does not move the point that attracts. If the iteration does not converge
+    within `max_steps`, or that of the linear equation of the derivative does not, derivatives are NaN: where a rougher
+    solution is good enough, say so by `tolerance`.
 
     Args:
         g: contraction near the solution, from (a, b) to a pytree like `a`.
@@ -117,7 +118,21 @@ def fixed_point(
         return jnp.where(converged, x, jnp.nan)
 
     value, (converged, steps, change) = jax.lax.custom_root(residual, a0, solve, tangent_solve, has_aux=True)
-    return FixedPoint(value, converged > 0, steps.astype(int), change)
+    return FixedPoint(_solution(value, converged > 0), converged > 0, steps.astype(int), change)
+
+
+@jax.custom_jvp
+def _solution(value: PyTree, converged: Bool[Array, ""]) -> PyTree:
+    """`value`, whose derivatives are NaN if it is no solution: the theorem says nothing of other points."""
+    return value
+
+
+@_solution.defjvp
+def _solution_jvp(primals: tuple[PyTree, Array], tangents: tuple[PyTree, Any]) -> tuple[PyTree, PyTree]:
+    (value, converged), (tangent, _) = primals, tangents
+    # NaN by way of the value, so that higher derivatives are NaN as well.
+    scaled = lambda v, t: jnp.where(converged, 1.0, jnp.nan * jnp.where(converged, 0.0, v)) * t
+    return _solution(value, converged), jax.tree.map(scaled, value, tangent)
 
 
 def _iterate(

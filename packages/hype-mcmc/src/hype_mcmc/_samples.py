@@ -1,6 +1,7 @@
 """What a run of `sample` gives."""
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,7 @@ class Samples(eqx.Module):
         """Bulk effective sample size of each number of a position (Vehtari et al. 2021).
 
         Returns:
-            A pytree built like one position; NaN where the draws do not vary.
+            A pytree built like one position; NaN where the draws do not vary, or one of them is NaN.
 
         Raises:
             ValueError: if there are fewer than 4 draws, or the draws are being traced.
@@ -87,12 +88,10 @@ class Samples(eqx.Module):
     def summary(self) -> Summary:
         """A table of means, quantiles and diagnostics of each number of a position, with warnings in words."""
         self._check()
-        columns = {}
-        for name, draws in _named(self.draws).items():
-            for index in np.ndindex(draws.shape[2:]):
-                label = name if not index else f"{name}[{', '.join(map(str, index))}]"
-                columns[label] = draws[(slice(None), slice(None), *index)]
-        return summarize(columns, np.asarray(self.divergences), np.asarray(self.energy, np.float64))
+        named = _named(self.draws)
+        labels = [label for name, draws in named.items() for label in _labels(name, draws.shape[2:])]
+        rows = np.concatenate([_rows(draws) for draws in named.values()])
+        return summarize(labels, rows, np.asarray(self.divergences), np.asarray(self.energy))
 
     def to_arviz(self) -> Any:
         """The draws as ArviZ wants them: an `InferenceData` (before ArviZ 1.0) or a `DataTree`.
@@ -126,22 +125,32 @@ class Samples(eqx.Module):
         if self.energy.shape[1] < 4:
             raise ValueError(f"Diagnostics need at least 4 draws a chain, got {self.energy.shape[1]}.")
 
-    def _of_each(self, function: Callable[[np.ndarray], float]) -> PyTree[Float[np.ndarray, "..."]]:
+    def _of_each(self, diagnostic: Callable[[np.ndarray], np.ndarray]) -> PyTree[Float[np.ndarray, "..."]]:
         self._check()
+        return jax.tree.map(lambda draws: diagnostic(_rows(draws)).reshape(draws.shape[2:]), self.draws)
 
-        def each(leaf: Array) -> np.ndarray:
-            draws = np.asarray(leaf, np.float64)
-            flat = draws.reshape(*draws.shape[:2], -1)
-            values = [function(flat[:, :, i]) for i in range(flat.shape[2])]
-            return np.array(values).reshape(draws.shape[2:])
 
-        return jax.tree.map(each, self.draws)
+def _rows(draws: Float[Array | np.ndarray, "chains draws ..."]) -> Float[np.ndarray, "rows chains draws"]:
+    """The draws of each number of a leaf, along the leading axis."""
+    array = np.asarray(draws, np.float64)
+    return np.ascontiguousarray(array.reshape(*array.shape[:2], -1).transpose(2, 0, 1))
 
 
 def _named(draws: PyTree[Array]) -> dict[str, np.ndarray]:
-    """The leaves by their paths, `x` where there is only one leaf without a path."""
+    """The leaves by their paths, `x` where there is only one leaf without a path.
+
+    A path is written `a.b`, or `['a']['b']` where another leaf would have the same name or label.
+    """
     leaves, _ = jax.tree_util.tree_flatten_with_path(draws)
+    short = [jax.tree_util.keystr(path, simple=True, separator=".") or "x" for path, _ in leaves]
+    uses = [{name, *_labels(name, leaf.shape[2:])} for name, (_, leaf) in zip(short, leaves, strict=True)]
+    count = Counter(label for labels in uses for label in labels)
     return {
-        jax.tree_util.keystr(path, simple=True, separator=".") or "x": np.asarray(leaf, np.float64)
-        for path, leaf in leaves
+        name if max(map(count.__getitem__, labels)) == 1 else jax.tree_util.keystr(path): np.asarray(leaf, np.float64)
+        for name, labels, (path, leaf) in zip(short, uses, leaves, strict=True)
     }
+
+
+def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
+    """What the numbers of a leaf are called: `beta[0, 1]`."""
+    return [f"{name}[{', '.join(map(str, index))}]" if index else name for index in np.ndindex(shape)]

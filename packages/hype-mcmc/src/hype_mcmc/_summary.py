@@ -1,7 +1,9 @@
 """A table of diagnostics, with warnings in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.text import table
 from jaxtyping import Bool, Float
@@ -10,6 +12,7 @@ from ._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, tail_ess
 
 _MAX_RHAT = 1.01  # the limits that Vehtari et al. (2021) recommend
 _MIN_ESS = 400
+_MAX_ROUNDING = 0.1  # of an energy: what is accepted depends on differences of about 1
 _MIN_EBFMI = 0.3  # Betancourt (2016)
 
 
@@ -56,34 +59,40 @@ class Summary:
 
 
 def summarize(
-    columns: dict[str, Float[np.ndarray, "chains draws"]],
+    names: Sequence[str],
+    draws: Float[np.ndarray, "rows chains draws"],
     divergences: Bool[np.ndarray, "chains draws"],
     energy: Float[np.ndarray, "chains draws"],
 ) -> Summary:
-    """The table for named quantities."""
-    draws = list(columns.values())
-    sd = np.array([x.std(ddof=1) for x in draws])
-    ess_mean = np.array([mean_ess(x) for x in draws])
+    """The table for named quantities; `energy` in the dtype that it was computed in."""
+    both = (1, 2)
+    sd = draws.std(axis=both, ddof=1)
+    q5, q95 = np.quantile(draws, (0.05, 0.95), axis=both)
     table = Summary(
-        names=tuple(columns),
-        mean=np.array([x.mean() for x in draws]),
+        names=tuple(names),
+        mean=draws.mean(axis=both),
         sd=sd,
-        mcse=sd / np.sqrt(ess_mean),
-        q5=np.array([np.quantile(x, 0.05) for x in draws]),
-        q95=np.array([np.quantile(x, 0.95) for x in draws]),
-        ess_bulk=np.array([bulk_ess(x) for x in draws]),
-        ess_tail=np.array([tail_ess(x) for x in draws]),
-        rhat=np.array([rank_rhat(x) for x in draws]),
+        mcse=sd / np.sqrt(mean_ess(draws)),
+        q5=q5,
+        q95=q95,
+        ess_bulk=bulk_ess(draws),
+        ess_tail=tail_ess(draws),
+        rhat=rank_rhat(draws),
         divergences=tuple(int(n) for n in divergences.sum(axis=1)),
-        ebfmi=ebfmi(energy),
+        ebfmi=ebfmi(energy.astype(np.float64)),
         warnings=(),
     )
-    return Summary(**{**vars(table), "warnings": tuple(_warnings(table, draws, energy.shape[1]))})
+    return Summary(**{**vars(table), "warnings": (*_warnings(table, draws), *_rounding(energy))})
 
 
-def _warnings(table: Summary, draws: list[np.ndarray], num_draws: int) -> list[str]:
+def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> list[str]:
     found = []
-    frozen = np.flatnonzero(np.all([np.ptp(x, axis=1) == 0 for x in draws], axis=0))
+    undefined = np.flatnonzero(np.isnan(draws).any(axis=(1, 2)))
+    if undefined.size:
+        found.append(
+            f"Draws are NaN for {_rows(table, undefined)}: means, quantiles and diagnostics say nothing there."
+        )
+    frozen = np.flatnonzero(np.all(np.ptp(draws, axis=2) == 0, axis=0))
     if frozen.size:
         found.append(f"{_chains(frozen)} never moved: the step size is too large there, or the start was a bad one.")
     apart = np.flatnonzero(table.rhat > _MAX_RHAT)
@@ -105,7 +114,7 @@ def _warnings(table: Summary, draws: list[np.ndarray], num_draws: int) -> list[s
     if total:
         counts = ", ".join(f"{n} in chain {i}" for i, n in enumerate(table.divergences) if n)
         found.append(
-            f"{total} of {num_draws * len(table.divergences)} transitions diverged ({counts}): draws may miss a region "
+            f"{total} of {draws[0].size} transitions diverged ({counts}): draws may miss a region "
             "of high curvature. Raise `target_acceptance`, or reparameterize."
         )
     stiff = np.flatnonzero(table.ebfmi < _MIN_EBFMI)
@@ -115,6 +124,18 @@ def _warnings(table: Summary, draws: list[np.ndarray], num_draws: int) -> list[s
             "Reparameterize."
         )
     return found
+
+
+def _rounding(energy: Float[np.ndarray, "chains draws"]) -> list[str]:
+    """What is accepted depends on differences of energies, which are not to drown in their last digit."""
+    largest = float(np.max(np.abs(energy), initial=0, where=np.isfinite(energy)))
+    digit = largest * float(jnp.finfo(energy.dtype).eps)
+    if digit < _MAX_ROUNDING:
+        return []
+    return [
+        f"Energies of {largest:.2g} are rounded to {digit:.1g} in {energy.dtype}, so that acceptance is noise and "
+        'steps are shorter than needed. Use jax.config.update("jax_enable_x64", True), or leave out constants.'
+    ]
 
 
 def _rows(table: Summary, rows: np.ndarray) -> str:

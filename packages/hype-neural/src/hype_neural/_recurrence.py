@@ -135,7 +135,7 @@ class AbstractRecurrent(AbstractLayer):
             xs: the inputs, one time a row. Differentiable.
             state: the state before: what a run over the piece before has returned, or `None` for zeros. Differentiable.
             mask: which times count, for sequences that were padded to a common length. At others the state stays as it
-                is and the output is 0.
+                is and the output is 0, whatever the input is, NaN too.
 
         Returns:
             The outputs `(time, features)`, or the last one alone, as `recurrence` says; and the state.
@@ -156,6 +156,8 @@ class AbstractRecurrent(AbstractLayer):
         # The structures too: a tuple of the same shapes is equal to a named one, but not what a step takes.
         if expected != found or jax.tree.structure(zeros) != jax.tree.structure(state):
             raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
+        if mask is not None:
+            xs = jnp.where(mask[:, None], xs, jnp.zeros_like(xs))  # padding of NaN would make derivatives NaN
         after, states = _scan(self.cell(), self.project(xs), state, mask, self.recurrence)
         if self.recurrence.last:
             return self.output(after), after

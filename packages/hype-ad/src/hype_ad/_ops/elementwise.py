@@ -2,7 +2,8 @@
 
 Conventions where a derivative does not exist: `absolute` has 0 at 0, `maximum` and `minimum` split it equally at a tie,
 `relu` has 0 at 0, the steps (`floor`, `ceil`, `round`, `sign`) have 0 everywhere. Where it is infinite, as that of
-`sqrt` at 0, it is given as infinite.
+`sqrt` at 0, it is given as infinite. A convention for a corner holds for first derivatives: a smooth function that is
+made of one with a corner, as $x^2$ is of `absolute(x)`, has another second derivative there. Write it without.
 """
 
 import jax
@@ -30,7 +31,8 @@ tanh = elementwise("tanh", jnp.tanh, "Hyperbolic tangent.")
 absolute = elementwise(
     "absolute",
     smooth.absolute,
-    "Magnitude, with derivative 0 at 0 as in the original; what `abs` of a tensor gives (JAX's `abs` has 1 there).",
+    "Magnitude, with derivative 0 at 0 as in the original; what `abs` of a tensor gives (JAX's `abs` has 1 there). "
+    "For its square write `x * x`: the convention makes the second derivative of `absolute(x)**2` 0 at 0, not 2.",
 )
 sign = elementwise("sign", jnp.sign, "-1, 0 or 1, with derivative 0.")
 floor = elementwise("floor", jnp.floor, "Largest integer that is not above `x`, with derivative 0.")
@@ -75,6 +77,6 @@ def minimum(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "...
 
 @pairwise
 def atan2(y: Float[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Angle of the point (x, y) in (-pi, pi]; 0 with derivative 0 at the origin."""
+    """Angle of the point (x, y) in (-pi, pi]; at the origin, where it has none, 0 with derivative 0."""
     origin = (x == 0) & (y == 0)
     return jnp.arctan2(jnp.where(origin, 0.0, y), jnp.where(origin, 1.0, x))

@@ -32,21 +32,30 @@ def l2norm_sq(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array
 def l2norm(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
     """Euclidean norm (of a matrix: Frobenius), which neither overflows nor underflows.
 
-    At the zero vector, where the norm has a corner, all its derivatives are given as 0.
+    At the zero vector, where the norm has a corner, its derivative is given as 0 and higher ones are NaN: they grow
+    without bound nearby. For the square, which has no corner, there is `l2norm_sq`.
     """
     return norm(x, axis=axis)
 
 
 def norm(x: Float[Array, "..."], *, axis: int | None = None, keepdims: bool = False) -> Float[Array, "..."]:
     """`l2norm` of an array, of which the reduced axis can be kept."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
-    # Floored by the smallest normal number, whose reciprocal is finite: the derivative divides by the scale.
-    scale = jnp.where(jnp.isfinite(largest), jnp.maximum(largest, jnp.finfo(x.dtype).tiny), 1.0)
+    scale = magnitude(x, axis)
     scaled = x / scale
     square = jnp.sum(scaled * scaled, axis, keepdims=True)
     zero = square == 0
-    result = scale * jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
+    # 0, and its derivative too, but not the next, which the norm lacks: 0 would make a wrong Hessian of a square.
+    corner = jnp.where(zero, square, 1.0) ** 1.5
+    result = scale * jnp.where(zero, corner, jnp.sqrt(jnp.where(zero, 1.0, square)))
     return result if keepdims else jnp.squeeze(result, axis)
+
+
+def magnitude(x: Float[Array, "..."], axis: int | None) -> Float[Array, "..."]:
+    """About the largest magnitude, with the reduced axis kept and no derivative: a finite number to divide by."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
+    # Between the smallest normal number and its reciprocal: a quotient is computed as a product with the reciprocal.
+    tiny = jnp.finfo(x.dtype).tiny
+    return jnp.where(jnp.isfinite(largest), jnp.clip(largest, tiny, 1 / tiny), 1.0)
 
 
 @reduction
@@ -62,7 +71,7 @@ def variance(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array,
 
 @reduction
 def standard_deviation(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
-    """Square root of `variance`; where all elements are equal its derivatives are given as 0.
+    """Square root of `variance`; where all elements are equal its derivative is given as 0, and higher ones are NaN.
 
     Raises:
         ValueError: if `x` has no such axis, or if there are fewer than two elements along it.

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
 from .lift import Tensor, scaling
-from .reduce import norm
+from .reduce import magnitude, norm
 from .shape_checks import check_axis
 
 
@@ -24,9 +24,9 @@ def standardize(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Arr
         return x
     flat = _all_equal(x, axis)
     count = x.size if axis is None else x.shape[axis]
-    deviation = jnp.where(flat, 0.0, x - jnp.mean(x, axis, keepdims=True))
+    deviation = jnp.where(flat, 1.0, x - jnp.mean(x, axis, keepdims=True))
     size = norm(deviation, axis=axis, keepdims=True) / max(count - 1, 1) ** 0.5
-    return deviation / jnp.where(flat, 1.0, size)
+    return jnp.where(flat, 0.0, deviation) / size
 
 
 @scaling
@@ -45,9 +45,9 @@ def normalize(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array
 @scaling
 def unit_vector(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array, "..."]:
     """Scales to Euclidean norm 1; the zero vector, which has no direction, stays 0 with derivative 0."""
-    length = norm(x, axis=axis, keepdims=True)
-    zero = length == 0
-    return jnp.where(zero, 0.0, x) / jnp.where(zero, 1.0, length)
+    zero = jnp.all(x == 0, axis, keepdims=True)
+    scaled = x / magnitude(x, axis)
+    return jnp.where(zero, 0.0, scaled) / norm(jnp.where(zero, 1.0, scaled), axis=axis, keepdims=True)
 
 
 def _all_equal(x: Float[Array, "..."], axis: int | None) -> Bool[Array, "..."]:

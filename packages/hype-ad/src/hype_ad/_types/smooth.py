@@ -1,5 +1,6 @@
 """`absolute` and `power` with derivatives of their own where JAX has another convention, or NaN."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -15,33 +16,50 @@ def absolute(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def power(x: Any, y: Any) -> Array:
-    """Power `x**y`, whose derivatives exist at `x = 0` wherever they do in mathematics.
+    r"""Power `x**y`, whose derivatives exist at `x = 0` wherever they do in mathematics.
 
     JAX's rule is $y x^{y-1}$, which at x = 0 is NaN once y has come down to 0: in the third derivative of `x**2.0`.
+    Where a derivative is infinite, as that of `0**y` by y at y = 0 is, it is given as infinite.
     """
-    if type(y) is float and y.is_integer() and abs(y) <= 64:
+    if isinstance(y, float) and y.is_integer() and abs(y) <= 64:
         y = int(y)  # a polynomial, with a polynomial's derivatives
     if isinstance(y, int | float) or jnp.issubdtype(jnp.asarray(y).dtype, jnp.integer):
         return jnp.power(x, y)
     dtype = jnp.result_type(x, y)
-    return _power(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+    return _power(jnp.asarray(x, dtype), jnp.asarray(y, dtype), 0, 0)
 
 
-@jax.custom_jvp
-def _power(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "..."]:
-    return jnp.power(x, y)
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _power(x: Float[Array, "..."], y: Float[Array, "..."], m: int, n: int) -> Float[Array, "..."]:
+    r"""The derivative $\partial_x^m \partial_y^n x^y = \partial_y^n [y (y-1) \cdots (y-m+1)\, x^{y-m}]$.
+
+    By the product rule it is $x^{y-m}$ times a polynomial in $\log x$. At x = 0 that is its limit: the highest power
+    of the logarithm decides, which Horner's scheme sees to, and what is 0 stays 0 beside any infinity.
+    """
+    power = jnp.power(x, y - m)
+    if n:
+        power = jnp.where(x < 0, jnp.nan, power)
+    taylor = [jnp.ones_like(y), *[jnp.zeros_like(y)] * n]  # of y (y-1) ... (y-m+1), in its argument
+    for i in range(m):
+        taylor = [c * (y - i) + lower for c, lower in zip(taylor, [jnp.zeros_like(y), *taylor], strict=False)]
+    factor = taylor[0]
+    for i in range(1, n + 1):
+        factor = _product(factor, jnp.log(x)) + math.perm(n, i) * taylor[i]
+    return _product(power, factor)
 
 
-# With symbolic zeros: for x < 0 the derivative by y is NaN, and 0 * NaN would spoil the other one.
+def _product(a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.where((a == 0) | (b == 0), 0.0, a * b)
+
+
+# With symbolic zeros: where one derivative is NaN or infinite, 0 times that would spoil the other one.
 @partial(_power.defjvp, symbolic_zeros=True)
-def _power_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
+def _power_jvp(m: int, n: int, primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
     (x, y), (dx, dy) = primals, tangents
-    result = _power(x, y)
+    result = _power(x, y, m, n)
     tangent = jnp.zeros_like(result)
     if not isinstance(dx, SymbolicZero):
-        constant = y == 0
-        tangent += jnp.where(constant, 0.0, y * _power(x, jnp.where(constant, 1.0, y - 1))) * dx
+        tangent += _power(x, y, m + 1, n) * dx
     if not isinstance(dy, SymbolicZero):
-        zero = x == 0
-        tangent += jnp.where(zero, 0.0, jnp.log(jnp.where(zero, 1.0, x)) * result) * dy
+        tangent += _power(x, y, m, n + 1) * dy
     return result, tangent

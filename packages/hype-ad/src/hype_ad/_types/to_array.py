@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..internal.narrowing import check_fits
+
 
 @runtime_checkable
 class HasJaxArray(Protocol):
@@ -40,7 +42,8 @@ def to_array(x: TensorLike, name: str = "x") -> Float[Array, "..."]:
 
     Raises:
         TypeError: if `x` holds complex numbers or something that is not a number.
-        ValueError: if `x` is a nested sequence with ragged shapes.
+        ValueError: if `x` is a nested sequence with ragged shapes, or has a finite number that its dtype in JAX has not
+            (single precision without 64-bit mode).
     """
     return _convert(name, x)
 
@@ -51,6 +54,7 @@ def _convert(name: str, x: Any) -> Float[Array, "..."]:
     if isinstance(x, HasJaxArray):
         return _as_float(name, x.__jax_array__())
     if isinstance(x, bool | int | float):
+        check_fits(name, x, jnp.result_type(float))
         return jnp.asarray(x, dtype=jnp.result_type(float))
     if isinstance(x, np.ndarray | np.generic):
         return _from_numpy(name, np.asarray(x))
@@ -80,6 +84,7 @@ def _from_numpy(name: str, array: np.ndarray) -> Float[Array, "..."]:
     # bfloat16 and its like are not NumPy floats, so JAX is the one to ask.
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"`{name}` must hold real numbers, got an array of dtype {array.dtype}.")
+    check_fits(name, array)
     return jnp.asarray(array)
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .narrowing import check_fits
+
 T = TypeVar("T")
 
 
@@ -81,11 +83,16 @@ def is_real(x: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating))
 
 
+def float_dtype_of(x: Any) -> Any:
+    """The float dtype that JAX has for `x`: its own, or the default one if it holds no floats or is a Python number."""
+    dtype = jnp.result_type(x) if isinstance(x, jax.Array | np.ndarray | np.floating) else jnp.result_type(float)
+    return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
+
+
 def as_float_array(x: Any) -> Float[Array, "..."]:
     """`x` as an array of its own float dtype, or of the default one if it holds no floats or is a Python number."""
-    dtype = jnp.result_type(x) if isinstance(x, jax.Array | np.ndarray | np.floating) else jnp.result_type(float)
     # A stated dtype is a strong one: a weakly typed leaf would recompile when an update makes it strong.
-    return jnp.asarray(x, dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float))
+    return jnp.asarray(x, float_dtype_of(x))
 
 
 def float_array(name: str, value: Any, accepted: str = "a real number or an array of them") -> Float[Array, "..."]:
@@ -98,6 +105,7 @@ def float_array(name: str, value: Any, accepted: str = "a real number or an arra
     if not is_real(value):
         got = f"an array of dtype {value.dtype}" if isinstance(value, np.ndarray | jax.Array) else repr(value)
         raise TypeError(f"`{name}` must be {accepted}, got {got}.")
+    check_fits(name, value, float_dtype_of(value))
     return as_float_array(value)
 
 

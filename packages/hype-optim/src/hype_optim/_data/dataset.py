@@ -29,7 +29,8 @@ class Dataset(eqx.Module):
 
     Raises:
         TypeError: if `x` or `y` is not an array of real numbers.
-        ValueError: if `x` or `y` has no axis of rows, or their numbers of rows differ.
+        ValueError: if `x` or `y` has no axis of rows, their numbers of rows differ, or one has a number that JAX would
+            make another (without 64-bit mode an integer beyond 32 bits, or a float beyond single precision).
     """
 
     x: Num[Array, "rows ..."] | Bool[Array, "rows ..."]
@@ -215,7 +216,7 @@ class Dataset(eqx.Module):
         Raises:
             TypeError: if `feature` is not of real numbers, or holds floats and `x` does not.
             ValueError: if `x` is not a matrix, or `feature` does not have one value for each of its rows, or has values
-                that the integers of `x` cannot hold.
+                that the dtype of `x` cannot hold.
         """
         return self.map_x(lambda x: append_column("x", x, "feature", feature))
 
@@ -225,7 +226,7 @@ class Dataset(eqx.Module):
         Raises:
             TypeError: if `target` is not of real numbers, or holds floats and `y` does not.
             ValueError: if `y` is not a matrix, or `target` does not have one value for each of its rows, or has values
-                that the integers of `y` cannot hold.
+                that the dtype of `y` cannot hold.
         """
         return self.map_y(lambda y: append_column("y", y, "target", target))
 

@@ -1,9 +1,9 @@
 """Tables of numbers in text files: strict about every cell, because a wrong number trains as well as a right one."""
 
 import csv
-import math
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from io import BufferedIOBase, StringIO
 
@@ -35,7 +35,7 @@ def load_delimited(
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is no text or empty, a row is longer or shorter than the first one, or a cell is not a
-            finite number; the message names line and column.
+            finite number in that dtype; the message names line and column.
     """
     with open_file(path, _KIND) as file:
         _, numbers = _table(file, delimiter, header)
@@ -68,8 +68,8 @@ def load_csv(
         FileNotFoundError: if there is no such file.
         TypeError: if both `label` and `target` are given, or a column is neither an integer nor a name.
         ValueError: if the file is no text or empty, a row is longer or shorter than the first one, a cell is not a
-            finite number or a label not a class number (the message names line and column), or if a column asked for is
-            not there.
+            finite number in that dtype or a label not a class number (the message names line and column), or if a
+            column asked for is not there.
     """
     if label is not None and target is not None:
         raise TypeError(f"Give `label` or `target`, not both; got {label!r} and {target!r}.")
@@ -98,6 +98,7 @@ def _table(
     names: list[str] = []
     rows: list[list[float | None]] = []
     blank, width = None, 0
+    largest = float(jnp.finfo(jnp.result_type(float)).max)
     for line, cells in _lines(StringIO(file.read().decode("utf-8-sig"), newline=""), delimiter):
         if cells == [""]:
             blank = blank or line
@@ -110,10 +111,12 @@ def _table(
         if header and not names:
             names = cells
             continue
-        row = list(map(_finite_number, cells))
+        row = [_finite_number(cell, largest) for cell in cells]
         if None in row:
             column = row.index(None)
             hint = "" if header or rows else " (header=True takes the first line as names)"
+            if _finite_number(cells[column]) is not None:
+                hint = f", which {jnp.result_type(float)} does not hold (jax_enable_x64 makes it 64 bits)"
             raise ValueError(
                 f"line {line}, column {column + 1}: expected a finite number, found {cells[column]!r}{hint}"
             )
@@ -136,13 +139,13 @@ def _lines(text: StringIO, delimiter: str | None) -> Iterator[tuple[int, list[st
         yield reader.line_num, [cell.strip() for cell in cells] or [""]
 
 
-def _finite_number(cell: str) -> float | None:
+def _finite_number(cell: str, largest: float = sys.float_info.max) -> float | None:
     """The number in a cell; Python's `float` also reads nan, inf and 1_000, which are none."""
     try:
         number = float(cell)
     except ValueError:
         return None
-    return number if math.isfinite(number) and "_" not in cell else None
+    return number if abs(number) <= largest and "_" not in cell else None
 
 
 def _column(argument: str, choice: int | str, names: list[str], width: int) -> int:

@@ -15,12 +15,12 @@ def load_npz(path: str | os.PathLike[str], *, x: str = "x", y: str = "y") -> Dat
         y: the name of the array of labels or targets.
 
     Returns:
-        The data set, with the arrays' dtypes as far as JAX has them.
+        The data set, with the arrays' dtypes in JAX (without 64-bit mode those of at most 32 bits).
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not such a file, is damaged, lacks one of the arrays, or they are not of numbers or
-            differ in their number of rows.
+            differ in their number of rows, or a number is one that JAX would make another, as in `Dataset`.
     """
     with open_npz(path, "a data set") as archive:
         for name in (x, y):

@@ -7,20 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.checks import is_real, known
+from hype_ad.internal.narrowing import check_fits
 from jaxtyping import Array, Int
 
 
 def rows_of(name: str, value: Any) -> Array:
     """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one."""
     try:
-        array = jnp.asarray(value)
+        plain = not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value))
+        array = np.asarray(value) if plain else jnp.asarray(value)
+        is_number = is_real(array) or array.dtype == bool
     except (TypeError, ValueError) as error:
         raise TypeError(f"`{name}` must be an array of numbers, got {type(value).__name__}: {error}") from error
-    if not is_real(array) and array.dtype != bool:
+    if not is_number:
         raise TypeError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}.")
     if array.ndim == 0:
         raise ValueError(f"`{name}` must have a row for each example, got a single number.")
-    return array
+    check_fits(name, array)
+    return jnp.asarray(array)
 
 
 def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:
@@ -62,4 +66,6 @@ def append_column(name: str, matrix: Array, column_name: str, column: Any) -> Ar
         raise ValueError(f"`{column_name}` must have one value a row, {matrix.shape[0]}, got shape {given.shape}.")
     if not is_float and known(given) and np.any(np.asarray(given).astype(matrix.dtype) != np.asarray(given)):
         raise ValueError(f"`{column_name}` has values that {matrix.dtype}, the dtype of `{name}`, cannot hold.")
+    if is_float and known(given):
+        check_fits(column_name, np.asarray(given), matrix.dtype)
     return jnp.concatenate([matrix, given[:, None].astype(matrix.dtype)], axis=1)

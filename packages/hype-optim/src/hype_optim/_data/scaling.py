@@ -2,7 +2,8 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from hype_ad.internal.checks import as_float_array
+from hype_ad.internal.checks import as_float_array, float_dtype_of
+from hype_ad.internal.narrowing import check_fits
 from jaxtyping import Array, Bool, Float, Num
 
 
@@ -20,9 +21,9 @@ class Scaling(eqx.Module):
         """Scale rows, or one row: an array whose last axes are those of `shift`.
 
         Raises:
-            ValueError: if the last axes of `x` are others.
+            ValueError: if the last axes of `x` are others, or it has a number that its dtype in JAX does not hold.
         """
-        x = self._checked(x)
+        x = self._checked("x", x)
         return (x - self._like(self.shift, x)) / self._like(self.scale, x)
 
     def inverse(self, z: Num[Array, "..."]) -> Float[Array, "..."]:
@@ -31,10 +32,11 @@ class Scaling(eqx.Module):
         Raises:
             ValueError: if the last axes of `z` are not those of `shift`.
         """
-        z = self._checked(z)
+        z = self._checked("z", z)
         return z * self._like(self.scale, z) + self._like(self.shift, z)
 
-    def _checked(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
+    def _checked(self, name: str, x: Num[Array, "..."]) -> Float[Array, "..."]:
+        check_fits(name, x, float_dtype_of(x))
         x, features = as_float_array(x), self.shift.shape
         if x.shape[x.ndim - len(features) :] != features:
             raise ValueError(

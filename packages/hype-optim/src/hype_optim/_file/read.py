@@ -20,7 +20,8 @@ def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[BufferedReade
         raise FileNotFoundError(f"{path}: there is no such file.")
     if not path.is_file():
         raise ValueError(f"{path}: expected a file, found {'a directory' if path.is_dir() else 'no regular file'}.")
-    with errors_at(f"{path}: cannot be read as {kind}"), path.open("rb") as file:
+    # What keeps it from being opened, such as its permissions, is told by an error of its own.
+    with path.open("rb") as file, errors_at(f"{path}: cannot be read as {kind}"):
         yield file
 
 

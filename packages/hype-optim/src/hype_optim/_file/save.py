@@ -2,9 +2,7 @@
 
 import json
 import os
-import threading
 import zipfile
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -15,6 +13,7 @@ from jaxtyping import PyTree
 
 from .npz import Archive, open_npz
 from .read import errors_at
+from .write import replace_file
 
 Tree = TypeVar("Tree", bound=PyTree)
 
@@ -28,14 +27,15 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
 
     So a result, the state of a run, a `Params`, a model or a dict of them can be kept, and read again by `load`. Each
     array has the name of its place, such as `layers.0.weight`, so that other programs can read it; an entry `about`
-    holds a line of JSON with the version of the format. Functions, texts and settings are not written: `load` takes
-    them from a pytree of the same structure. Nothing is pickled.
+    holds a line of JSON with the version of the format. Functions, texts and settings, among them all that is `True` or
+    `False`, such as whether dropout is in inference mode, are not written: `load` takes them from a pytree of the same
+    structure. Nothing is pickled.
 
     The file is complete or not there, also if the process is killed or the machine loses its power while it is
-    written: it is written beside and then moved.
+    written. What is unfinished has no name on Linux; elsewhere a killed process may leave a file `.NAME.*.unfinished`.
 
     Args:
-        path: where to; what is there is replaced.
+        path: where to; what is there is replaced and lends its permissions. Of a link it is what it points to.
         tree: any pytree. Arrays of any dtype, keys and Python's numbers are written.
 
     Raises:
@@ -48,19 +48,10 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     arrays = {name: _stored(name, leaf) for name, leaf in named.items()}
     types = {name: form.type for name, form in zip(named, map(_form, named.values()), strict=True) if form.type}
     about = np.array(json.dumps({"format": _FORMAT, "version": _VERSION, "types": types}))
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with beside.open("wb") as stream:
-            with zipfile.ZipFile(stream, "w") as archive:
-                for name, array in {_ABOUT: about, **arrays}.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, array, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replace_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        for name, array in {_ABOUT: about, **arrays}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> Tree:
@@ -69,14 +60,16 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
     Args:
         path: the file. Nothing in it is unpickled, and no more is read than `like` has room for.
         like: a pytree of the same structure, or what `equinox.filter_eval_shape` says of one, which computes nothing:
-            `eqx.filter_eval_shape(train, model, data, params)` for a result. Its arrays, keys and numbers are replaced.
-            Numbers may be missing in a file that another program has written.
+            `eqx.filter_eval_shape(train, model, data, params)` for a result. Its arrays, keys and numbers are replaced,
+            all else stays: functions, texts, `True` and `False`. Numbers may be missing in a file that another program
+            has written.
 
     Returns:
         The pytree, bit for bit.
 
     Raises:
         FileNotFoundError: if there is no such file.
+        PermissionError: if it may not be read.
         ValueError: if it is no such file, is damaged, is of another version, or its arrays are not those of `like` in
             name, shape and dtype; the message names the place.
     """
@@ -144,7 +137,10 @@ def _name(path: jax.tree_util.KeyPath) -> str:
 
 
 def _is_saved(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct | int | float | complex)
+    # A truth value is a setting: what was trained for evaluation last must not stay in that mode.
+    return not isinstance(leaf, bool) and isinstance(
+        leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct | int | float | complex
+    )
 
 
 def _is_key(leaf: Any) -> bool:
