@@ -6,14 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import is_real, known
+from hype_ad.internal.checks import as_array, is_real, known
 from jaxtyping import Array, Int
 
 
 def rows_of(name: str, value: Any) -> Array:
     """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one."""
     try:
-        array = jnp.asarray(value)
+        array = as_array(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"`{name}` must be an array of numbers, got {type(value).__name__}: {error}") from error
     if not is_real(array) and array.dtype != bool:
