@@ -37,7 +37,8 @@ def minimize(
             left alone.
         params: how to optimize; an epoch is one step.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
-            the end of its schedule; of `w0` only the structure is used then.
+            the end of its schedule; of `w0` only the structure is used then. If `f` is another one, the best point so
+            far is judged anew by it; what the method, the rate and the momentum remember stays.
 
     Returns:
         A `Result` whose `w` is of the kind of `w0`.

@@ -57,7 +57,9 @@ def train(
             `model(x, key=k)` then, with a new key for each example of each step. For the validation loss and the
             final loss it is put into inference mode (`equinox.nn.inference_mode`) and called with `key=None`.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
-            the end of its schedule; of `model` only the structure is used then, and the key is the state's.
+            the end of its schedule; of `model` only the structure is used then, and the key is the state's. If the
+            data, the loss, the penalty or `valid` are others, the best weights so far and early stopping are judged
+            anew by them; what the method, the rate and the momentum remember stays.
 
     Returns:
         A `Result` whose `w` is the model trained.
@@ -192,5 +194,6 @@ def _fit(given: Training, steps: int) -> Result:
         steps_per_epoch=per_epoch,
         validate=None if valid is None else lambda w: mean_loss(w, valid),
         examples=None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size),
+        draws=given.keyed,
     )
     return solve(problem, w, static, params, key, state, steps)

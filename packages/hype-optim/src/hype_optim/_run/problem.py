@@ -15,6 +15,7 @@ class Problem(NamedTuple):
     steps_per_epoch: int
     validate: Callable[[PyTree], Float[Array, ""]] | None  # the validation loss
     examples: Float[Array, " steps_per_epoch"] | None = None  # how many each batch of an epoch has, if they differ
+    draws: bool = False  # whether `batch_objective` depends on keys, unlike the others
 
     @property
     def judged_by_value(self) -> bool:
