@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
+import optax
 import pytest
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import (
@@ -17,6 +18,7 @@ from hype_optim import (
     Dataset,
     Early,
     Implicit,
+    L1Reg,
     L2Reg,
     Minibatch,
     Momentum,
@@ -110,6 +112,7 @@ def test_a_run_on_minibatches_has_the_derivative_of_the_whole_objective():
     params = quiet(loss=CrossEntropyOnLinear(), adjoint=Implicit(lx.LU()))
     whole = replace(params, learning_rate=Constant(0.5), epochs=300)
     parts = replace(params, batch=Minibatch(4), epochs=1500, learning_rate=Constant(1e-2))
+    parts = replace(parts, adjoint=Implicit(lx.LU(), tolerance=0.05))
     at = lambda params: lambda c: train(model, data, replace(params, regularization=L2Reg(c))).w.args[0]
     fine, coarse = (jax.jit(jax.jacfwd(at(p)))(0.1) for p in (whole, parts))
     np.testing.assert_allclose(coarse, fine, rtol=0.05, atol=1e-3)
@@ -183,7 +186,7 @@ def test_it_says_how_nearly_stationary_the_point_is():
 def test_a_linear_solve_that_fails_gives_nan():
     wide = jnp.geomspace(1e-3, 1e3, 8)
     f = lambda b, w: jnp.sum(wide * (w - b) ** 2) + jnp.sum(w[1:] * w[:-1]) * 1e-3
-    params = lambda solver: quiet(1, learning_rate=Constant(1e-4), adjoint=Implicit(solver))
+    params = lambda solver: quiet(1, learning_rate=Constant(1e-4), adjoint=Implicit(solver, None))
     end = lambda solver: lambda b: jnp.sum(minimize(jax.tree_util.Partial(f, b), jnp.zeros(8), params(solver)).w)
     hurried = end(lx.CG(1e-8, 1e-8, max_steps=2))
     good, *bad = jax.jit(lambda b: [jax.grad(end(lx.LU()))(b), jax.grad(hurried)(b), jax.jacfwd(hurried)(b)])(1.0)
@@ -195,7 +198,8 @@ def test_a_linear_solve_that_fails_gives_nan():
 
 def test_a_saddle_needs_a_solver_that_does_not_mind():
     saddle = lambda b, w: (w[0] - b) ** 2 - (w[1] - 2 * b) ** 2
-    end = lambda b: minimize(jax.tree_util.Partial(saddle, b), jnp.zeros(2), replace(sure, adjoint=Implicit(lx.LU()))).w
+    there, params = jnp.array([1.0, 2.0]), replace(sure, adjoint=Implicit(lx.LU()))
+    end = lambda b: minimize(jax.tree_util.Partial(saddle, b), there, params).w
     np.testing.assert_allclose(jax.jacrev(end)(1.0), [1, 2], rtol=1e-12)
 
 
@@ -245,3 +249,46 @@ def test_solvers_are_checked():
         Neumann(3, 0.0)
     with pytest.raises(TypeError, match="step"):
         Neumann(3, jnp.array(0.1))
+
+
+def test_a_point_that_is_not_stationary_has_no_derivative():
+    x, y = jax.random.normal(jax.random.key(0), (20, 4)), jax.random.normal(jax.random.key(1), (20,))
+    model = jax.tree_util.Partial(jnp.dot, jnp.zeros(4))
+    boxed = optax.chain(optax.sgd(0.2), optax.keep_params_nonnegative())
+    loss = Quadratic()
+    cases = {
+        "a kink": quiet(400, learning_rate=0.1, loss=loss, regularization=L1Reg(0.3)),
+        "a box": quiet(400, method=boxed, loss=loss),
+        "not done": quiet(2, learning_rate=0.01, loss=loss),
+    }
+
+    def slopes(factor):
+        end = lambda y, params: train(model, Dataset(x, factor * y), params).w.args[0]
+        forward = lambda params: jax.jvp(lambda y: end(y, params), (y,), (y,))[1]
+        reverse = lambda params: jax.grad(lambda y: jnp.sum(end(y, params)))(y)
+        both = lambda params: (forward(params), reverse(params))
+        checked = [replace(p, adjoint=Implicit(), return_best=False) for p in cases.values()]
+        last = replace(checked[-1], adjoint=Implicit(tolerance=None))
+        return [*map(both, checked), both(last)]
+
+    def run():
+        results = jax.jit(slopes)(1.0)
+        jax.effects_barrier()
+        return results
+
+    with pytest.warns(UserWarning, match="the gradient has length .* more than `Implicit`'s `tolerance`"):
+        *held, unchecked = run()
+    assert all(np.all(np.isnan(leaf)) for leaf in jax.tree.leaves(held))
+    assert all(np.all(np.isfinite(leaf)) for leaf in unchecked)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_run_that_has_converged_is_accepted_whatever_its_units(dtype, scale):
+    h = jnp.geomspace(0.1, 1, 5, dtype=dtype)
+    goal = scale * jnp.array([0.0, 1.0, -2.0, 0.5, 3.0], dtype)
+    f = lambda c, w: jnp.sum(h * (w - c) ** 2) + jnp.sum(scale**2 * jnp.cosh((w - c) / scale))
+    params = quiet(150, learning_rate=Constant(0.3), adjoint=Implicit())
+    for start in (jnp.zeros(5, dtype), goal):
+        result = minimize(jax.tree_util.Partial(f, goal), start, params)
+        assert result.stationarity.accepted

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import function
+from hype_ad.internal.checks import as_array, function
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ._custom_types import LogDensity, Position
@@ -20,7 +20,7 @@ def check_logdensity(logdensity: LogDensity) -> LogDensity:
 def numbers_as_arrays(tree: PyTree) -> PyTree:
     """The tree with Python floats and NumPy arrays as JAX arrays, which a compiled program takes as arguments."""
     numbers = (float, np.ndarray, np.generic)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, numbers) else leaf, tree)
+    return jax.tree.map(lambda leaf: as_array(leaf) if isinstance(leaf, numbers) else leaf, tree)
 
 
 def value_and_gradient(logdensity: LogDensity, position: Position) -> tuple[Float[Array, ""], Position]:

@@ -20,6 +20,7 @@ from ._logdensity import check_logdensity
 from ._mass import DiagonalMass
 from ._position import as_position, check_same_shape, first_of
 from ._progress import SILENT, reporter
+from ._resume import resume
 from ._samples import SamplerState, Samples
 from ._start import check_start, number_of_chains, start
 from ._warmup import Warmup, warm_up
@@ -78,7 +79,8 @@ def sample(
             size for. Higher is slower and survives more curvature.
         first_chain: number of the first chain, to run some of many chains.
         state: `Samples.state` of a run to go on with. It has the positions, the kernel, the key and no need of
-            warm-up; `x0` is only looked at for its structure.
+            warm-up; `x0` is only looked at for its structure. With another `logdensity` the chains go on from where
+            they are, with the kernel as it was adapted, and their first draws are not yet of the new density.
         silent: whether to keep quiet; else a bar shows the progress of all chains, with acceptance and divergences
             so far. In a derivative and in a batch of runs all is silent.
         devices: what the chains are spread over, such as `jax.devices()`, evenly. Where the arrays are if not given.
@@ -87,9 +89,9 @@ def sample(
         The draws with their diagnostics, and the state.
 
     Raises:
-        ValueError: if the log density or its gradient is not finite at `x0` (where values can be seen), if it is not
-            one number, if shapes do not fit each other, if a number is out of its range, if `key` is missing, or if
-            the kernel cannot be adapted and there is to be a warm-up.
+        ValueError: if the log density or its gradient is not finite at `x0`, or where the chains of `state` are (where
+            values can be seen), if it is not one number, if shapes do not fit each other, if a number is out of its
+            range, if `key` is missing, or if the kernel cannot be adapted and there is to be a warm-up.
         TypeError: if `x0` is not made of floats or an argument is not of its kind.
     """
     logdensity = check_logdensity(logdensity)
@@ -105,11 +107,11 @@ def sample(
     if state is not None:
         _check_resumed(state, x0, kernel, key, num_chains, chained)
         place = Placement(devices, state.keys.shape[0])
-        state = SamplerState(
-            place.split(state.chains), place.copy(state.kernel), place.split(state.keys), place.copy(state.iteration)
-        )
+        logdensity, kernel = place.copy(logdensity), place.copy(state.kernel)
+        chains = resume(kernel, logdensity, place.split(state.chains))
+        state = SamplerState(chains, kernel, place.split(state.keys), place.copy(state.iteration))
         with clearing():
-            return _run(place.copy(logdensity), state, None, num_samples, thin, silent)
+            return _run(logdensity, state, None, num_samples, thin, silent)
 
     key = check_key("key", key)
     spread = number("spread", spread, lambda x: x >= 0, "at least 0")

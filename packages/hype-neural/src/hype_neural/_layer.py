@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from hype_ad import DV
 from hype_ad.internal import tree
+from hype_ad.internal.checks import as_array
 from hype_optim import Dataset, Params, Result, train
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -77,7 +78,7 @@ class AbstractLayer(eqx.Module):
         Raises:
             ValueError: if the vector does not have as many entries as the layer has weights.
         """
-        vector = w.array if isinstance(w, DV) else jnp.asarray(w)
+        vector = w.array if isinstance(w, DV) else as_array(w)
         if vector.shape != (self.num_parameters,):
             raise ValueError(
                 f"`w` must be a vector of the layer's {self.num_parameters} weights, got shape {vector.shape}."

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..internal.checks import as_array
 from ..internal.narrowing import check_fits
 
 
@@ -80,12 +81,12 @@ def _from_numpy(name: str, array: np.ndarray) -> Float[Array, "..."]:
     if array.dtype == np.dtype(object):
         return _convert(name, array.tolist())
     if np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_:
-        return jnp.asarray(array, dtype=jnp.result_type(float))
+        return as_array(array, jnp.result_type(float))
     # bfloat16 and its like are not NumPy floats, so JAX is the one to ask.
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"`{name}` must hold real numbers, got an array of dtype {array.dtype}.")
     check_fits(name, array)
-    return jnp.asarray(array)
+    return as_array(array)
 
 
 def _from_sequence(name: str, items: list[Any]) -> Float[Array, "..."]:

@@ -77,22 +77,30 @@ def static_number(name: str, value: Any, *, at_least: float = -math.inf, below: 
 
 def is_real(x: Any) -> bool:
     """Whether `x` is a real number or an array of them; `True` and `False` are none."""
-    if isinstance(x, bool) or not isinstance(x, int | float | np.number | np.ndarray | jax.Array):
+    if isinstance(x, bool) or not isinstance(x, int | float | np.generic | np.ndarray | jax.Array):
         return False
-    dtype = jnp.result_type(x)
+    dtype = jnp.result_type(x) if isinstance(x, int | float) else x.dtype
     return bool(jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating))
 
 
 def float_dtype_of(x: Any) -> Any:
     """The float dtype that JAX has for `x`: its own, or the default one if it holds no floats or is a Python number."""
-    dtype = jnp.result_type(x) if isinstance(x, jax.Array | np.ndarray | np.floating) else jnp.result_type(float)
+    dtype = jnp.result_type(x) if isinstance(x, jax.Array | np.ndarray | np.generic) else jnp.result_type(float)
     return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
+
+
+def as_array(x: Any, dtype: Any = None) -> Array:
+    """`x` as a JAX array with memory of its own, as `jnp.asarray(x, dtype)` need not have.
+
+    What the caller later writes into a NumPy array must not be seen by a setting that was made of it.
+    """
+    return jnp.array(x, dtype, copy=not isinstance(x, jax.Array))
 
 
 def as_float_array(x: Any) -> Float[Array, "..."]:
     """`x` as an array of its own float dtype, or of the default one if it holds no floats or is a Python number."""
     # A stated dtype is a strong one: a weakly typed leaf would recompile when an update makes it strong.
-    return jnp.asarray(x, float_dtype_of(x))
+    return as_array(x, float_dtype_of(x))
 
 
 def float_array(name: str, value: Any, accepted: str = "a real number or an array of them") -> Float[Array, "..."]:
@@ -140,4 +148,4 @@ def check_key(name: str, value: Any) -> PRNGKeyArray:
         raise TypeError(f"`{name}` must be a key such as jax.random.key(0), got an array of dtype {value.dtype}.")
     if value.ndim != (0 if new else 1):
         raise ValueError(f"`{name}` must be one key, got an array of shape {value.shape}; use jax.vmap for several.")
-    return jnp.asarray(value)
+    return as_array(value)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 Step: TypeAlias = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 """One step of a scan: from a carry and an input to the next carry and an output."""
@@ -30,11 +30,13 @@ class Stationarity(eqx.Module):
         distance: the 2-norm of the step $s$ with $H s = g$, $H$ being the Hessian: about how far that point is.
         residual: $\|H s - g\|_2 / \|g\|_2$, or 0 at a gradient of exactly 0. NaN if the linear solver gave up, and then
             the derivatives are NaN too.
+        accepted: whether that is near enough for derivatives, by `Implicit`'s `tolerance`; else they are NaN.
     """
 
     gradient_norm: Float[Array, ""]
     distance: Float[Array, ""]
     residual: Float[Array, ""]
+    accepted: Bool[Array, ""]
 
 
 class Solution(NamedTuple):

@@ -8,6 +8,7 @@ Under a constraint the same holds of the residual of a projected or proximal ste
 f(w, c))$, in the place of the gradient; its derivative in $w$ is not symmetric.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, TypeAlias
@@ -17,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 from hype_ad import checkpointed_scan
-from hype_ad.internal.checks import instance
-from hype_ad.internal.tree import float_dtype, squared_norm, subtract
-from jaxtyping import PyTree
+from hype_ad.internal.checks import instance, static_number
+from hype_ad.internal.tree import float_dtype, ravel, subtract
+from jaxtyping import Array, Float, PyTree
 
 from .._config.constraint import NoConstraint
 from .._transform.linear_solve import solve_linear
@@ -61,21 +62,30 @@ class Implicit(AbstractAdjoint):
             Right sides are scaled to length 1 first, which is what an absolute tolerance refers to. If it gives up, the
             derivative is NaN. By default CG to the square root of the machine epsilon, under a constraint that of the
             normal equations, since the matrix is not symmetric then. At a saddle or a maximum take LU or GMRES.
+        tolerance: how far the point may be from one where the gradient vanishes, by the step $H^{-1} \nabla f$ of
+            Newton's method there, relative to the length of the weights or, if that is more, of the way that they have
+            come. That step must also at least halve the gradient, which it does not across a kink such as that of
+            `L1Reg`, unless it is as short as rounding makes it. Otherwise the derivative is NaN, and a warning is
+            given when the program runs. It costs one more linear solve; `None` checks nothing.
 
     Raises:
-        TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program.
+        TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program; if
+            `tolerance` is not a number known before compiling.
+        ValueError: if `tolerance` is below 0.
     """
 
     assumption: ClassVar[str] = "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
 
     linear_solver: lx.AbstractLinearSolver | None = eqx.field(static=True)
+    tolerance: float | None = eqx.field(static=True)
 
-    def __init__(self, linear_solver: lx.AbstractLinearSolver | None = None):
+    def __init__(self, linear_solver: lx.AbstractLinearSolver | None = None, tolerance: float | None = 1e-3):
         if linear_solver is not None:
             instance("linear_solver", linear_solver, lx.AbstractLinearSolver, "a solver such as lineax.LU()")
             if any(map(eqx.is_array, jax.tree.leaves(linear_solver))):
                 raise TypeError(f"`linear_solver` must hold Python numbers, not arrays, got {linear_solver!r}.")
         self.linear_solver = linear_solver
+        self.tolerance = None if tolerance is None else static_number("tolerance", tolerance, at_least=0.0)
 
     def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
         """The weights that the run ends with, with the derivative of the stationary point there."""
@@ -90,8 +100,9 @@ class Implicit(AbstractAdjoint):
         residual = (lambda w: params.constraint.residual(w, gradient(w))) if constrained else gradient
         residual = eqx.filter_closure_convert(residual, w)
         solve = partial(solve_linear, solver=solver, symmetric=not constrained)
-        stationarity = call_stopped(_stationarity, w, residual, solve)
-        return Solution(_stationary_point(w, residual, solve), rest, stationarity)
+        stationarity = call_stopped(partial(_stationarity, self.tolerance), w, state.w, residual, solve)
+        checked = None if self.tolerance is None else stationarity
+        return Solution(_stationary_point(w, residual, solve, checked), rest, stationarity)
 
 
 def _scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
@@ -109,24 +120,58 @@ _PART = _WHY.format(what="`params{path}`")
 
 
 @eqx.filter_custom_jvp
-def _stationary_point(w: PyTree, residual: Residual, solve: Solve) -> PyTree:
+def _stationary_point(w: PyTree, residual: Residual, solve: Solve, checked: Stationarity | None) -> PyTree:
     return w
 
 
 @_stationary_point.def_jvp
 def _stationary_point_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
-    (w, residual, solve), (_, residual_tangent, _) = primals, tangents
-    w = _stationary_point(w, residual, solve)
+    (w, residual, solve, checked), (_, residual_tangent, _, _) = primals, tangents
+    w = _stationary_point(w, residual, solve, checked)
     _, change = eqx.filter_jvp(lambda residual: residual(w), (residual,), (residual_tangent,))
     _, slope = jax.linearize(residual, w)
     # A part of the weights whose residual does not change has no tangent at all, which is not yet a zero.
     right = jax.tree.map(lambda leaf, t: jnp.zeros_like(leaf) if t is None else -t, w, change)
-    return w, solve(slope, right)
+    tangent = solve(slope, right)
+    if checked is None:
+        return w, tangent
+    jax.lax.cond(checked.accepted, lambda _: None, lambda checked: jax.debug.callback(_warn, checked), checked)
+    factor = jnp.where(checked.accepted, 1, jnp.nan)  # a selection of NaN would be lost in the transpose
+    return w, jax.tree.map(lambda leaf: factor.astype(leaf.dtype) * leaf, tangent)
 
 
-def _stationarity(w: PyTree, residual: Residual, solve: Solve) -> Stationarity:
+def _stationarity(tolerance: float | None, w: PyTree, start: PyTree, residual: Residual, solve: Solve) -> Stationarity:
     value, slope = jax.linearize(residual, w)
     solution = solve(slope, value)
-    norm = lambda tree: jnp.sqrt(squared_norm(tree))
-    length, error = norm(value), norm(subtract(slope(solution), value))
-    return Stationarity(length, norm(solution), error / jnp.where(length > 0, length, 1))
+    length, distance, error = _norm(value), _norm(solution), _norm(subtract(slope(solution), value))
+    relative = error / jnp.where(length > 0, length, 1)
+    if tolerance is None:
+        return Stationarity(length, distance, relative, jnp.array(True))
+    rounding = float(jnp.finfo(distance.dtype).eps) ** 0.5
+    scale = jnp.maximum(jnp.maximum(_norm(w), _norm(subtract(w, start))), rounding)
+    foreseen = _norm(residual(subtract(w, solution))) <= length / 2
+    near = lambda tolerance: distance <= tolerance * scale
+    accepted = near(min(tolerance, rounding)) | (near(tolerance) & foreseen)
+    return Stationarity(length, distance, relative, accepted)
+
+
+def _norm(tree: PyTree) -> Float[Array, ""]:
+    """The 2-norm, also where squares overflow or underflow."""
+    entries = ravel(tree)
+    largest = jnp.max(jnp.abs(entries))
+    return largest * jnp.sqrt(jnp.sum((entries / jnp.where(largest > 0, largest, 1)) ** 2))
+
+
+def _warn(stationarity: Stationarity) -> None:
+    if stationarity.accepted:  # `vmap` calls for those too
+        return
+    warnings.warn(
+        f"`Implicit` gives a derivative of NaN: where the run ended the gradient has length "
+        f"{float(stationarity.gradient_norm):.2g}, and is expected to vanish {float(stationarity.distance):.2g} from "
+        "there (NaN if the linear solver gave up), which is more than `Implicit`'s `tolerance` or not as foreseen. Let "
+        "the run converge: more steps, `Params(return_best=False)` for the last point. Where the kink of an `L1Reg` "
+        "holds the point, the gradient never vanishes: take `Params(constraint=SoftThreshold(...))` in its place, or "
+        "an adjoint that follows the steps, such as `Checkpointed()`. `Implicit(tolerance=None)` gives the derivative "
+        "unchecked.",
+        stacklevel=2,
+    )

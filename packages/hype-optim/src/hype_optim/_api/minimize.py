@@ -37,7 +37,8 @@ def minimize(
             left alone.
         params: how to optimize; an epoch is one step.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
-            the end of its schedule; of `w0` only the structure is used then.
+            the end of its schedule; of `w0` only the structure is used then. If `f` is another one, the best point so
+            far is judged anew by it; what the method, the rate and the momentum remember stays.
 
     Returns:
         A `Result` whose `w` is of the kind of `w0`.
@@ -65,5 +66,8 @@ def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, s
     def objective(w: PyTree) -> Float[Array, ""]:
         return as_scalar("f", f(eqx.combine(w, static)))
 
-    problem = Problem(objective, lambda w, batch: objective(w), lambda steps: (), steps_per_epoch=1, validate=None)
-    return solve(problem, w, static, resolve(params, float_dtype(w)), None, state, steps)
+    params = resolve(params, float_dtype(w))
+    problem = Problem(
+        objective, lambda w, batch: objective(w), lambda steps: (), 1, constraint=params.constraint, validate=None
+    )
+    return solve(problem, w, static, params, None, state, steps)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from hype_ad.internal.checks import boolean, check_key, function, instance
 from hype_ad.internal.progress import clearing
 from hype_ad.internal.tree import float_dtype
+from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from .._config.params import Params, as_params, steps_to_make
@@ -52,12 +53,15 @@ def train(
         valid: other examples; where there are some, the best weights and early stopping are judged by them, without
             the penalty.
         key: if given, every epoch goes through the examples in a new random order; else in their own.
-        batched: whether `model` takes a whole batch, with the examples along the leading axis.
+        batched: whether `model` takes a whole batch, with the examples along the leading axis: the last one of an
+            epoch with what is left of them alone.
         keyed: whether `model` draws at random in training, as one with an `equinox.nn.Dropout` does. It is called as
             `model(x, key=k)` then, with a new key for each example of each step. For the validation loss and the
             final loss it is put into inference mode (`equinox.nn.inference_mode`) and called with `key=None`.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
-            the end of its schedule; of `model` only the structure is used then, and the key is the state's.
+            the end of its schedule; of `model` only the structure is used then, and the key is the state's. If the
+            data, the loss, the penalty or `valid` are others, the best weights so far and early stopping are judged
+            anew by them; what the method, the rate and the momentum remember stays.
 
     Returns:
         A `Result` whose `w` is the model trained.
@@ -163,8 +167,16 @@ def _fit(given: Training, steps: int) -> Result:
 
     def batch_objective(w: PyTree, batch: tuple[tuple[Dataset, Array | None], PyTree]) -> Float[Array, ""]:
         (examples, weights), key = batch
-        each = losses(w, examples, key)
-        return penalized(w, jnp.mean(each) if weights is None else jnp.sum(weights.astype(each.dtype) * each))
+        mean = lambda examples: lambda w: jnp.mean(losses(w, examples, key))
+        if weights is None:
+            loss = mean(examples)(w)
+        elif given.batched:  # the rows that only fill a batch up must not reach a model that sees them all at once
+            left = jax.tree.map(lambda leaf: leaf[: rows % size], examples)
+            loss = lax.cond(weights[-1] > 0, mean(examples), mean(left), w)
+        else:
+            each = losses(w, examples, key)
+            loss = jnp.sum(weights.astype(each.dtype) * each)
+        return penalized(w, loss)
 
     def mean_loss(w: PyTree, examples: Dataset) -> Float[Array, ""]:
         return mean_in_pieces(lambda piece: losses(w, piece), examples, size)
@@ -190,7 +202,9 @@ def _fit(given: Training, steps: int) -> Result:
         batch_objective=objective,
         load=load,
         steps_per_epoch=per_epoch,
+        constraint=params.constraint,
         validate=None if valid is None else lambda w: mean_loss(w, valid),
         examples=None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size),
+        draws=given.keyed,
     )
     return solve(problem, w, static, params, key, state, steps)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import is_real, known
+from hype_ad.internal.checks import as_array, is_real, known
 from hype_ad.internal.narrowing import check_fits
 from jaxtyping import Array, Int
 
@@ -24,7 +24,7 @@ def rows_of(name: str, value: Any) -> Array:
     if array.ndim == 0:
         raise ValueError(f"`{name}` must have a row for each example, got a single number.")
     check_fits(name, array)
-    return jnp.asarray(array)
+    return as_array(array)
 
 
 def row_numbers(index: Any, length: int) -> Int[Array | np.ndarray, "..."]:

@@ -5,6 +5,7 @@ loss or by the mean of the epoch's training losses. Epochs are counted from the 
 ends one.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -102,12 +103,12 @@ class Judge(NamedTuple):
                 )
                 stopping, stop = where(due, after, stopping), due & stop
             valid = None if valid is None else jnp.where(state.running, valid, jnp.nan)
-            return Verdict(Judgement(best_w, best_loss, losses, stopping), valid, stop)
+            return Verdict(Judgement(best_w, best_loss, losses, stopping, old.worth), valid, stop)
 
         if problem.judged_by_value:
             return decide(old)
         now = due if problem.validate is not None else self.checks.ends_epoch(place.left)
-        keep = Judgement(old.best_w, old.best_loss, losses, old.stopping)
+        keep = replace(old, losses=losses)
         return lax.cond(now, decide, lambda _: Verdict(keep, unknown, no_stop), old)
 
     def _of(self, batches: Float[Array, " steps_per_epoch"], numbers: Int[Array, "..."]) -> Float[Array, "..."]:
@@ -123,6 +124,6 @@ class Judge(NamedTuple):
             return where(jnp.isfinite(best), state.judgement.best_w, state.w), state.status
         batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
         value = self.problem.batch_objective(state.w, batch)
-        last = lax.stop_gradient(self.params.constraint.penalized(value, state.w))
+        last = lax.stop_gradient(self.problem.constraint.penalized(value, state.w))
         w = where((last <= best) | jnp.isinf(best), state.w, state.judgement.best_w)
         return w, Status.where(state.running & ~jnp.isfinite(last), Status.DIVERGED, state.status)

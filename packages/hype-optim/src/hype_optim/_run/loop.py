@@ -52,7 +52,7 @@ def run_loop(
         value, residual, update, constrained, memory, rate = propose_step(
             objective, state.w, state.memory, params, place.number, epoch
         )
-        value = params.constraint.penalized(value, state.w)
+        value = problem.constraint.penalized(value, state.w)
         running = state.running & jnp.isfinite(value)
         status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
         if params.tolerance is not None:

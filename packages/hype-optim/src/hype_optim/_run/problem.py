@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._config.constraint import AbstractConstraint
+
 
 class Problem(NamedTuple):
     """An objective, and the batches that the steps of a run evaluate it on; all as functions of the weights."""
@@ -13,8 +15,14 @@ class Problem(NamedTuple):
     batch_objective: Callable[[PyTree, Any], Float[Array, ""]]
     load: Callable[[Int[Array, " n"]], PyTree]  # from step numbers to their batches, with leading axis n
     steps_per_epoch: int
+    constraint: AbstractConstraint
     validate: Callable[[PyTree], Float[Array, ""]] | None  # the validation loss
     examples: Float[Array, " steps_per_epoch"] | None = None  # how many each batch of an epoch has, if they differ
+    draws: bool = False  # whether `batch_objective` depends on keys, unlike the others
+
+    def total(self, w: PyTree) -> Float[Array, ""]:
+        """The objective with the penalty that a constraint adds."""
+        return self.constraint.penalized(self.objective(w), w)
 
     @property
     def judged_by_value(self) -> bool:

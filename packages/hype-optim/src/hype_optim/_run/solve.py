@@ -1,6 +1,7 @@
 """From a problem to a result: what `minimize` and `train` have in common."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
@@ -12,6 +13,7 @@ from .judge import Checks, Judge
 from .loop import Histories, run_loop
 from .problem import Problem
 from .result import Result
+from .same_problem import judged_by, with_worth
 from .sensitivity import summary
 from .state import RunState, constrained, initial_state, resumed
 from .status import Status
@@ -32,7 +34,7 @@ def solve(
     """
     fresh = initial_state(w, params, key)
     begins = state is None
-    first = fresh if state is None else resumed(state, fresh)
+    first = fresh if state is None else judged_by(problem, resumed(state, fresh), fresh)
     checks = Checks(steps, problem.steps_per_epoch, params.validation_interval)
     loud = is_loud(problem, first, params)
 
@@ -48,7 +50,7 @@ def solve(
 
     gradient = Objective(problem.objective, params.derivative).grad
     best, (after, histories, status), stationarity = params.adjoint.solve(run, first, params, gradient)
-    loss = params.constraint.penalized(problem.objective(best), best)
+    loss = problem.total(best)
     valid = histories.valid
     return Result(
         w=eqx.combine(best, static),
@@ -61,7 +63,7 @@ def solve(
         w_history=None if histories.w is None else eqx.combine(histories.w, static),
         status=Status.where(after.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
         steps=after.step,
-        state=after,
+        state=with_worth(problem, params, after, jax.lax.stop_gradient(loss)),
         stationarity=stationarity,
         sensitivity=None if histories.growth is None else summary(histories.growth),
     )

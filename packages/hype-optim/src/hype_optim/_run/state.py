@@ -30,12 +30,15 @@ class Judgement(eqx.Module):
         best_loss: the loss that they were judged by.
         losses: the running sum of this epoch's training losses, over batches or examples.
         stopping: the patience of early stopping; `None` if nothing stops a run early.
+        worth: the validation loss of the best weights, or without validation data their objective, at the end of the
+            run: what tells whether a run that goes on is on the same problem. Infinite if nothing was judged.
     """
 
     best_w: PyTree
     best_loss: Float[Array, ""]
     losses: Float[Array, ""]
     stopping: PyTree
+    worth: Float[Array, ""]
 
 
 class RunState(eqx.Module):
@@ -70,6 +73,7 @@ class Place(NamedTuple):
 def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None) -> RunState:
     """The state before the first step. `w` has float leaves only, and `params` no ranges."""
     dtype = float_dtype(w)
+    never, nothing = jnp.array(jnp.inf, dtype), jnp.array(0, dtype)
     return RunState(
         w=w,
         memory=Memory(params.method.init(w), params.learning_rate.init(w), params.momentum.init(w)),
@@ -77,7 +81,7 @@ def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None) -> RunSta
         key=key,
         running=jnp.array(True),
         status=Status.MAX_STEPS,
-        judgement=Judgement(w, jnp.array(jnp.inf, dtype), jnp.array(0, dtype), params.early_stopping.init(dtype)),
+        judgement=Judgement(w, never, nothing, params.early_stopping.init(dtype), never),
     )
 
 

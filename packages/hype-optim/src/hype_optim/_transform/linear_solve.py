@@ -31,7 +31,8 @@ def solve_linear(
         squared = jnp.dot(b, b)
         length = jnp.sqrt(jnp.where(squared > 0, squared, 1))
         x, result, _ = solver.compute(solver.init(operator, {}), b / length, {})
-        solved = (result == lx.RESULTS.successful) & jnp.all(jnp.isfinite(x))
+        # A right side of NaN must not come out as 0, which is what CG makes of it.
+        solved = (result == lx.RESULTS.successful) & jnp.all(jnp.isfinite(x)) & jnp.isfinite(squared)
         return jnp.where(squared == 0, 0, jnp.where(solved, x * length, jnp.nan))
 
     return unravel(jax.lax.custom_linear_solve(matvec, ravel(right), solve, solve, symmetric=symmetric), right)
