@@ -65,5 +65,7 @@ def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, s
     def objective(w: PyTree) -> Float[Array, ""]:
         return as_scalar("f", f(eqx.combine(w, static)))
 
-    problem = Problem(objective, lambda w, batch: objective(w), lambda steps: (), steps_per_epoch=1, validate=None)
+    problem = Problem(
+        objective, lambda w, batch: objective(w), lambda steps: (), steps_per_epoch=1, validate=None, is_fixed=True
+    )
     return solve(problem, w, static, resolve(params, float_dtype(w)), None, state, steps)

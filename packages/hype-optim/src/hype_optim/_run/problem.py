@@ -14,6 +14,7 @@ class Problem(NamedTuple):
     load: Callable[[Int[Array, " n"]], PyTree]  # from step numbers to their batches, with leading axis n
     steps_per_epoch: int
     validate: Callable[[PyTree], Float[Array, ""]] | None  # the validation loss
+    is_fixed: bool = False  # whether the steps of a run all have the same objective
     examples: Float[Array, " steps_per_epoch"] | None = None  # how many each batch of an epoch has, if they differ
 
     @property

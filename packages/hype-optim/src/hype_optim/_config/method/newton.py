@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from hype_ad.internal.tree import ravel, square_root, unravel
 from jax import lax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._objective import Iterate
 from ..._transform.matrix_functions import absolute_value, lowest_eigenvector
@@ -38,6 +38,10 @@ class Newton(AbstractMethod):
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
         return ()
+
+    def is_step(self, memory: tuple[()]) -> Bool[Array, ""]:
+        """Always."""
+        return jnp.array(True)
 
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The Newton direction."""

@@ -52,6 +52,10 @@ class NewtonCG(AbstractMethod):
         """Nothing."""
         return ()
 
+    def is_step(self, memory: tuple[()]) -> Bool[Array, ""]:
+        """Always."""
+        return jnp.array(True)
+
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The truncated Newton direction."""
         size = tree.squared_norm(iterate.clipped)
