@@ -14,7 +14,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import norm, where, zeros_like
+from hype_ad.internal.tree import norm, where
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -65,22 +65,18 @@ def run_loop(
             converged = running & (norm(gradient) <= params.tolerance)
             running, status = running & ~converged, Status.where(converged, Status.CONVERGED, status)
         is_fresh, evaluation = state.is_fresh, None
-        if searches:
+        if searches and found is not None:
             failed = running & ~found.improved
             stuck = failed & (state.is_fresh | (not jax.tree.leaves(memory.method)))
             running, status = running & ~stuck, Status.where(stuck, Status.NO_DECREASE, status)
             # Where a direction found with the help of the past leads nowhere, the method starts anew.
             memory, is_fresh = where(failed, initial_memory(state.w, params), memory), failed
-            update = where(failed, zeros_like(update), update)
-        if reuses:
-            moved = running & found.improved
-            evaluation = where(moved, Evaluation(found.value, found.gradient), state.evaluation)
+            if reuses:
+                evaluation = where(running, Evaluation(found.value, found.gradient), state.evaluation)
         # A mask on the update alone, not on the weights, is fused into the addition.
         w = jax.tree.map(lambda w, u: w + jnp.where(running, u, 0).astype(w.dtype), state.w, update)
         report(place, state.w, value)
         judgement, valid, stop = judge(state, place, value, w, running)
-        if searches and rate is not None:
-            rate = jnp.where(failed, 0, rate)
         histories = Histories(
             loss=jnp.where(state.running, value, jnp.nan),
             rate=None if rate is None else jnp.where(running, rate, jnp.nan).astype(value.dtype),
@@ -127,11 +123,18 @@ def run_loop(
 
 
 def _until_it_ends(
-    scan: Scan, step: Step, skip: Callable[[RunState], tuple[RunState, Histories]], carry: PyTree, places: Place, load: Load
+    scan: Scan,
+    step: Step,
+    skip: Callable[[RunState], tuple[RunState, Histories]],
+    carry: PyTree,
+    places: Place,
+    load: Load,
 ) -> tuple[PyTree, Histories]:
     """A scan that makes no more steps than it must where nothing is differentiated."""
     steps = places.left.size
-    at = lambda i: jax.tree.map(lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, i, 1), places)))
+    at = lambda i: jax.tree.map(
+        lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, i, 1), places))
+    )
     step = eqx.filter_closure_convert(step, carry, at(0))
 
     def end_early(carry: PyTree) -> tuple[PyTree, Histories]:

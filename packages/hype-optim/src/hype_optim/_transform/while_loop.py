@@ -1,4 +1,4 @@
-"""While-loops of bounded length that have every derivative: for runs that may end early, and for loops inside of a step.
+"""While-loops of bounded length that have every derivative: for runs that may end early, and for loops in a step.
 
 A `lax.while_loop` is as long as it must be, also under `vmap`, but has no reverse mode. So where nothing is
 differentiated it is one, and its derivative is that of a scan of bounded length, whose idle steps a branch skips.
@@ -41,7 +41,9 @@ def bounded_while_loop(
     pass keeps one carry per step.
     """
     advance = eqx.filter_closure_convert(advance, init)
-    run, scan = (lambda init, loop=loop: loop(unfinished, advance, init, max_steps) for loop in (while_loop, bounded_scan))
+    run, scan = (
+        lambda init, loop=loop: loop(unfinished, advance, init, max_steps) for loop in (while_loop, bounded_scan)
+    )
     return with_derivative_of(scan, run, init)
 
 

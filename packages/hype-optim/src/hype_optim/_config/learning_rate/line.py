@@ -42,11 +42,11 @@ class Found(NamedTuple):
     """What a search came to.
 
     Attributes:
-        step: the step to make.
+        step: the step to make, zero where it would improve nothing.
         memory: what the rate remembers after it.
         value: the objective after the step.
         gradient: its gradient there.
-        improved: whether the step is one, and the objective is lower after it or its gradient is shorter.
+        improved: whether there is a step, after which the objective is lower or its gradient shorter.
     """
 
     step: PyTree
@@ -98,14 +98,15 @@ class Line:
         return ((trial.value <= bound) | by_slope) & jnp.isfinite(trial.slope)
 
     def is_hopeless(self, trial: Trial) -> Bool[Array, ""]:
-        """Whether a length is so short that no decrease could be seen there."""
-        return trial.length * -self.start.slope < self.rounding / 1000
+        """Whether a value is too high for rounding though no decrease could be seen at so short a length."""
+        too_short = trial.length * -self.start.slope < self.rounding / 1000
+        return too_short & ~(trial.value <= self.start.value + self.rounding)
 
     def first_length(self, last: Float[Array, ""]) -> Float[Array, ""]:
         r"""The length to try first where none is given: 1 if the direction is a step in itself, as Newton's is.
 
-        Else that of the same first-order change as the last step's, $a\, \phi'(0)$ (Nocedal & Wright 2006, section 3.5),
-        and for a first step that of a step of length 1. So it does not matter in what unit the objective is measured.
+        Else that of the same first-order change $a\, \phi'(0)$ as the last step's (Nocedal & Wright 2006, section
+        3.5), and for a first step that of a step of length 1. So the unit of the objective does not matter.
         """
         slope = self.start.slope
         size = norm(self._direction).astype(slope.dtype)
@@ -142,9 +143,12 @@ class Line:
         step = scale(search.low.length, self._direction)
         lower = search.low.value < self.start.value
         shorter = norm(gradient) < norm(self._iterate.gradient)
-        moves = ~all_equal(add(self._iterate.w, step), self._iterate.w)
+        improved = ~all_equal(add(self._iterate.w, step), self._iterate.w) & (lower | shorter)
         change = search.low.length * self.start.slope
-        return Found(step, change, search.low.value, gradient, moves & (lower | shorter))
+        there = step, change, search.low.value, gradient
+        here = zeros_like(step), jnp.zeros_like(change), self.start.value, self._iterate.gradient
+        step, change, value, gradient = where(improved, there, here)
+        return Found(step, change, value, gradient, improved)
 
     def _evaluate(self, length: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""], PyTree]:
         r"""$\phi(a)$, $\phi'(a)$ and the gradient."""
