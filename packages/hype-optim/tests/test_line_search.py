@@ -100,7 +100,7 @@ def test_a_step_begins_with_what_the_search_has_evaluated():
     history = jax.vmap(rosenbrock)(result.w_history[: made + 1])
     np.testing.assert_allclose(result.loss_history[: made + 1], history, rtol=1e-6, atol=1e-25)
     assert np.all(np.isnan(result.loss_history[made + 1 :]))
-    assert np.all(result.w_history[made + 1 :] == result.w)
+    np.testing.assert_array_equal(result.w_history[made], result.w_history[-1])
 
 
 @pytest.mark.parametrize("rate", [StrongWolfe(), Backtrack()])
