@@ -11,6 +11,7 @@ from hype_ad.testing import assert_derivatives_match
 from hype_optim import (
     CG,
     GD,
+    Backtrack,
     Box,
     Checkpointed,
     Dataset,
@@ -240,6 +241,7 @@ def test_a_run_goes_on_bit_for_bit():
             "must be a number or a schedule with SoftThreshold",
         ),
         (dict(constraint=SoftThreshold(), learning_rate=HypergradientDescent()), "a schedule with SoftThreshold"),
+        (dict(constraint=Box(), learning_rate=Backtrack()), "must not be a line search with the constraint Box"),
         (dict(constraint=Box(), momentum=Nesterov()), r"NoMomentum\(\) or Momentum\(0.9\) with Box, got Nesterov"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from hype_ad import D, grad, value_and_grad
 from hype_ad.internal.mode import Mode
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 Scalar = Float[Array, ""] | D
 """What an objective returns."""
@@ -54,6 +54,7 @@ class Iterate(NamedTuple):
             linearized once for all products; for others each product evaluates it anew.
         step: the number of the step, from 0.
         epoch: the number of the epoch, from 0.
+        natural: whether the direction is a step in itself, as the method says; for rates.
     """
 
     objective: Objective
@@ -64,6 +65,7 @@ class Iterate(NamedTuple):
     hessian_product: Callable[[PyTree], PyTree]
     step: Int[Array, ""]
     epoch: Int[Array, ""]
+    natural: Bool[Array, ""] | bool = False
 
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:

@@ -52,6 +52,11 @@ def all_finite(tree: PyTree) -> Bool[Array, ""]:
     return reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)])
 
 
+def all_equal(a: PyTree, b: PyTree) -> Bool[Array, ""]:
+    """Whether every entry of every leaf is the same in both."""
+    return reduce(jnp.logical_and, jax.tree.leaves(jax.tree.map(lambda x, y: jnp.all(x == y), a, b)))
+
+
 def sum_of(tree: PyTree) -> Float[Array, ""]:
     """The sum of the leaves, which are scalars, in the widest of their dtypes."""
     dtype = float_dtype(tree)
@@ -66,6 +71,16 @@ def dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
 def squared_norm(tree: PyTree) -> Float[Array, ""]:
     """The sum of the squares of all entries."""
     return dot(tree, tree)
+
+
+def norm(tree: PyTree) -> Float[Array, ""]:
+    """The 2-norm over all entries, also where squares overflow or underflow; of derivative 0 at 0."""
+    dtype = float_dtype(tree)
+    largest = reduce(jnp.maximum, [jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in jax.tree.leaves(tree)])
+    # The derivative does not depend on the unit.
+    unit = jax.lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1))
+    scaled = jax.tree.map(lambda leaf: leaf / unit.astype(leaf.dtype), tree)
+    return unit * square_root(squared_norm(scaled))
 
 
 def size(tree: PyTree) -> int:

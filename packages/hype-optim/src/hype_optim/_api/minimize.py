@@ -68,6 +68,12 @@ def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, s
 
     params = resolve(params, float_dtype(w))
     problem = Problem(
-        objective, lambda w, batch: objective(w), lambda steps: (), 1, constraint=params.constraint, validate=None
+        objective,
+        lambda w, batch: objective(w),
+        lambda steps: (),
+        steps_per_epoch=1,
+        constraint=params.constraint,
+        validate=None,
+        is_fixed=True,
     )
     return solve(problem, w, static, params, None, state, steps)

@@ -204,6 +204,7 @@ def _fit(given: Training, steps: int) -> Result:
         steps_per_epoch=per_epoch,
         constraint=params.constraint,
         validate=None if valid is None else lambda w: mean_loss(w, valid),
+        is_fixed=per_epoch == 1 and not given.keyed,
         examples=None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size),
         draws=given.keyed,
     )

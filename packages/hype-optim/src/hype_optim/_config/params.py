@@ -24,6 +24,7 @@ from .._hyperparameter.converters import (
     at_least,
     hyperparameter,
     non_negative,
+    optional,
 )
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
@@ -51,11 +52,6 @@ _log = partial(function, "logging_function", accepted="a function of a step, wei
 def _choice(name: str, default: Callable[[], T], kind: type[T], accepted: str) -> Callable[[T | None], T]:
     """A converter that takes members of a family, and makes the default of `None`, in the precision of the moment."""
     return lambda given: instance(name, default() if given is None else given, kind, accepted)
-
-
-def _optional(convert: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    """A converter that leaves `None` as it is."""
-    return lambda given: None if given is None else convert(given)
 
 
 def _method(given: AbstractMethod | optax.GradientTransformation | None) -> AbstractMethod:
@@ -169,10 +165,10 @@ class Params(eqx.Module):
     silent: bool = eqx.field(static=True, converter=partial(boolean, "silent"), default=False)
     return_best: bool = eqx.field(static=True, converter=partial(boolean, "return_best"), default=True)
     validation_interval: int = eqx.field(static=True, converter=at_least("validation_interval", 1), default=1)
-    logging_function: LogFunction | None = eqx.field(static=True, converter=_optional(_log), default=None)
+    logging_function: LogFunction | None = eqx.field(static=True, converter=optional(_log), default=None)
     adjoint: AbstractAdjoint = eqx.field(converter=_adjoint, default=None)
     derivative: Mode = eqx.field(static=True, converter=partial(check_mode, "derivative"), default="reverse")
-    tolerance: Hyperparameter | None = eqx.field(converter=_optional(non_negative("tolerance")), default=None)
+    tolerance: Hyperparameter | None = eqx.field(converter=optional(non_negative("tolerance")), default=None)
     keep_w_history: bool = eqx.field(static=True, converter=partial(boolean, "keep_w_history"), default=False)
     track_sensitivity: bool = eqx.field(static=True, converter=partial(boolean, "track_sensitivity"), default=False)
 
@@ -216,10 +212,15 @@ class Params(eqx.Module):
                 f"`learning_rate` must be a number or a schedule with {name}, which takes the length of a step, got "
                 f"{kind}."
             )
+        if rate.searches:
+            raise ValueError(
+                f"`learning_rate` must not be a line search with the constraint {name}, since a projected step bends, "
+                f"got {kind}. Take a number or a schedule."
+            )
         if rate.scales_entries and not self.constraint.entrywise:
             raise ValueError(
                 f"`learning_rate` must not be {kind} with {name}: with rates of their own, entries would come to rest "
-                "where the objective has no minimum. Take a number, a schedule or Backtrack()."
+                "where the objective has no minimum. Take a number or a schedule."
             )
         if not (momentum.remembers_step or isinstance(momentum, NoMomentum)):
             raise ValueError(

@@ -4,7 +4,7 @@ As in `rate: Hyperparameter = eqx.field(converter=non_negative("rate"), default=
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ Hyperparameter = PyTree[Float[Array, "..."] | AbstractRange]
 HyperparameterLike = PyTree[ArrayLike | AbstractRange]
 """What a hyperparameter can be made of: numbers will do for arrays."""
 
+T = TypeVar("T")
 Converter = Callable[[HyperparameterLike], Hyperparameter]
 
 
@@ -47,6 +48,11 @@ def hyperparameter(
         return converted
 
     return convert
+
+
+def optional(convert: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """A converter that leaves `None` as it is."""
+    return lambda given: None if given is None else convert(given)
 
 
 def positive_number(name: str, *, single: bool = False) -> Converter:

@@ -122,8 +122,13 @@ class Judge(NamedTuple):
         best = state.judgement.best_loss
         if not self.problem.judged_by_value:
             return where(jnp.isfinite(best), state.judgement.best_w, state.w), state.status
-        batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
-        value = self.problem.batch_objective(state.w, batch)
-        last = lax.stop_gradient(self.problem.constraint.penalized(value, state.w))
-        w = where((last <= best) | jnp.isinf(best), state.w, state.judgement.best_w)
+        if state.evaluation is None:
+            batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
+            last = self.problem.batch_objective(state.w, batch)
+        else:
+            last = state.evaluation.value
+        last = lax.stop_gradient(self.problem.constraint.penalized(last, state.w))
+        # A point that is lower only by rounding can have a longer gradient than the one at which the run converged.
+        converged = state.status == Status.CONVERGED
+        w = where((last <= best) | jnp.isinf(best) | converged, state.w, state.judgement.best_w)
         return w, Status.where(state.running & ~jnp.isfinite(last), Status.DIVERGED, state.status)

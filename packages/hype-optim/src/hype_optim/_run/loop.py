@@ -2,25 +2,31 @@
 
 A run is one scan over its steps, and the loop knows nothing of how the scan is differentiated. A step evaluates the
 objective on a batch and adds an update to the weights; once it meets a value that is not finite the weights stay where
-they are. Only a run that may stop early pays for a branch in each step.
+they are. Only a run that may end early pays for a branch in each step, and where nothing is differentiated it makes no
+steps beyond its end. A run with a line search ends where no search decreases the objective, if this is the same for
+all steps; and then a step begins with what the search of the step before has evaluated.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import squared_norm, where
+from hype_ad.internal.tree import norm, where
 from jax import lax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
-from .._adjoint.base import Scan
+from .._adjoint.base import Load, Scan, Step
+from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
 from .._objective import Objective
+from .._transform.while_loop import anywhere, with_derivative_of
 from .judge import Judge
 from .problem import Problem
 from .sensitivity import first_tangent, with_tangent
-from .state import Place, RunState
+from .state import Evaluation, Place, RunState, initial_memory
 from .status import Status
 from .step import propose_step
 
@@ -44,20 +50,32 @@ def run_loop(
     scan: Scan,
 ) -> tuple[RunState, Histories]:
     """Make the steps of a run from `state`; the weights judged best are in `judgement.best_w` of what comes back."""
-    steps = judge.checks.steps
+    steps, rate = judge.checks.steps, params.learning_rate
+    searches = isinstance(rate, AbstractLineSearch) and problem.is_fixed
+    # A linearization for the Hessian evaluates the objective anew, and a tangent is pushed through the whole step.
+    reuses = searches and not (params.method.uses_hessian or params.track_sensitivity)
 
     def advance(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
         epoch = place.number // problem.steps_per_epoch
-        value, residual, update, constrained, memory, rate = propose_step(
-            objective, state.w, state.memory, params, place.number, epoch
+        value, residual, update, constrained, memory, rate, found = propose_step(
+            objective, state, params, place.number, epoch
         )
         value = problem.constraint.penalized(value, state.w)
         running = state.running & jnp.isfinite(value)
         status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
         if params.tolerance is not None:
-            converged = running & (squared_norm(residual) <= params.tolerance**2)
+            converged = running & (norm(residual) <= params.tolerance)
             running, status = running & ~converged, Status.where(converged, Status.CONVERGED, status)
+        is_fresh, evaluation = state.is_fresh, None
+        if searches and found is not None:
+            failed = running & ~found.improved
+            stuck = failed & (state.is_fresh | (not jax.tree.leaves(memory.method)))
+            running, status = running & ~stuck, Status.where(stuck, Status.NO_DECREASE, status)
+            # Where a direction found with the help of the past leads nowhere, the method starts anew.
+            memory, is_fresh = where(failed, initial_memory(state.w, params), memory), failed
+            if reuses:
+                evaluation = where(running, Evaluation(found.value, found.gradient), state.evaluation)
         # A mask on the update alone, not on the weights, is fused into the addition.
         if constrained is None:
             w = jax.tree.map(lambda w, u: w + jnp.where(running, u, 0).astype(w.dtype), state.w, update)
@@ -79,23 +97,75 @@ def run_loop(
             running=running & ~stop,
             status=Status.where(running & stop, Status.EARLY_STOPPED, status),
             judgement=judgement,
+            is_fresh=is_fresh,
+            evaluation=evaluation,
         ), histories
 
-    def skip(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
+    def skip(state: RunState) -> tuple[RunState, Histories]:
         nan = jnp.full_like(state.judgement.best_loss, jnp.nan)
         valid = None if problem.validate is None else nan
         rate = nan if params.method.takes_rate else None
         return state, Histories(loss=nan, rate=rate, valid=valid, w=state.w if params.keep_w_history else None)
 
-    can_stop = params.tolerance is not None or state.judgement.stopping is not None
-
-    def step(state: RunState, x: tuple[Place, PyTree]) -> tuple[RunState, Histories]:
-        return lax.cond(state.running, advance, skip, state, *x) if can_stop else advance(state, *x)
-
     done = jnp.arange(steps)
     places = Place(number=state.step + done, left=steps - 1 - done)
     load = lambda places: (places, problem.load(places.number))
-    if not params.track_sensitivity:
-        return scan(step, state, places, load)
-    (state, _), histories = scan(with_tangent(step), (state, first_tangent(state)), places, load)
-    return state, histories
+    if reuses:
+        _, batch = jax.tree.map(lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: leaf[:1], places)))
+        objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
+        state = replace(state, evaluation=Evaluation(*objective.value_and_grad(state.w)))
+    can_stop = searches or params.tolerance is not None or state.judgement.stopping is not None
+    if not can_stop:
+        step, carry = lambda state, x: advance(state, *x), state
+    else:
+        step, carry = lambda state, x: lax.cond(state.running, advance, lambda state, *_: skip(state), state, *x), state
+    if params.track_sensitivity:
+        step, carry = with_tangent(step), (state, first_tangent(state))
+    if not can_stop:
+        carry, histories = scan(step, carry, places, load)
+    else:
+        carry, histories = _until_it_ends(scan, step, skip, carry, places, load)
+    return (carry[0] if params.track_sensitivity else carry), histories
+
+
+def _until_it_ends(
+    scan: Scan,
+    step: Step,
+    skip: Callable[[RunState], tuple[RunState, Histories]],
+    carry: PyTree,
+    places: Place,
+    load: Load,
+) -> tuple[PyTree, Histories]:
+    """A scan that makes no more steps than it must where nothing is differentiated."""
+    steps = places.left.size
+    at = lambda i: jax.tree.map(
+        lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, i, 1), places))
+    )
+    step = eqx.filter_closure_convert(step, carry, at(0))
+
+    def end_early(carry: PyTree) -> tuple[PyTree, Histories]:
+        def advance(reached: tuple[Array, PyTree, Histories]) -> tuple[Array, PyTree, Histories]:
+            i, carry, histories = reached
+            carry, new = step(carry, at(i))
+            return i + 1, carry, jax.tree.map(lambda all, one: all.at[i].set(one), histories, new)
+
+        def unfinished(reached: tuple[Array, PyTree, Histories]) -> Bool[Array, ""]:
+            i, carry, _ = reached
+            return (i < steps) & anywhere(_state(carry).running)
+
+        shapes = jax.eval_shape(lambda carry: step(carry, at(0))[1], carry)
+        histories = jax.tree.map(lambda like: jnp.zeros((steps, *like.shape), like.dtype), shapes)
+        made, carry, histories = lax.while_loop(unfinished, advance, (jnp.array(0), carry, histories))
+        idle = skip(_state(carry))[1]
+        if histories.growth is not None:
+            idle = idle._replace(growth=jnp.full_like(idle.loss, jnp.nan))
+        was_made = lambda like: (jnp.arange(steps) < made).reshape(steps, *(1,) * like.ndim)
+        return carry, jax.tree.map(lambda all, one: jnp.where(was_made(one), all, one[None]), histories, idle)
+
+    # A module is not hashable, a lambda is.
+    whole = lambda carry: scan(lambda carry, x: step(carry, x), carry, places, load)
+    return with_derivative_of(whole, end_early, carry)
+
+
+def _state(carry: PyTree) -> RunState:
+    return carry if isinstance(carry, RunState) else carry[0]

@@ -17,6 +17,7 @@ class Problem(NamedTuple):
     steps_per_epoch: int
     constraint: AbstractConstraint
     validate: Callable[[PyTree], Float[Array, ""]] | None  # the validation loss
+    is_fixed: bool = False  # whether the steps of a run all have the same objective
     examples: Float[Array, " steps_per_epoch"] | None = None  # how many each batch of an epoch has, if they differ
     draws: bool = False  # whether `batch_objective` depends on keys, unlike the others
 

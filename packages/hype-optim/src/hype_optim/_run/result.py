@@ -63,11 +63,17 @@ class Result(eqx.Module):
         return iter((self.w, self.loss, self.w_history, self.loss_history))
 
     def check(self) -> "Result":
-        """Itself, for those who want an exception where a run diverged.
+        """Itself, for those who want an exception where a run diverged, or never left its first weights.
 
         Raises:
-            RuntimeError: if the run diverged.
+            RuntimeError: if the run diverged, or if its first line search found no decrease.
         """
+        if self.status == Status.NO_DECREASE and self.steps == 0:
+            raise RuntimeError(
+                "The run could not leave its first weights: no step along its first direction decreases the objective. "
+                "They may be a minimum; if not, the objective is not smooth there, or its gradient is wrong: compare "
+                "it with differences (`hype_ad.testing.assert_derivatives_match`)."
+            )
         if self.status == Status.DIVERGED:
             if self.steps == 0:
                 raise RuntimeError(

@@ -1,5 +1,7 @@
 """From a problem to a result: what `minimize` and `train` have in common."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,7 @@ def solve(
         after, histories = run_loop(problem, state, params, judge, report.step, scan)
         best, status = judge.last_point(after)
         report.end(histories.loss, histories.valid, after.step - state.step, status)
-        return best, (after, histories, status)
+        return best, (replace(after, evaluation=None), histories, status)
 
     gradient = Objective(problem.objective, params.derivative).grad
     best, (after, histories, status), stationarity = params.adjoint.solve(run, first, params, gradient)

@@ -41,6 +41,13 @@ class Judgement(eqx.Module):
     worth: Float[Array, ""]
 
 
+class Evaluation(eqx.Module):
+    """The objective at a point, and its gradient."""
+
+    value: Float[Array, ""]
+    gradient: PyTree
+
+
 class RunState(eqx.Module):
     """Where a run is. What `minimize` and `train` take as `state=`.
 
@@ -52,6 +59,8 @@ class RunState(eqx.Module):
         running: whether the run goes on with the next step.
         status: how it ended, if it has.
         judgement: the best weights, and what early stopping counts.
+        is_fresh: whether the method remembers nothing yet: then a search that fails ends a run.
+        evaluation: the objective at `w`, within a run whose searches find it; else `None`.
     """
 
     w: PyTree
@@ -61,6 +70,8 @@ class RunState(eqx.Module):
     running: Bool[Array, ""]
     status: Status
     judgement: Judgement
+    is_fresh: Bool[Array, ""]
+    evaluation: Evaluation | None = None
 
 
 class Place(NamedTuple):
@@ -76,13 +87,19 @@ def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None) -> RunSta
     never, nothing = jnp.array(jnp.inf, dtype), jnp.array(0, dtype)
     return RunState(
         w=w,
-        memory=Memory(params.method.init(w), params.learning_rate.init(w), params.momentum.init(w)),
+        memory=initial_memory(w, params),
         step=jnp.zeros((), int),
         key=key,
         running=jnp.array(True),
         status=Status.MAX_STEPS,
         judgement=Judgement(w, never, nothing, params.early_stopping.init(dtype), never),
+        is_fresh=jnp.array(True),
     )
+
+
+def initial_memory(w: PyTree, params: Params) -> Memory:
+    """What is remembered before the first step."""
+    return Memory(params.method.init(w), params.learning_rate.init(w), params.momentum.init(w))
 
 
 def constrained(state: RunState, constraint: AbstractConstraint) -> RunState:

@@ -10,3 +10,4 @@ class Status(eqx.Enumeration):
     CONVERGED = "The gradient became shorter than the tolerance."
     EARLY_STOPPED = "The run stopped early, for want of improvement."
     DIVERGED = "The loss stopped being finite; the step length may be too large."
+    NO_DECREASE = "No further decrease of the objective can be found."

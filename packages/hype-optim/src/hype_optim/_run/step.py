@@ -8,10 +8,11 @@ from hype_ad.internal.tree import add, quotient, square_root, squared_norm, subt
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._config.constraint import NoConstraint
+from .._config.learning_rate.line import AbstractLineSearch, Found
 from .._config.learning_rate.schedule import AbstractSchedule
 from .._config.params import Params
 from .._objective import Iterate, Objective
-from .state import Memory
+from .state import Memory, RunState
 
 _SAMPLE = 64
 
@@ -25,23 +26,30 @@ class Proposal(NamedTuple):
     constrained: PyTree | None  # the weights after the step, if a constraint says where they are
     memory: Memory  # after the step
     rate: Float[Array, ""] | None  # the length of the step, before momentum, over that of its direction
+    found: Found | None  # by a line search
 
 
 def propose_step(
-    objective: Objective, w: PyTree, memory: Memory, params: Params, step: Int[Array, ""], epoch: Int[Array, ""]
+    objective: Objective, state: RunState, params: Params, step: Int[Array, ""], epoch: Int[Array, ""]
 ) -> Proposal:
-    """The step from `w`."""
-    method = params.method
+    """The step from `state`."""
+    method, w, memory = params.method, state.w, state.memory
     if method.uses_hessian:
         (value, gradient), push = jax.linearize(objective.value_and_grad, w)
         product = lambda v: push(v)[1]
     else:
-        value, gradient = objective.value_and_grad(w)
+        known = state.evaluation
+        value, gradient = objective.value_and_grad(w) if known is None else (known.value, known.gradient)
         product = lambda v: jax.jvp(objective.grad, (w,), (v,))[1]
     clipped = params.gradient_clipping(gradient)
     iterate = Iterate(objective, w, value, gradient, clipped, product, step, epoch)
     direction, of_method = method.direction(iterate, memory.method)
-    scaled, of_rate = params.learning_rate.update(direction, memory.learning_rate, iterate)
+    iterate, rate, found = iterate._replace(natural=method.is_step(of_method)), params.learning_rate, None
+    if isinstance(rate, AbstractLineSearch):
+        found = rate.search(direction, memory.learning_rate, iterate)
+        scaled, of_rate = found.step, found.memory
+    else:
+        scaled, of_rate = rate.update(direction, memory.learning_rate, iterate)
     update, of_momentum = params.momentum.update(scaled, memory.momentum)
     constrained = None
     if not isinstance(params.constraint, NoConstraint):
@@ -50,8 +58,8 @@ def propose_step(
         gradient = params.constraint.residual(w, gradient)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
     after = jax.tree.map(lambda new, old: new.astype(old.dtype), Memory(of_method, of_rate, of_momentum), memory)
-    rate = _effective_rate(scaled, direction) if method.takes_rate else None
-    return Proposal(value, gradient, update, constrained, after, rate)
+    length = _effective_rate(scaled, direction) if method.takes_rate else None
+    return Proposal(value, gradient, update, constrained, after, length, found)
 
 
 def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:

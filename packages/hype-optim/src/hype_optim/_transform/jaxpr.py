@@ -16,8 +16,9 @@ def influential(closed: Any) -> list[bool]:
 def operations(closed: Any) -> tuple[float, bool]:
     """About how many additions and multiplications a jaxpr makes, and whether that is all of them.
 
-    Loops of known length count as often as they run, of branches the longest. A `while_loop` counts once, as nobody
-    knows its length, and then there are more. (XLA's own count takes every loop for one turn.)
+    Loops of known length count as often as they run, of branches the longest. A `while_loop` counts as often as it may
+    run at most, if its condition says so, or else once, and then there are more. (XLA's own count takes every loop for
+    one turn.)
     """
     used, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return _count(used)
@@ -29,7 +30,9 @@ def _count(jaxpr: Any) -> tuple[float, bool]:
         name, inner = equation.primitive.name, [_count(sub) for sub in _inner(equation)]
         counts = [count for count, _ in inner]
         whole &= name != "while" and all(known for _, known in inner)
-        if name == "scan":
+        if name == "while":
+            total += _most_turns(equation) * sum(counts)
+        elif name == "scan":
             total += equation.params["length"] * sum(counts)
         elif name == "cond":
             total += max(counts)
@@ -38,6 +41,14 @@ def _count(jaxpr: Any) -> tuple[float, bool]:
         else:
             total += _one(equation, name)
     return total, whole
+
+
+def _most_turns(loop: Any) -> int:
+    """The number that a counter is compared with in the condition of a loop, as in `(i < 40) & ...`."""
+    for equation in loop.params["cond_jaxpr"].jaxpr.eqns:
+        if equation.primitive.name == "lt" and isinstance(equation.invars[1], core.Literal):
+            return int(equation.invars[1].val)
+    return 1
 
 
 def _one(equation: Any, name: str) -> float:

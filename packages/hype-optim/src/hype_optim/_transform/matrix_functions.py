@@ -60,6 +60,8 @@ def _lowest_eigenvector_jvp(primals: tuple, tangents: tuple) -> tuple[Float[Arra
     identity = jnp.eye(len(v), dtype=v.dtype)
     shifted = matrix - (v @ matrix @ v) * identity
     # The solution of (A - a I) dv = -dA v that has no part along v, nor along what else A - a I does not see.
-    softening = jnp.finfo(v.dtype).eps * jnp.max(jnp.abs(lax.stop_gradient(matrix))) ** 2 + _tiny(v.dtype)
+    # Well above rounding: where the eigenvalue is a multiple one, nothing else keeps the solve from a division by 0.
+    rounding = 100 * len(v) * jnp.finfo(v.dtype).eps
+    softening = rounding * jnp.max(jnp.abs(lax.stop_gradient(matrix))) ** 2 + _tiny(v.dtype)
     normal = shifted @ shifted + jnp.outer(v, v) + softening * identity
     return v, -jnp.linalg.solve(normal, shifted @ change @ v)

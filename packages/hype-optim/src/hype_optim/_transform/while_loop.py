@@ -1,4 +1,4 @@
-"""A while-loop of bounded length that has every derivative: for line searches and truncated solves inside of a step.
+"""While-loops of bounded length that have every derivative: for runs that may end early, and for loops in a step.
 
 A `lax.while_loop` is as long as it must be, also under `vmap`, but has no reverse mode. So where nothing is
 differentiated it is one, and its derivative is that of a scan of bounded length, whose idle steps a branch skips.
@@ -16,6 +16,22 @@ from jaxtyping import Array, Bool, PyTree
 Carry = Any
 
 
+def with_derivative_of(other: Callable[..., PyTree], function: Callable[..., PyTree], *args: PyTree) -> PyTree:
+    """`function(*args)`, with the derivative of `other`, which gives the same: in any mode and to any order."""
+    return _call(eqx.filter_closure_convert(function, *args), eqx.filter_closure_convert(other, *args), args)
+
+
+@eqx.filter_custom_jvp
+def _call(function: Callable[..., PyTree], other: Callable[..., PyTree], args: tuple) -> PyTree:
+    return function(*args)
+
+
+@_call.def_jvp
+def _call_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
+    (_, other, args), (_, d_other, d_args) = primals, tangents
+    return eqx.filter_jvp(lambda other, args: other(*args), (other, args), (d_other, d_args))
+
+
 def bounded_while_loop(
     unfinished: Callable[[Carry], Bool[Array, ""]], advance: Callable[[Carry], Carry], init: Carry, max_steps: int
 ) -> Carry:
@@ -24,11 +40,18 @@ def bounded_while_loop(
     Differentiable with respect to `init` and to what `advance` closes over, in any mode and to any order; the reverse
     pass keeps one carry per step.
     """
-    return _loop(eqx.filter_closure_convert(advance, init), init, unfinished, max_steps)
+    advance = eqx.filter_closure_convert(advance, init)
+    run, scan = (
+        lambda init, loop=loop: loop(unfinished, advance, init, max_steps) for loop in (while_loop, bounded_scan)
+    )
+    return with_derivative_of(scan, run, init)
 
 
-@eqx.filter_custom_jvp
-def _loop(advance: Callable[[Carry], Carry], init: Carry, unfinished: Callable, max_steps: int) -> Carry:
+def while_loop(
+    unfinished: Callable[[Carry], Bool[Array, ""]], advance: Callable[[Carry], Carry], init: Carry, max_steps: int
+) -> Carry:
+    """The same where nothing is differentiated."""
+
     def go_on(numbered: tuple[Array, Carry]) -> Bool[Array, ""]:
         step, carry = numbered
         return (step < max_steps) & unfinished(carry)
@@ -36,17 +59,25 @@ def _loop(advance: Callable[[Carry], Carry], init: Carry, unfinished: Callable, 
     return lax.while_loop(go_on, lambda numbered: (numbered[0] + 1, advance(numbered[1])), (jnp.array(0), init))[1]
 
 
-@_loop.def_jvp
-def _loop_jvp(primals: tuple, tangents: tuple) -> tuple[Carry, PyTree]:
-    advance, init, unfinished, max_steps = primals
-    d_advance, d_init, _, _ = tangents
+def bounded_scan(
+    unfinished: Callable[[Carry], Bool[Array, ""]], advance: Callable[[Carry], Carry], init: Carry, max_steps: int
+) -> Carry:
+    """The same, always with all of its steps, the idle ones skipped by a branch."""
 
-    def scan(advance: Callable[[Carry], Carry], init: Carry) -> Carry:
-        @jax.checkpoint
-        def step(carry: Carry, _: None) -> tuple[Carry, None]:
-            # A module is not hashable, a lambda is.
-            return lax.cond(unfinished(carry), lambda carry: advance(carry), lambda carry: carry, carry), None
+    @jax.checkpoint
+    def step(carry: Carry, _: None) -> tuple[Carry, None]:
+        # A module is not hashable, a lambda is.
+        return lax.cond(unfinished(carry), lambda carry: advance(carry), lambda carry: carry, carry), None
 
-        return lax.scan(step, init, length=max_steps)[0]
+    return lax.scan(step, init, length=max_steps)[0]
 
-    return eqx.filter_jvp(scan, (advance, init), (d_advance, d_init))
+
+@jax.custom_batching.custom_vmap
+def anywhere(condition: Bool[Array, ""]) -> Bool[Array, ""]:
+    """Whether a condition holds, under `vmap` in any of the batch: one loop for all, whose carry is not selected."""
+    return condition
+
+
+@anywhere.def_vmap
+def _anywhere_batched(size: int, batched: list[bool], condition: Bool[Array, " size"]) -> tuple[Bool[Array, ""], bool]:
+    return anywhere(jnp.any(condition)), False

@@ -1,16 +1,78 @@
-"""The objective along a direction, as line searches see it."""
+"""The objective along a direction, and what line searches have in common: where they begin, and what they keep."""
 
+import abc
 from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, all_finite, dot, scale, where, zeros_like
+from hype_ad.internal.tree import add, all_equal, all_finite, dot, float_dtype, norm, quotient, scale, where, zeros_like
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._objective import Iterate
+from ..._transform.while_loop import bounded_while_loop, while_loop, with_derivative_of
+from .base import AbstractLearningRate
 
-ValueAndSlope = tuple[Float[Array, ""], Float[Array, ""]]
+
+class Trial(eqx.Module):
+    """A length, and the objective and its slope there."""
+
+    length: Float[Array, ""]
+    value: Float[Array, ""]
+    slope: Float[Array, ""]
+
+
+class Search(eqx.Module):
+    """Where a search is.
+
+    Attributes:
+        low: the best of the lengths that decreased the objective enough; 0 before one is found.
+        high: a length that is too far; infinite before one is found.
+        next: the length to try next.
+        done: whether `low` is good, or nothing is to be hoped for.
+    """
+
+    low: Trial
+    high: Trial
+    next: Float[Array, ""]
+    done: Bool[Array, ""]
+
+
+class Found(NamedTuple):
+    """What a search came to.
+
+    Attributes:
+        step: the step to make, zero where it would improve nothing.
+        memory: what the rate remembers after it.
+        value: the objective after the step.
+        gradient: its gradient there.
+        improved: whether there is a step, after which the objective is lower or its gradient shorter.
+    """
+
+    step: PyTree
+    memory: PyTree
+    value: Float[Array, ""]
+    gradient: PyTree
+    improved: Bool[Array, ""]
+
+
+class AbstractLineSearch(AbstractLearningRate):
+    """A rate that looks for the length along the direction, and knows what it has found there."""
+
+    searches: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def search(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> Found:
+        """The step along `direction`, zero where no length decreases the objective."""
+
+    def init(self, w: PyTree) -> Float[Array, ""]:
+        """The first-order change that the last step made, zero before the first."""
+        return jnp.zeros((), float_dtype(w))
+
+    def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:
+        """The step found, and what is remembered after it."""
+        found = self.search(direction, memory, iterate)
+        return found.step, found.memory
 
 
 class Line:
@@ -19,38 +81,90 @@ class Line:
     def __init__(self, iterate: Iterate, direction: PyTree):
         self._iterate = iterate
         self._direction = direction
-        self.start = iterate.value
-        self.slope = dot(iterate.gradient, direction)
+        self.start = Trial(
+            jnp.zeros_like(iterate.value), iterate.value, dot(iterate.gradient, direction).astype(iterate.value.dtype)
+        )
         # Near a minimum differences of values are rounding, and must not be taken for an increase.
-        self._rounding = 10 * jnp.finfo(self.start.dtype).eps * jnp.abs(self.start)
+        self.rounding = 10 * jnp.finfo(iterate.value.dtype).eps * jnp.abs(iterate.value)
 
-    def value(self, length: Float[Array, ""]) -> Float[Array, ""]:
-        r"""$\phi(a)$."""
-        return self._iterate.objective(self._at(length))
+    def decreased(self, trial: Trial, c: Float[Array, ""]) -> Bool[Array, ""]:
+        r"""Whether $\phi(a) \le \phi(0) + c\, a\, \phi'(0)$; not where anything is not finite.
 
-    def value_and_slope(self, length: Float[Array, ""]) -> ValueAndSlope:
-        r"""$\phi(a)$ and $\phi'(a)$, for one evaluation in forward mode; of derivative 0 where they are not finite."""
+        Where the difference of values is rounding, whether the slopes say so: $\phi'(a) \le (2 c - 1) \phi'(0)$, which
+        is the same for a parabola (Hager & Zhang 2005, equation 4.1).
+        """
+        bound = self.start.value + c * trial.length * self.start.slope
+        by_slope = (trial.value <= bound + self.rounding) & (trial.slope <= (2 * c - 1) * self.start.slope)
+        return ((trial.value <= bound) | by_slope) & jnp.isfinite(trial.slope)
 
-        def evaluate(length: Float[Array, ""]) -> ValueAndSlope:
-            return jax.jvp(self._iterate.objective, (self._at(length),), (self._direction,))
+    def is_hopeless(self, trial: Trial) -> Bool[Array, ""]:
+        """Whether a value is too high for rounding though no decrease could be seen at so short a length."""
+        too_short = trial.length * -self.start.slope < self.rounding / 1000
+        return too_short & ~(trial.value <= self.start.value + self.rounding)
 
-        return _finitely(eqx.filter_closure_convert(evaluate, length), length)
+    def first_length(self, last: Float[Array, ""]) -> Float[Array, ""]:
+        r"""The length to try first where none is given: 1 if the direction is a step in itself, as Newton's is.
 
-    def decreased(self, length: Float[Array, ""], value: Float[Array, ""], c: Float[Array, ""]) -> Bool[Array, ""]:
-        r"""Whether $\phi(a) \le \phi(0) + c\, a\, \phi'(0)$; not where the value is NaN."""
-        return value <= self.start + c * length * self.slope + self._rounding
+        Else that of the same first-order change $a\, \phi'(0)$ as the last step's (Nocedal & Wright 2006, section
+        3.5), and for a first step that of a step of length 1. So the unit of the objective does not matter.
+        """
+        slope = self.start.slope
+        size = norm(self._direction).astype(slope.dtype)
+        unit = jnp.where(size > 0, quotient(jnp.ones_like(size), size), 1)
+        same = quotient(last.astype(slope.dtype), slope)
+        return jnp.where(self._iterate.natural, 1, jnp.where((same > 0) & jnp.isfinite(same), same, unit))
 
-    def _at(self, length: Float[Array, ""]) -> PyTree:
-        return add(self._iterate.w, scale(length, self._direction))
+    def search(self, judge: Callable[[Search, Trial], Search], first: Float[Array, ""], max_trials: int) -> Found:
+        """Try lengths from `first` on, until `judge`, which says what a trial makes of a search, is done."""
+        first = first.astype(self.start.value.dtype)
+        nowhere = Trial(jnp.full_like(first, jnp.inf), self.start.value, -self.start.slope)
+        # Where the slope is zero there is nowhere to go.
+        init = Search(self.start, nowhere, first, ~(self.start.slope < 0))
+        evaluate = eqx.filter_closure_convert(self._evaluate, first)
+        unfinished = lambda search: ~search.done
+
+        def attempt(search: Search) -> tuple[Search, PyTree]:
+            value, slope, gradient = _finitely(evaluate, search.next)
+            return judge(search, Trial(search.next, value, slope)), gradient
+
+        def plain(init: Search) -> tuple[Search, PyTree]:
+            def advance(kept: tuple[Search, PyTree]) -> tuple[Search, PyTree]:
+                after, gradient = attempt(kept[0])
+                return after, where(after.low.length == kept[0].next, gradient, kept[1])
+
+            return while_loop(lambda kept: unfinished(kept[0]), advance, (init, self._iterate.gradient), max_trials)
+
+        def differentiable(init: Search) -> tuple[Search, PyTree]:
+            # A gradient for each possible trial would be much to keep.
+            search = bounded_while_loop(unfinished, lambda search: attempt(search)[0], init, max_trials)
+            return search, evaluate(search.low.length)[2]
+
+        search, gradient = with_derivative_of(differentiable, plain, init)
+        step = scale(search.low.length, self._direction)
+        lower = search.low.value < self.start.value
+        shorter = norm(gradient) < norm(self._iterate.gradient)
+        improved = ~all_equal(add(self._iterate.w, step), self._iterate.w) & (lower | shorter)
+        change = search.low.length * self.start.slope
+        there = step, change, search.low.value, gradient
+        here = zeros_like(step), jnp.zeros_like(change), self.start.value, self._iterate.gradient
+        step, change, value, gradient = where(improved, there, here)
+        return Found(step, change, value, gradient, improved)
+
+    def _evaluate(self, length: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""], PyTree]:
+        r"""$\phi(a)$, $\phi'(a)$ and the gradient."""
+        at = add(self._iterate.w, scale(length, self._direction))
+        value, gradient = self._iterate.objective.value_and_grad(at)
+        return value, dot(gradient, self._direction).astype(value.dtype), gradient
 
 
 @eqx.filter_custom_jvp
-def _finitely(evaluate: Callable[[Float[Array, ""]], ValueAndSlope], length: Float[Array, ""]) -> ValueAndSlope:
+def _finitely(evaluate: Callable[[Float[Array, ""]], PyTree], length: Float[Array, ""]) -> PyTree:
+    """`evaluate(length)`, of derivative 0 where it is not finite."""
     return evaluate(length)
 
 
 @_finitely.def_jvp
-def _finitely_jvp(primals: tuple, tangents: tuple) -> tuple[ValueAndSlope, ValueAndSlope]:
+def _finitely_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
     evaluate, length = primals
     value = evaluate(length)
     finite = all_finite(value)

@@ -4,7 +4,8 @@ import abc
 from typing import ClassVar
 
 import equinox as eqx
-from jaxtyping import PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
 
 from ..._objective import Iterate
 from ..learning_rate.base import AbstractLearningRate
@@ -35,3 +36,10 @@ class AbstractMethod(eqx.Module):
     @abc.abstractmethod
     def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:
         """The direction to go in, found from the clipped gradient, and what it remembers after it."""
+
+    def is_step(self, memory: PyTree) -> Bool[Array, ""]:
+        """Whether the direction that left this memory is a step in itself, so that a search tries the length 1 first.
+
+        As those of Newton's methods are, and minus the gradient, whose length depends on units, is not.
+        """
+        return jnp.array(False)

@@ -64,12 +64,16 @@ class LBFGS(AbstractMethod):
         direction = tree.negative(_inverse_hessian_product(pairs, iterate.clipped))
         return direction, _Memory(iterate.w, iterate.clipped, jnp.array(True), pairs)
 
+    def is_step(self, memory: _Memory) -> Bool[Array, ""]:
+        """Once there is a pair; minus the gradient before."""
+        return memory.pairs.inverses[-1] != 0
+
 
 def _remember(memory: _Memory, w: PyTree, gradient: PyTree) -> _Pairs:
     step, change = tree.subtract(w, memory.w), tree.subtract(gradient, memory.gradient)
     curvature = tree.dot(step, change)
     # Rounding alone gives tiny curvatures of either sign, whose inverses would spoil the direction.
-    keep = memory.started & (curvature > jnp.finfo(curvature.dtype).eps * tree.squared_norm(change))
+    keep = memory.started & (curvature > jnp.finfo(curvature.dtype).eps * tree.norm(step) * tree.norm(change))
     push = lambda kept, new: jnp.concatenate([kept[1:], new[None]])
     old = memory.pairs
     new = _Pairs(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from hype_ad.internal.tree import ravel, square_root, unravel
 from jax import lax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._objective import Iterate
 from ..._transform.matrix_functions import absolute_value, lowest_eigenvector
@@ -39,6 +39,10 @@ class Newton(AbstractMethod):
         """Nothing."""
         return ()
 
+    def is_step(self, memory: tuple[()]) -> Bool[Array, ""]:
+        """Always."""
+        return jnp.array(True)
+
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The Newton direction."""
         w = ravel(iterate.w)
@@ -50,10 +54,11 @@ class Newton(AbstractMethod):
 
 def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
     """The Newton direction from minus the gradient, or what takes its place."""
-    pivots = jnp.diagonal(jnp.linalg.cholesky(lax.stop_gradient(hessian))) ** 2  # NaN if it has no such factor
-    # Rounding alone gives a singular Hessian small pivots, and a step of any length where nothing is to be gained.
-    rounding = 100 * len(w) * jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(lax.stop_gradient(hessian)))
-    definite = jnp.all(pivots > rounding)
+    fixed = lax.stop_gradient(hessian)
+    pivots = jnp.diagonal(jnp.linalg.cholesky(fixed)) ** 2  # NaN if it has no such factor
+    # Rounding alone gives a singular Hessian small pivots, and a step of any length where nothing is to be gained. A
+    # pivot is small by the entry that it comes from, and not by others, which may have other units.
+    definite = jnp.all(pivots > 100 * len(w) * jnp.finfo(w.dtype).eps * jnp.diagonal(fixed))
     matrix = lax.cond(definite, lambda hessian: hessian, absolute_value, hessian)
     # Lineax raises from compiled code where the derivative of a solve is not finite; a run has a status for that.
     direction = jax.scipy.linalg.solve(matrix, negative, assume_a="pos")

@@ -48,11 +48,15 @@ class NewtonCG(AbstractMethod):
         """`Backtrack()`."""
         return Backtrack()
 
-    def init(self, w: PyTree) -> tuple[()]:
-        """Nothing."""
-        return ()
+    def init(self, w: PyTree) -> Bool[Array, ""]:
+        """Whether the last direction was a solution, not minus the gradient."""
+        return jnp.array(True)
 
-    def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
+    def is_step(self, memory: Bool[Array, ""]) -> Bool[Array, ""]:
+        """Where it is a solution: nobody knows how far to go along minus the gradient."""
+        return memory
+
+    def direction(self, iterate: Iterate, memory: Bool[Array, ""]) -> tuple[PyTree, Bool[Array, ""]]:
         """The truncated Newton direction."""
         size = tree.squared_norm(iterate.clipped)
         length = tree.square_root(size)
@@ -74,4 +78,4 @@ class NewtonCG(AbstractMethod):
         inner = bounded_while_loop(lambda inner: ~inner.done, advance, first, self.max_inner_steps)
         # The solution is still zero where the very first direction had no positive curvature.
         unsolved = tree.squared_norm(inner.solution) == 0
-        return tree.where(unsolved, downhill, inner.solution), memory
+        return tree.where(unsolved, downhill, inner.solution), ~unsolved
