@@ -19,6 +19,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._adjoint.base import Load, Scan, Step
+from .._config.constraint import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
 from .._objective import Objective
@@ -53,7 +54,8 @@ def run_loop(
     steps, rate = judge.checks.steps, params.learning_rate
     searches = isinstance(rate, AbstractLineSearch) and problem.is_fixed
     # A linearization for the Hessian evaluates the objective anew, and a tangent is pushed through the whole step.
-    reuses = searches and not (params.method.uses_hessian or params.track_sensitivity)
+    is_free = isinstance(params.constraint, NoConstraint)
+    reuses = searches and is_free and not (params.method.uses_hessian or params.track_sensitivity)
 
     def advance(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
