@@ -59,10 +59,10 @@ def test_newton_follows_a_valley_between_weights_of_different_units():
 
 def test_newton_on_redundant_classes_has_a_finite_derivative():
     # Without a penalty the logits of a softmax are redundant, so that several eigenvalues are 0.
-    x = jax.random.normal(jax.random.key(0), (8, 60, 6))
-    labels = jnp.argmax(x[:, :, :3] + jax.random.normal(jax.random.key(1), (8, 60, 3)), axis=-1)
-    model = jax.tree_util.Partial(lambda w, x: w @ x, jnp.zeros((3, 6)))
-    params = Params(6, Newton(), loss=CrossEntropyOnLinear(), regularization=NoReg(), silent=True)
+    x = jax.random.normal(jax.random.key(0), (60, 40, 4))
+    labels = jnp.argmax(x[:, :, :3] + jax.random.normal(jax.random.key(1), (60, 40, 3)), axis=-1)
+    model = jax.tree_util.Partial(lambda w, x: w @ x, jnp.zeros((3, 4)))
+    params = Params(12, Newton(), loss=CrossEntropyOnLinear(), regularization=NoReg(), silent=True)
 
     def loss(x, y):
         return train(model, Dataset(x, y), params).loss
