@@ -7,11 +7,10 @@ import equinox as eqx
 from hype_ad.internal.captured import watched
 from hype_ad.internal.checks import function
 from hype_ad.internal.progress import clearing
-from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, PyTree
 
 from .._config.params import Params, as_params_without_data, steps_to_make
-from .._hyperparameter.constraint import resolve
+from .._hyperparameter.constraint import dtype_of_hyperparameters, resolve
 from .._hyperparameter.converters import as_arrays
 from .._objective import Scalar, as_scalar
 from .._run.problem import Problem
@@ -70,4 +69,4 @@ def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, s
         return as_scalar("f", f(eqx.combine(w, static)))
 
     problem = Problem(objective, lambda w, batch: objective(w), lambda steps: (), steps_per_epoch=1, validate=None)
-    return solve(problem, w, static, resolve(params, float_dtype(w)), None, state, steps)
+    return solve(problem, w, static, resolve(params, dtype_of_hyperparameters(w)), None, state, steps)

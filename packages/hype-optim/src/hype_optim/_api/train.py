@@ -10,14 +10,13 @@ import jax.numpy as jnp
 from hype_ad.internal.captured import Captured, captured
 from hype_ad.internal.checks import boolean, check_key, function, instance
 from hype_ad.internal.progress import clearing
-from hype_ad.internal.tree import float_dtype
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from .._config.loss import FunctionLoss
 from .._config.params import Params, as_params, steps_to_make
 from .._data.dataset import Dataset
-from .._hyperparameter.constraint import resolve
+from .._hyperparameter.constraint import dtype_of_hyperparameters, resolve
 from .._objective import as_scalar
 from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
 from .._run.problem import Problem
@@ -154,7 +153,7 @@ def _functions(given: Training, params: Params) -> list[Any]:
 @eqx.filter_jit
 def _fit(given: Training, steps: int, captured: Captured) -> Result:
     w, static = eqx.partition(given.w0, eqx.is_inexact_array)
-    params = resolve(given.params, float_dtype(w))
+    params = resolve(given.params, dtype_of_hyperparameters(w))
     data, valid, key, state = given.data, given.valid, given.key, given.state
     rows, size = len(data), params.batch.size(len(data))
     per_epoch = number_of_batches(rows, size)
