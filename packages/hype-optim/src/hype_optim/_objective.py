@@ -74,6 +74,9 @@ class Iterate(NamedTuple):
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:
     """A real scalar as an array."""
+    if value is None or isinstance(value, tuple | list | dict):
+        got = f"a {type(value).__name__} of {len(value)}" if value else repr(value)
+        raise TypeError(f"`{name}` must return a real scalar, got {got}; it must return that and nothing else.")
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
