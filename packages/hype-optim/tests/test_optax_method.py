@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hype_ad.testing import assert_derivatives_match
 from hype_optim import GD, Momentum, Optax, Params, Status, minimize, positive
 
 from .problems import rosenbrock, valley
@@ -152,3 +153,21 @@ def test_settings_can_be_replaced():
 def test_bad_settings(bad, message):
     with pytest.raises(TypeError, match=message):
         bad()
+
+
+def test_a_traced_number_in_a_bare_transformation_is_told():
+    loss = lambda rate: minimize(jnp.sum, jnp.ones(2), Params(2, method=optax.adam(rate), silent=True)).loss
+    with pytest.raises(TypeError, match=r'write Optax\(optax.sgd, \{"learning_rate": rate\}\)'):
+        jax.grad(loss)(0.1)
+
+
+def test_a_pytree_is_a_hyperparameter():
+    def loss(theta):
+        method = Optax(
+            lambda theta: optax.chain(optax.trace(theta["m"]), optax.scale(-theta["rate"])), {"theta": theta}
+        )
+        return minimize(lambda w: jnp.sum(w**2), jnp.ones(2), Params(5, method=method, silent=True)).loss
+
+    assert_derivatives_match(loss, {"m": 0.3, "rate": 0.1}, num_directions=1)
+    with pytest.raises(TypeError, match=r"`hyperparameters\['theta'\]` must be a float, .* got one of type list"):
+        Optax(optax.sgd, {"theta": ["a", 0.1]})

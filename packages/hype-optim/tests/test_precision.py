@@ -6,7 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_optim import Adam, Dataset, Early, Minibatch, Momentum, Optimize, Params, Quadratic, RMSProp
+from hype_optim import (
+    LBFGS,
+    Adam,
+    Dataset,
+    Early,
+    Minibatch,
+    Momentum,
+    Newton,
+    NewtonCG,
+    Optimize,
+    Params,
+    Quadratic,
+    RMSProp,
+    minimize,
+)
 
 RATES = {
     "minibatches": Params(batch=Minibatch(4), learning_rate=0.05),
@@ -15,6 +29,14 @@ RATES = {
     "RMSProp": Params(learning_rate=RMSProp(0.02, 0.99)),
 }
 X = jax.random.normal(jax.random.key(0), (6, 3))
+
+
+@pytest.mark.parametrize("method", [LBFGS(), Newton(), NewtonCG()], ids=lambda method: type(method).__name__)
+def test_methods_that_look_for_a_length_take_half_precision(method):
+    f = lambda w: jnp.mean((X.astype(jnp.float32) @ w.astype(jnp.float32) - X[:, 0].astype(jnp.float32)) ** 2)
+    result = minimize(f, jnp.zeros(3, jnp.bfloat16), Params(20, method=method, silent=True))
+    assert (result.w.dtype, result.loss.dtype) == (jnp.bfloat16, jnp.float32)
+    np.testing.assert_allclose(result.w.astype(float), [1, 0, 0], atol=0.02)
 
 
 @pytest.mark.parametrize("name", RATES)

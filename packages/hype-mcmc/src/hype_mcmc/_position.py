@@ -21,6 +21,11 @@ def as_position(
     """
 
     def as_leaf(leaf: Any) -> Float[Array, "..."]:
+        if callable(leaf):
+            raise TypeError(
+                f"`{name}` must hold numbers alone, got the function {leaf!r}. Of a model take the arrays, by "
+                "`equinox.partition(model, equinox.is_inexact_array)`, and combine them with the rest in the log density."
+            )
         array = as_array(name, leaf)
         # Python's own integers are numbers like any other; an array of integers is likely a mistake.
         if not isinstance(leaf, int) and jnp.issubdtype(jnp.result_type(leaf), jnp.integer):

@@ -8,6 +8,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Float, PyTree
 
+from .._progress.numbers import with_numbers
+
 Step: TypeAlias = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 """One step of a scan: from a carry and an input to the next carry and an output."""
 
@@ -37,6 +39,10 @@ class Stationarity(eqx.Module):
     distance: Float[Array, ""]
     residual: Float[Array, ""]
     accepted: Bool[Array, ""]
+
+    def __repr__(self) -> str:
+        """The numbers by their values."""
+        return with_numbers(self)
 
 
 class Solution(NamedTuple):

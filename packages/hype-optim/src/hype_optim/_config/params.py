@@ -38,7 +38,7 @@ from .learning_rate.strong_wolfe import StrongWolfe
 from .loss import FunctionLoss, L2Loss
 from .method.base import AbstractMethod
 from .method.gd import GD
-from .method.optax import Optax
+from .method.optax import Optax, holds_traced
 from .momentum import AbstractMomentum, NoMomentum
 from .regularization import AbstractRegularization, L2Reg, NoReg, all_weights
 
@@ -58,6 +58,11 @@ def _choice(name: str, default: Callable[[], T], kind: type[T], accepted: str) -
 
 def _method(given: AbstractMethod | optax.GradientTransformation | None) -> AbstractMethod:
     if isinstance(given, optax.GradientTransformation):
+        if any(map(holds_traced, given)):
+            raise TypeError(
+                "`method` must be an Optax transformation of known numbers, but holds one that is being differentiated "
+                'or compiled: write Optax(optax.sgd, {"learning_rate": rate}) in place of optax.sgd(rate).'
+            )
         return Optax(partial(_constant, given))
     accepted = "a method such as GD() or Newton(), or an Optax transformation"
     return instance("method", GD() if given is None else given, AbstractMethod, accepted)

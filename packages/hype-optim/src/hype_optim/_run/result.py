@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from .._adjoint.base import Stationarity
 from .._file.plot import plot_histories
+from .._progress.numbers import with_numbers
 from .sensitivity import Sensitivity
 from .state import RunState
 from .status import Status
@@ -57,6 +58,11 @@ class Result(eqx.Module):
     state: RunState
     stationarity: Stationarity | None = None
     sensitivity: Sensitivity | None = None
+
+    def __repr__(self) -> str:
+        """The numbers by their values, arrays by their shapes, the status by its sentence."""
+        status = repr(self.status)
+        return with_numbers(self, {"status": status[status.index("<") :], "state": "RunState(...)"})
 
     def __iter__(self) -> Iterator[Any]:
         """The original's four results."""

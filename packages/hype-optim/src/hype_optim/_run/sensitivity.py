@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from hype_ad.internal.tree import float_dtype, squared_norm, where, zeros_like
 from jaxtyping import Array, Float, PyTree
 
+from .._progress.numbers import with_numbers
 from .._transform.stop_gradient import call_stopped
 
 
@@ -32,6 +33,10 @@ class Sensitivity(eqx.Module):
 
     growth: Float[Array, ""]
     history: Float[Array, " steps"]
+
+    def __repr__(self) -> str:
+        """The growth by its value, the history by its shape."""
+        return with_numbers(self)
 
 
 def summary(history: Float[Array, " steps"]) -> Sensitivity:

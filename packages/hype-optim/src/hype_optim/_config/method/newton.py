@@ -48,7 +48,9 @@ class Newton(AbstractMethod):
         w = ravel(iterate.w)
         product = lambda v: ravel(iterate.hessian_product(unravel(v, iterate.w)))
         columns = jax.vmap(product)(jnp.eye(w.size, dtype=w.dtype))
-        direction = _downhill(w, -ravel(iterate.clipped), (columns + columns.T) / 2)
+        wide = jnp.promote_types(w.dtype, jnp.float32)  # there is no decomposition in half precision
+        w, gradient, columns = w.astype(wide), ravel(iterate.clipped).astype(wide), columns.astype(wide)
+        direction = _downhill(w, -gradient, (columns + columns.T) / 2)
         return unravel(direction, iterate.w), memory
 
 

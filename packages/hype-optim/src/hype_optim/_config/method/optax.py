@@ -39,7 +39,7 @@ class Optax(AbstractMethod):
     Args:
         factory: called with the hyperparameters, gives an Optax transformation.
         hyperparameters: the keyword arguments. Python floats, arrays of floats and ranges are leaves;
-            other values choose code and are static. Differentiable.
+            so are pytrees of them, and other values choose code and are static. Differentiable.
 
     Raises:
         TypeError: if `factory` is not callable or gives something else.
@@ -57,12 +57,18 @@ class Optax(AbstractMethod):
         given = {} if hyperparameters is None else hyperparameters
         instance("hyperparameters", given, dict, "a dict of keyword arguments")
         self.factory = function("factory", factory, "a function such as optax.adam")
-        leaves = {name: x for name, x in given.items() if is_range(x) or is_float(x)}
-        self.hyperparameters = {name: x if is_range(x) else as_float_array(x) for name, x in leaves.items()}
+        self.hyperparameters = {
+            name: jax.tree.map(lambda leaf: leaf if is_range(leaf) else as_float_array(leaf), x, is_leaf=is_range)
+            for name, x in given.items()
+            if _are_floats(x)
+        }
         self.settings = tuple((name, x) for name, x in given.items() if name not in self.hyperparameters)
         for name, x in self.settings:
             if not isinstance(x, Hashable):
-                raise TypeError(f"`hyperparameters[{name!r}]` must be a float, a range or hashable, got {x!r}.")
+                raise TypeError(
+                    f"`hyperparameters[{name!r}]` must be a float, a range, a pytree of them, or hashable, got one of "
+                    f"type {type(x).__name__}."
+                )
         made = self._made()
         if not isinstance(made, optax.GradientTransformation):
             raise TypeError(f"`factory` must give an Optax transformation, got {made!r}.")
@@ -127,8 +133,22 @@ class Optax(AbstractMethod):
         return optax.with_extra_args_support(self._made())
 
     def _made(self) -> Any:
-        values = {name: value_of(x) for name, x in self.hyperparameters.items()}
+        values = jax.tree.map(value_of, self.hyperparameters, is_leaf=is_range)
         return self.factory(**values, **dict(self.settings))
+
+
+def _are_floats(x: Any) -> bool:
+    leaves = jax.tree.leaves(x, is_leaf=is_range)
+    return bool(leaves) and all(is_range(leaf) or is_float(leaf) for leaf in leaves)
+
+
+def holds_traced(f: Any, depth: int = 6) -> bool:
+    """Whether a function, such as those of an Optax transformation, closes over a number that is being traced."""
+    for cell in getattr(f, "__closure__", None) or ():
+        for leaf in jax.tree.leaves(cell.cell_contents):
+            if isinstance(leaf, jax.core.Tracer) or (depth and callable(leaf) and holds_traced(leaf, depth - 1)):
+                return True
+    return False
 
 
 def _has_reverse_mode(updated: Callable[[PyTree], PyTree], w: PyTree) -> bool:
