@@ -8,7 +8,18 @@ import jax.numpy as jnp
 import optax
 import pytest
 from hype_ad import fixed_point
-from hype_optim import Dataset, Implicit, L1Reg, Optax, Params, Quadratic, Truncated, check_hypergradient, minimize, train
+from hype_optim import (
+    Dataset,
+    Implicit,
+    L1Reg,
+    Optax,
+    Params,
+    Quadratic,
+    Truncated,
+    check_hypergradient,
+    minimize,
+    train,
+)
 
 from .problems import valley
 
@@ -132,7 +143,13 @@ FAULTS = {
         "a failed linear solve",
     ),
     "NaN under a mask": (padded, 0.5, "params", "not finite", NAN),
-    "a square root at zero": (lambda p: jnp.sqrt(p["a"] * 0) + p["b"], {"a": 1.0, "b": 2.0}, "['a']", "not finite", NAN),
+    "a square root at zero": (
+        lambda p: jnp.sqrt(p["a"] * 0) + p["b"],
+        {"a": 1.0, "b": 2.0},
+        "['a']",
+        "not finite",
+        NAN,
+    ),
 }
 
 
