@@ -69,6 +69,9 @@ class Preconditioned(AbstractMethod):
     def init(self, w):
         return ()
 
+    def is_step(self, memory):
+        return jnp.array(False)
+
     def direction(self, iterate, memory):
         return jax.tree.map(lambda g: -self.unit * g, iterate.clipped), memory
 
@@ -85,6 +88,9 @@ class GaussNewtonish(AbstractMethod):
 
     def init(self, w):
         return ()
+
+    def is_step(self, memory):
+        return jnp.array(False)
 
     def direction(self, iterate, memory):
         g = iterate.clipped

@@ -113,6 +113,15 @@ def test_new_data_and_settings_do_not_recompile(key):
     assert given.draws.shape == (2, 5, 3)
 
 
+def test_a_density_that_reads_something_else_now_is_sampled_as_it_is_now(key):
+    center = {"of the density": jnp.array(0.0)}
+    density = lambda x: -0.5 * (x - center["of the density"]) ** 2
+    go = lambda x0: sample(density, x0, HMC(0.1, 5), key=key, spread=0.0, **FIXED).draws
+    around_zero = go(0.0)
+    center["of the density"] = jnp.array(50.0)
+    np.testing.assert_allclose(go(50.0), around_zero + 50, rtol=1e-9)
+
+
 def test_a_run_is_traced_a_constant_number_of_times(key):
     def traces_of(num_samples, num_warmup):
         traces = []

@@ -32,6 +32,7 @@ from hype_optim import (
     Simplex,
     SoftThreshold,
     Status,
+    StrongWolfe,
     minimize,
     train,
 )
@@ -129,6 +130,20 @@ def test_a_support_vector_machine_by_its_dual():
     np.testing.assert_allclose(minimize(dual, np.zeros(30), params).w @ rows, machine.coef_[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-3, pytest.param(1e5, marks=pytest.mark.slow)])
+def test_a_search_for_the_length_is_the_default_and_minds_no_units(scale):
+    f = lambda b, w: scale * misfit(b, w)
+    for constraint, settings in (SETS["box"], SETS["simplex"]):
+        params = Params(2000, constraint=constraint, tolerance=1e-8 * scale, silent=True)
+        result = minimize(Partial(f, B), np.full(5, 0.3), params)
+        assert result.status in (Status.CONVERGED, Status.NO_DECREASE)
+        np.testing.assert_allclose(result.w, scipy_minimum(**settings), atol=3e-6)
+    soft = minimize(Partial(f, B), np.full(5, 0.3), Params(3000, constraint=SoftThreshold(0.5 * scale), silent=True))
+    np.testing.assert_allclose(soft.w, run(SoftThreshold(0.5)).w, atol=1e-6)
+    np.testing.assert_array_equal(soft.w == 0, run(SoftThreshold(0.5)).w == 0)
+    assert soft.status == Status.NO_DECREASE
+
+
 def test_functions_stand_for_sets_and_penalties():
     box = Projection(lambda w: jnp.clip(w, -0.3, 0.4))
     np.testing.assert_array_equal(run(box).w, run(SETS["box"][0]).w)
@@ -161,15 +176,27 @@ def test_derivatives_of_the_operators(name):
     assert_derivatives_match(found, (0.4, w, 0.7), order=2, num_directions=1)
 
 
-@pytest.mark.parametrize("name", ["l1 ball", "soft threshold"])
-def test_derivatives_through_the_loop(name):
+@pytest.mark.parametrize(
+    ("name", "search", "order"),
+    [
+        ("l1 ball", False, 2),
+        ("soft threshold", False, 2),
+        ("soft threshold", True, 1),
+        pytest.param("l1 ball", True, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_derivatives_through_the_loop(name, search, order):
     def found(floats):
         size, b, rate, decay = floats
-        settings = dict(epochs=7, learning_rate=rate, momentum=Momentum(decay), tolerance=None)
+        if search:
+            steps = dict(learning_rate=Backtrack(None, shrink=decay))
+        else:
+            steps = dict(learning_rate=rate, momentum=Momentum(decay))
+        settings = dict(epochs=7, tolerance=None, **steps)
         result = run(MAKERS[name](size), b, **settings)
         return result.loss + result.w @ jnp.arange(5.0)
 
-    assert_derivatives_match(found, (0.4, B, 0.1, 0.3), order=2, num_directions=1)
+    assert_derivatives_match(found, (0.4, B, 0.1, 0.3), order=order, num_directions=1)
 
 
 @pytest.mark.parametrize("name", ["simplex", "soft threshold", "projection"])
@@ -238,10 +265,13 @@ def test_a_run_goes_on_bit_for_bit():
         (dict(constraint=Simplex(), learning_rate=RMSProp()), "`learning_rate` must not be RMSProp with Simplex"),
         (
             dict(constraint=SoftThreshold(), learning_rate=RMSProp()),
-            "must be a number or a schedule with SoftThreshold",
+            r"a schedule or Backtrack\(\) with SoftThreshold",
         ),
-        (dict(constraint=SoftThreshold(), learning_rate=HypergradientDescent()), "a schedule with SoftThreshold"),
-        (dict(constraint=Box(), learning_rate=Backtrack()), "must not be a line search with the constraint Box"),
+        (
+            dict(constraint=SoftThreshold(), learning_rate=HypergradientDescent()),
+            r"a schedule or Backtrack\(\) with SoftThreshold",
+        ),
+        (dict(constraint=Box(), learning_rate=StrongWolfe()), "`learning_rate` must not be StrongWolfe with Box"),
         (dict(constraint=Box(), momentum=Nesterov()), r"NoMomentum\(\) or Momentum\(0.9\) with Box, got Nesterov"),
     ],
 )

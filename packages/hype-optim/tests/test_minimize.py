@@ -383,3 +383,11 @@ def test_a_schedule_that_is_at_its_end_cannot_go_on():
         minimize(valley, START, params, state=result.state)
     with pytest.raises(ValueError, match="resume outside of `jit`"):
         jax.jit(lambda state: minimize(valley, START, params, state=state).w)(result.state)
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"), [(lambda x: (x, {"aux": x}), "a tuple of 2"), (lambda x: None, "None"), (lambda x: {}, "{}")]
+)
+def test_an_objective_that_returns_more_or_nothing_is_told(returned, got):
+    with pytest.raises(TypeError, match=f"`f` must return a real scalar, got {got}; it must return that"):
+        minimize(lambda w: returned(jnp.sum(w**2)), jnp.ones(2), Params(1, silent=True))

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.captured import watched
 from hype_ad.internal.checks import boolean, check_key, instance, integer
 from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import ArrayLike, PRNGKeyArray, PyTree
@@ -60,7 +61,8 @@ def sample(
     Args:
         logdensity: from a position to one number, up to a constant. Of a pytree that is callable
             (`jax.tree_util.Partial(f, data)`, an Equinox module) the arrays are arguments of the program: new data
-            of the same shapes does not recompile.
+            of the same shapes does not recompile. A plain function is compiled again when a global, a closed-over
+            variable or an attribute of its object that it reads has changed, where that can be seen.
         x0: a position, around which chains start; or with `chained=True` one position for each chain, along the
             leading axes.
         kernel: where warm-up starts, or with `num_warmup=0` what is used as it is. An `HMC` with a `RandomLength` and
@@ -94,7 +96,7 @@ def sample(
             range, if `key` is missing, or if the kernel cannot be adapted and there is to be a warm-up.
         TypeError: if `x0` is not made of floats or an argument is not of its kind.
     """
-    logdensity = check_logdensity(logdensity)
+    logdensity = watched(check_logdensity(logdensity))
     if kernel is not None:
         instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
     num_samples = integer("num_samples", num_samples, 1)

@@ -8,6 +8,8 @@ from hype_ad import D, grad, value_and_grad
 from hype_ad.internal.mode import Mode
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._config.constraint import AbstractConstraint, NoConstraint
+
 Scalar = Float[Array, ""] | D
 """What an objective returns."""
 
@@ -55,6 +57,7 @@ class Iterate(NamedTuple):
         step: the number of the step, from 0.
         epoch: the number of the epoch, from 0.
         natural: whether the direction is a step in itself, as the method says; for rates.
+        constraint: what the weights are brought back to after the step; for searches.
     """
 
     objective: Objective
@@ -66,10 +69,14 @@ class Iterate(NamedTuple):
     step: Int[Array, ""]
     epoch: Int[Array, ""]
     natural: Bool[Array, ""] | bool = False
+    constraint: AbstractConstraint = NoConstraint()
 
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:
     """A real scalar as an array."""
+    if value is None or isinstance(value, tuple | list | dict):
+        got = f"a {type(value).__name__} of {len(value)}" if value else repr(value)
+        raise TypeError(f"`{name}` must return a real scalar, got {got}; it must return that and nothing else.")
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:

@@ -93,6 +93,16 @@ def float_dtype(tree: PyTree) -> Any:
     return reduce(np.promote_types, [leaf.dtype for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)])
 
 
+def at_least_single(tree: PyTree) -> PyTree:
+    """The tree with leaves of half precision in single precision."""
+    return jax.tree.map(lambda leaf: leaf.astype(np.promote_types(leaf.dtype, jnp.float32)), tree)
+
+
+def cast_like(tree: PyTree, like: PyTree) -> PyTree:
+    """The tree in the dtypes of another one of its structure."""
+    return jax.tree.map(lambda leaf, other: leaf.astype(other.dtype), tree, like)
+
+
 def ravel(tree: PyTree) -> Float[Array, " size"]:
     """All entries in one vector, in the widest of the leaves' dtypes."""
     dtype = float_dtype(tree)

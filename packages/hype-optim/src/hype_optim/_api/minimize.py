@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+from hype_ad.internal.captured import watched
 from hype_ad.internal.checks import function
 from hype_ad.internal.progress import clearing
-from hype_ad.internal.tree import float_dtype
 from jaxtyping import Array, Float, PyTree
 
 from .._config.params import Params, as_params_without_data, steps_to_make
-from .._hyperparameter.constraint import resolve
+from .._hyperparameter.constraint import dtype_of_hyperparameters, resolve
 from .._hyperparameter.converters import as_arrays
 from .._objective import Scalar, as_scalar
 from .._run.problem import Problem
@@ -32,7 +32,9 @@ def minimize(
     Args:
         f: maps a point to a scalar. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox module,
             its arrays are arguments of the compiled program, and new ones do not recompile; what a plain function
-            closes over is baked in.
+            closes over is baked in. It is compiled again when a global, a closed-over variable or an attribute of its
+            object has changed, where that can be seen: arrays and numbers that it, or functions of its own package
+            that it calls, read by name.
         w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are
             left alone.
         params: how to optimize; an epoch is one step.
@@ -56,7 +58,7 @@ def minimize(
     params, state = as_params_without_data(params), check_state(state)
     steps = steps_to_make(params, 1, None if state is None else state.step)
     with clearing():
-        return _minimize(f, w0, params, state, steps)
+        return _minimize(watched(f), w0, params, state, steps)
 
 
 @eqx.filter_jit
@@ -66,7 +68,7 @@ def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, s
     def objective(w: PyTree) -> Float[Array, ""]:
         return as_scalar("f", f(eqx.combine(w, static)))
 
-    params = resolve(params, float_dtype(w))
+    params = resolve(params, dtype_of_hyperparameters(w))
     problem = Problem(
         objective,
         lambda w, batch: objective(w),

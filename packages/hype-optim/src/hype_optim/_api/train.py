@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.captured import Captured, captured
 from hype_ad.internal.checks import boolean, check_key, function, instance
 from hype_ad.internal.progress import clearing
-from hype_ad.internal.tree import float_dtype
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
+from .._config.loss import FunctionLoss
 from .._config.params import Params, as_params, steps_to_make
 from .._data.dataset import Dataset
-from .._hyperparameter.constraint import resolve
+from .._hyperparameter.constraint import dtype_of_hyperparameters, resolve
 from .._objective import as_scalar
 from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
 from .._run.problem import Problem
@@ -47,7 +48,8 @@ def train(
     Args:
         model: a pytree that is a function of one example; its float arrays are what is trained. A model with
             functions as leaves, such as `eqx.nn.MLP`, needs `eqx.filter_jit`, `eqx.filter_grad`, ... around this
-            function.
+            function. Like the loss it is compiled again when arrays or numbers have changed that it reads as globals,
+            closed-over variables or attributes, where that can be seen.
         data: the training examples.
         params: how to optimize.
         valid: other examples; where there are some, the best weights and early stopping are judged by them, without
@@ -134,7 +136,7 @@ def fit(name: str, given: Training) -> Result:
     per_epoch = number_of_batches(rows, params.batch.size(rows))
     steps = steps_to_make(params, per_epoch, None if state is None else state.step)
     with clearing():
-        return _fit(given._replace(params=params, key=key), steps)
+        return _fit(given._replace(params=params, key=key), steps, captured(*_functions(given, params)))
 
 
 def _check_examples(name: str, data: Dataset) -> None:
@@ -142,10 +144,16 @@ def _check_examples(name: str, data: Dataset) -> None:
         raise ValueError(f"`{name}` must hold at least one example, got none.")
 
 
+def _functions(given: Training, params: Params) -> list[Any]:
+    """The caller's own functions, which may read what changes from one call to the next."""
+    loss = params.loss
+    return [given.predict, given.w0, loss.function if isinstance(loss, FunctionLoss) else loss, params.regularization]
+
+
 @eqx.filter_jit
-def _fit(given: Training, steps: int) -> Result:
+def _fit(given: Training, steps: int, captured: Captured) -> Result:
     w, static = eqx.partition(given.w0, eqx.is_inexact_array)
-    params = resolve(given.params, float_dtype(w))
+    params = resolve(given.params, dtype_of_hyperparameters(w))
     data, valid, key, state = given.data, given.valid, given.key, given.state
     rows, size = len(data), params.batch.size(len(data))
     per_epoch = number_of_batches(rows, size)

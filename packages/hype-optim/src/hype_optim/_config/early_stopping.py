@@ -94,5 +94,5 @@ class Early(AbstractEarlyStopping):
 
 def _improves(loss: Float[Array, ""], best: Float[Array, ""], threshold: Float[Array, ""]) -> Bool[Array, ""]:
     first = jnp.isinf(best)
-    margin = (1 - threshold) * jnp.abs(jnp.where(first, 0, best))
+    margin = (1 - threshold.astype(best.dtype)) * jnp.abs(jnp.where(first, 0, best))
     return loss < jnp.where(first, best, best - margin)

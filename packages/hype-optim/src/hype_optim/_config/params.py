@@ -30,9 +30,11 @@ from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
 from .constraint import AbstractConstraint, NoConstraint
 from .early_stopping import AbstractEarlyStopping, NoEarly
+from .learning_rate.backtrack import Backtrack
 from .learning_rate.base import AbstractLearningRate, Unscaled
 from .learning_rate.decay import Constant
 from .learning_rate.schedule import AbstractFiniteSchedule, AbstractSchedule
+from .learning_rate.strong_wolfe import StrongWolfe
 from .loss import FunctionLoss, L2Loss
 from .method.base import AbstractMethod
 from .method.gd import GD
@@ -176,7 +178,8 @@ class Params(eqx.Module):
         self.method = _method(self.method)
         # `Unscaled` is left over from an Optax transformation that `dataclasses.replace` has replaced.
         if self.learning_rate is None or (isinstance(self.learning_rate, Unscaled) and self.method.takes_rate):
-            self.learning_rate = self.method.default_learning_rate()
+            free = isinstance(self.constraint, NoConstraint) or not isinstance(self.method, GD)
+            self.learning_rate = self.method.default_learning_rate() if free else Backtrack()
 
     def __check_init__(self) -> None:
         method, rate, momentum = self.method, self.learning_rate, self.momentum
@@ -207,20 +210,19 @@ class Params(eqx.Module):
         name, kind = type(self.constraint).__name__, type(rate).__name__
         if not isinstance(method, GD):
             raise ValueError(f"`method` must be GD() with the constraint {name}, got {type(method).__name__}.")
-        if self.constraint.is_penalty and not isinstance(rate, AbstractSchedule):
+        if isinstance(rate, StrongWolfe):
             raise ValueError(
-                f"`learning_rate` must be a number or a schedule with {name}, which takes the length of a step, got "
-                f"{kind}."
+                f"`learning_rate` must not be StrongWolfe with {name}, since a projected step bends: take Backtrack()."
             )
-        if rate.searches:
+        if self.constraint.is_penalty and not isinstance(rate, AbstractSchedule | Backtrack):
             raise ValueError(
-                f"`learning_rate` must not be a line search with the constraint {name}, since a projected step bends, "
-                f"got {kind}. Take a number or a schedule."
+                f"`learning_rate` must be a number, a schedule or Backtrack() with {name}, which takes the length of a "
+                f"step, got {kind}."
             )
         if rate.scales_entries and not self.constraint.entrywise:
             raise ValueError(
                 f"`learning_rate` must not be {kind} with {name}: with rates of their own, entries would come to rest "
-                "where the objective has no minimum. Take a number or a schedule."
+                "where the objective has no minimum. Take a number, a schedule or Backtrack()."
             )
         if not (momentum.remembers_step or isinstance(momentum, NoMomentum)):
             raise ValueError(

@@ -11,7 +11,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from hype_ad.internal.checks import as_float_array, check_entries
+from hype_ad.internal.tree import float_dtype
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
@@ -91,6 +93,11 @@ def is_range(x: Any) -> bool:
 def value_of(x: Any) -> Any:
     """The value of a constrained hyperparameter; anything else as it is."""
     return x.value if is_range(x) else x
+
+
+def dtype_of_hyperparameters(w: PyTree) -> Any:
+    """The widest dtype of the weights, but at least single precision: 0.999 is 1 in bfloat16."""
+    return np.promote_types(float_dtype(w), jnp.float32)
 
 
 def resolve(tree: PyTree, dtype: Any) -> PyTree:

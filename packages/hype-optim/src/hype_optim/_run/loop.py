@@ -9,6 +9,7 @@ all steps; and then a step begins with what the search of the step before has ev
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._adjoint.base import Load, Scan, Step
+from .._config.constraint import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
 from .._objective import Objective
@@ -53,7 +55,8 @@ def run_loop(
     steps, rate = judge.checks.steps, params.learning_rate
     searches = isinstance(rate, AbstractLineSearch) and problem.is_fixed
     # A linearization for the Hessian evaluates the objective anew, and a tangent is pushed through the whole step.
-    reuses = searches and not (params.method.uses_hessian or params.track_sensitivity)
+    is_free = isinstance(params.constraint, NoConstraint)
+    reuses = searches and is_free and not (params.method.uses_hessian or params.track_sensitivity)
 
     def advance(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
         objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
@@ -115,23 +118,22 @@ def run_loop(
         objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
         state = replace(state, evaluation=Evaluation(*objective.value_and_grad(state.w)))
     can_stop = searches or params.tolerance is not None or state.judgement.stopping is not None
-    if not can_stop:
-        step, carry = lambda state, x: advance(state, *x), state
-    else:
-        step, carry = lambda state, x: lax.cond(state.running, advance, lambda state, *_: skip(state), state, *x), state
-    if params.track_sensitivity:
-        step, carry = with_tangent(step), (state, first_tangent(state))
-    if not can_stop:
-        carry, histories = scan(step, carry, places, load)
-    else:
-        carry, histories = _until_it_ends(scan, step, skip, carry, places, load)
-    return (carry[0] if params.track_sensitivity else carry), histories
+
+    def step(state: RunState, x: tuple[Place, PyTree]) -> tuple[RunState, Histories]:
+        idle = lambda state, *x: skip(state)
+        return lax.cond(state.running, advance, idle, state, *x) if can_stop else advance(state, *x)
+
+    run = partial(_until_it_ends, scan, skip) if can_stop else scan
+    if not params.track_sensitivity:
+        return run(step, state, places, load)
+    (state, _), histories = run(with_tangent(step), (state, first_tangent(state)), places, load)
+    return state, histories
 
 
 def _until_it_ends(
     scan: Scan,
-    step: Step,
     skip: Callable[[RunState], tuple[RunState, Histories]],
+    step: Step,
     carry: PyTree,
     places: Place,
     load: Load,

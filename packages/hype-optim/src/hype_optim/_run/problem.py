@@ -25,6 +25,12 @@ class Problem(NamedTuple):
         """The objective with the penalty that a constraint adds."""
         return self.constraint.penalized(self.objective(w), w)
 
+    def with_losses_in(self, dtype: Any) -> "Problem":
+        """The same with losses of one dtype, whatever weights and data of several make of them."""
+        cast = lambda f: None if f is None else lambda *args: f(*args).astype(dtype)
+        parts = {name: cast(getattr(self, name)) for name in ("objective", "batch_objective", "validate")}
+        return self._replace(**parts)
+
     @property
     def judged_by_value(self) -> bool:
         """Whether the value that a step computes is all there is to know of the weights before the step."""

@@ -5,6 +5,8 @@ from dataclasses import replace
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from hype_ad.internal.tree import float_dtype
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._adjoint.base import Scan
@@ -34,7 +36,9 @@ def solve(
 
     The weights are `w`, the float leaves, and `static`, the others; `key` is what the problem draws from.
     """
-    fresh = initial_state(w, params, key)
+    dtype = np.promote_types(float_dtype(w), jax.eval_shape(problem.objective, w).dtype)
+    problem = problem.with_losses_in(dtype)
+    fresh = initial_state(w, params, key, dtype)
     begins = state is None
     first = fresh if state is None else judged_by(problem, resumed(state, fresh), fresh)
     checks = Checks(steps, problem.steps_per_epoch, params.validation_interval)

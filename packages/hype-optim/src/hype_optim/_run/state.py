@@ -1,12 +1,12 @@
 """The state of a run: all that it needs to go on."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import instance
-from hype_ad.internal.tree import float_dtype, where
+from hype_ad.internal.tree import where
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._config.constraint import AbstractConstraint
@@ -81,9 +81,8 @@ class Place(NamedTuple):
     left: Int[Array, "..."]
 
 
-def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None) -> RunState:
-    """The state before the first step. `w` has float leaves only, and `params` no ranges."""
-    dtype = float_dtype(w)
+def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None, dtype: Any) -> RunState:
+    """The state before the first step. `w` has float leaves only, `params` no ranges, and losses are of `dtype`."""
     never, nothing = jnp.array(jnp.inf, dtype), jnp.array(0, dtype)
     return RunState(
         w=w,

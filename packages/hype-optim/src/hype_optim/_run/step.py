@@ -44,7 +44,8 @@ def propose_step(
     clipped = params.gradient_clipping(gradient)
     iterate = Iterate(objective, w, value, gradient, clipped, product, step, epoch)
     direction, of_method = method.direction(iterate, memory.method)
-    iterate, rate, found = iterate._replace(natural=method.is_step(of_method)), params.learning_rate, None
+    iterate = iterate._replace(natural=method.is_step(of_method), constraint=params.constraint)
+    rate, found = params.learning_rate, None
     if isinstance(rate, AbstractLineSearch):
         found = rate.search(direction, memory.learning_rate, iterate)
         scaled, of_rate = found.step, found.memory
@@ -53,7 +54,9 @@ def propose_step(
     update, of_momentum = params.momentum.update(scaled, memory.momentum)
     constrained = None
     if not isinstance(params.constraint, NoConstraint):
-        constrained = params.constraint.proximal(add(w, update), _length(params, step, epoch))
+        # A search has found the point itself, but for the rounding of the difference and the sum.
+        length = _length(params, step, epoch) if found is None else jnp.zeros(())
+        constrained = params.constraint.proximal(add(w, update), length)
         of_momentum = subtract(constrained, w) if params.momentum.remembers_step else of_momentum
         gradient = params.constraint.residual(w, gradient)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.

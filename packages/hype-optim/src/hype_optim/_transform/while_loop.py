@@ -41,10 +41,9 @@ def bounded_while_loop(
     pass keeps one carry per step.
     """
     advance = eqx.filter_closure_convert(advance, init)
-    run, scan = (
-        lambda init, loop=loop: loop(unfinished, advance, init, max_steps) for loop in (while_loop, bounded_scan)
-    )
-    return with_derivative_of(scan, run, init)
+    loop = lambda init: while_loop(unfinished, advance, init, max_steps)
+    scan = lambda init: bounded_scan(unfinished, advance, init, max_steps)
+    return with_derivative_of(scan, loop, init)
 
 
 def while_loop(

@@ -5,7 +5,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, float_dtype, scale, square_root, zeros_like
+from hype_ad.internal.tree import add, at_least_single, cast_like, float_dtype, scale, square_root, zeros_like
 from jaxtyping import Array, Float, PyTree
 
 from ..._hyperparameter.converters import Hyperparameter, check_prefix, fraction, non_negative
@@ -47,15 +47,17 @@ class Adam(AbstractLearningRate):
     def init(self, w: PyTree) -> _Memory:
         """Zeros."""
         check_prefix("rate", self.rate, w)
-        return _Memory(zeros_like(w), zeros_like(w), jnp.zeros((), float_dtype(w)))
+        zeros = zeros_like(at_least_single(w))  # in half precision the means would never change
+        return _Memory(zeros, zeros, jnp.zeros((), float_dtype(zeros)))
 
     def update(self, direction: PyTree, memory: _Memory, iterate: Iterate) -> tuple[PyTree, _Memory]:
         """The scaled direction, and the new means."""
-        mean = add(scale(self.beta1, memory.mean), scale(1 - self.beta1, direction))
-        square = jax.tree.map(lambda p: p * p, direction)
+        wide = at_least_single(direction)
+        mean = add(scale(self.beta1, memory.mean), scale(1 - self.beta1, wide))
+        square = jax.tree.map(lambda p: p * p, wide)
         mean_square = add(scale(self.beta2, memory.mean_square), scale(1 - self.beta2, square))
         step = memory.step + 1
         unbiased = scale(1 / (1 - self.beta1**step), mean)
         unbiased_square = scale(1 / (1 - self.beta2**step), mean_square)
         scaled = jax.tree.map(lambda m, v: m / (square_root(v) + 1e-8), unbiased, unbiased_square)
-        return scale(self.rate, scaled), _Memory(mean, mean_square, step)
+        return cast_like(scale(self.rate, scaled), direction), _Memory(mean, mean_square, step)

@@ -6,7 +6,9 @@ from jaxtyping import Array, Float, PyTree
 
 from ..._hyperparameter.converters import Hyperparameter, at_least, open_fraction, optional, positive_number
 from ..._objective import Iterate
+from ..constraint import NoConstraint
 from .line import AbstractLineSearch, Found, Line, Search, Trial
+from .projected import search_projected
 
 
 class Backtrack(AbstractLineSearch):
@@ -16,6 +18,10 @@ class Backtrack(AbstractLineSearch):
     at $w + a p$ tells (Hager & Zhang 2005). Values that are not finite are not enough. If none of `max_trials` lengths
     is enough, no step is made. The derivative is that of $a r^k$ with the number $k$ of cuts as it came out; $c$ has
     influence on $k$ alone, so the derivative with respect to it is zero.
+
+    Under a constraint it is the projected step that is made shorter, until the objective decreases as a parabola of
+    curvature $1 / a$ would (Beck & Teboulle 2009, section 4): `c` is not used then, and if `rate` is `None` the first
+    length after a first step is $1 / r$ times the last one.
 
     Args:
         rate: $a$, above 0. Differentiable. If `None`, it is 1 for a direction that is a step in itself, as those of
@@ -36,7 +42,9 @@ class Backtrack(AbstractLineSearch):
     max_trials: int = eqx.field(static=True, converter=at_least("max_trials", 1), default=50, kw_only=True)
 
     def search(self, direction: PyTree, memory: Float[Array, ""], iterate: Iterate) -> Found:
-        """The direction times the length found."""
+        """The direction times the length found, or under a constraint the projected step of that length."""
+        if not isinstance(iterate.constraint, NoConstraint):
+            return search_projected(iterate, direction, self.rate, memory, self.shrink, self.max_trials)
         line = Line(iterate, direction)
 
         def judge(search: Search, trial: Trial) -> Search:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import optax
-from hype_ad.internal.tree import scale
+from hype_ad.internal.tree import at_least_single, cast_like, scale
 from jaxtyping import PyTree
 
 from ..._hyperparameter.converters import Hyperparameter, check_prefix, fraction, non_negative
@@ -27,12 +27,12 @@ class AbstractScaledRate(AbstractLearningRate):
     def init(self, w: PyTree) -> PyTree:
         """The transformation's state: sums or means of squares, zero."""
         check_prefix("rate", self.rate, w)
-        return self.scaling().init(w)
+        return self.scaling().init(at_least_single(w))
 
     def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:
         """The scaled direction, and the new state."""
-        scaled, memory = self.scaling().update(direction, memory)
-        return scale(self.rate, scaled), memory
+        scaled, memory = self.scaling().update(at_least_single(direction), memory)
+        return cast_like(scale(self.rate, scaled), direction), memory
 
 
 class AdaGrad(AbstractScaledRate):

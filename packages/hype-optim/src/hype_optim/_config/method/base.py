@@ -4,7 +4,6 @@ import abc
 from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from ..._objective import Iterate
@@ -37,9 +36,9 @@ class AbstractMethod(eqx.Module):
     def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:
         """The direction to go in, found from the clipped gradient, and what it remembers after it."""
 
+    @abc.abstractmethod
     def is_step(self, memory: PyTree) -> Bool[Array, ""]:
         """Whether the direction that left this memory is a step in itself, so that a search tries the length 1 first.
 
         As those of Newton's methods are, and minus the gradient, whose length depends on units, is not.
         """
-        return jnp.array(False)

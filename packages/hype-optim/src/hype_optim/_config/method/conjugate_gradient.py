@@ -10,7 +10,7 @@ import abc
 import equinox as eqx
 import jax.numpy as jnp
 from hype_ad.internal.tree import add, dot, negative, quotient, scale, squared_norm, subtract, where, zeros_like
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._objective import Iterate
 from ..learning_rate.strong_wolfe import StrongWolfe
@@ -43,6 +43,10 @@ class AbstractConjugateGradient(AbstractMethod):
     def init(self, w: PyTree) -> _Last:
         """Zeros."""
         return _Last(zeros_like(w), zeros_like(w))
+
+    def is_step(self, memory: _Last) -> Bool[Array, ""]:
+        """No: it has the unit of the gradient."""
+        return jnp.array(False)
 
     def direction(self, iterate: Iterate, memory: _Last) -> tuple[PyTree, _Last]:
         r"""Minus the gradient plus $\beta$ times the last direction, or minus the gradient alone."""

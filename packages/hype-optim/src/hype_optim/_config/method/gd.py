@@ -2,8 +2,9 @@
 
 from typing import ClassVar
 
+import jax.numpy as jnp
 from hype_ad.internal.tree import negative
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from ..._objective import Iterate
 from ..learning_rate.root_mean_square import RMSProp
@@ -22,6 +23,10 @@ class GD(AbstractMethod):
     def init(self, w: PyTree) -> tuple[()]:
         """Nothing."""
         return ()
+
+    def is_step(self, memory: tuple[()]) -> Bool[Array, ""]:
+        """No: minus the gradient has the unit of the objective."""
+        return jnp.array(False)
 
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """Minus the gradient."""

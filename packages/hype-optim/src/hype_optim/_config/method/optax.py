@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from hype_ad.internal.checks import as_float_array, function, instance
 from hype_ad.internal.tree import all_finite, sum_of
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from ..._hyperparameter.constraint import is_range, value_of
 from ..._hyperparameter.converters import is_float
@@ -74,6 +74,10 @@ class Optax(AbstractMethod):
     def init(self, w: PyTree) -> PyTree:
         """The transformation's own state."""
         return self._transformation().init(w)
+
+    def is_step(self, memory: PyTree) -> Bool[Array, ""]:
+        """It is, but no rate looks at it."""
+        return jnp.array(True)
 
     def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:
         """The transformation's updates."""
