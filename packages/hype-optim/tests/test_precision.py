@@ -6,7 +6,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_optim import Adam, Dataset, Early, Minibatch, Momentum, Optimize, Params, Quadratic, RMSProp
+from hype_optim import (
+    CG,
+    LBFGS,
+    Adam,
+    Backtrack,
+    Box,
+    Dataset,
+    Decay,
+    Early,
+    HypergradientDescent,
+    Minibatch,
+    Momentum,
+    Newton,
+    NewtonCG,
+    NormClip,
+    Optimize,
+    Params,
+    Quadratic,
+    RMSProp,
+    Simplex,
+    SoftThreshold,
+    StrongWolfe,
+)
 
 RATES = {
     "minibatches": Params(batch=Minibatch(4), learning_rate=0.05),
@@ -33,3 +55,30 @@ def test_narrow_weights_on_wide_data(name):
         tolerance = 10 * float(jnp.finfo(narrow).eps)
         np.testing.assert_allclose(result.w.astype(float), precise.w, atol=tolerance)
         np.testing.assert_allclose(slope.astype(float), exact, atol=tolerance)
+
+
+IN_HALF = {
+    "Backtrack": Params(learning_rate=Backtrack()),
+    "StrongWolfe": Params(learning_rate=StrongWolfe(1.0)),
+    "HypergradientDescent": Params(learning_rate=HypergradientDescent(), gradient_clipping=NormClip(1.0)),
+    "Newton": Params(method=Newton()),
+    "NewtonCG": Params(method=NewtonCG(2)),
+    "LBFGS": Params(method=LBFGS(2)),
+    "CG": Params(method=CG(), learning_rate=Decay()),
+    "Box": Params(constraint=Box(0.0, 0.5)),
+    "Simplex": Params(learning_rate=0.1, constraint=Simplex()),
+    "SoftThreshold": Params(constraint=SoftThreshold(), learning_rate=0.1),
+}
+
+
+@pytest.mark.parametrize("name", IN_HALF)
+def test_all_choices_take_narrow_weights(name):
+    params = replace(IN_HALF[name], epochs=2, loss=Quadratic(), silent=True)
+
+    def run(w, x):
+        return Optimize.Train(lambda w, x: w.astype(x.dtype) @ x, w, Dataset(x, x[:, 0]), params)
+
+    for narrow, wide in ((jnp.float16, jnp.float16), (jnp.bfloat16, jnp.float32), (jnp.float32, jnp.float64)):
+        # Dtypes are found without a run.
+        result = jax.eval_shape(run, jax.ShapeDtypeStruct((3,), narrow), jax.ShapeDtypeStruct((6, 3), wide))
+        assert (result.w.dtype, result.loss.dtype) == (narrow, wide)
