@@ -24,7 +24,7 @@ def as_position(
         if callable(leaf):
             raise TypeError(
                 f"`{name}` must hold numbers alone, got the function {leaf!r}. Of a model take the arrays, by "
-                "`equinox.partition(model, equinox.is_inexact_array)`, and combine them with the rest in the log density."
+                "`equinox.partition(model, equinox.is_inexact_array)`, and combine them in the log density."
             )
         array = as_array(name, leaf)
         # Python's own integers are numbers like any other; an array of integers is likely a mistake.

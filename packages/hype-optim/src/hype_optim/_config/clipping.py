@@ -49,6 +49,7 @@ class NormClip(AbstractGradientClipping):
         # In this unit the squares do not overflow; the derivative does not depend on it.
         unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
         squared = squared_norm(jax.tree.map(lambda g: g / unit.astype(g.dtype), gradient))
-        long = squared > (self.threshold / unit) ** 2
-        factor = jnp.where(long, self.threshold / unit / jnp.sqrt(jnp.where(long, squared, 1)), 1)
+        threshold = self.threshold.astype(squared.dtype) / unit
+        long = squared > threshold**2
+        factor = jnp.where(long, threshold / jnp.sqrt(jnp.where(long, squared, 1)), 1)
         return jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradient)

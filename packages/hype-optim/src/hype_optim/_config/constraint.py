@@ -103,7 +103,9 @@ class Box(AbstractConstraint):
 
         def clip(part: PyTree) -> PyTree:
             lower, upper = _spread(self.lower, part), _spread(self.upper, part)
-            return jax.tree.map(lambda x, low, high: jnp.clip(x, low, high).astype(x.dtype), part, lower, upper)
+            return jax.tree.map(
+                lambda x, low, high: jnp.clip(x, low.astype(x.dtype), high.astype(x.dtype)), part, lower, upper
+            )
 
         return _replaced(self.where, w, clip)
 

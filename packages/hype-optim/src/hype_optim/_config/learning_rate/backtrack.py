@@ -46,11 +46,12 @@ class Backtrack(AbstractLineSearch):
         if not isinstance(iterate.constraint, NoConstraint):
             return search_projected(iterate, direction, self.rate, memory, self.shrink, self.max_trials)
         line = Line(iterate, direction)
+        c, shrink = line.number(self.c), line.number(self.shrink)
 
         def judge(search: Search, trial: Trial) -> Search:
-            enough = line.decreased(trial, self.c)
-            shorter = self.shrink * trial.length
+            enough = line.decreased(trial, c)
+            shorter = shrink * trial.length
             return Search(where(enough, trial, search.low), trial, shorter, enough | line.is_hopeless(trial))
 
-        first = line.first_length(memory / self.shrink) if self.rate is None else self.rate
+        first = line.first_length(line.number(memory) / shrink) if self.rate is None else self.rate
         return line.search(judge, first, self.max_trials)

@@ -1,7 +1,7 @@
 """A learning rate that descends along its own gradient while training."""
 
 import equinox as eqx
-from hype_ad.internal.tree import dot, float_dtype, scale, zeros_like
+from hype_ad.internal.tree import at_least_single, dot, scale, zeros_like
 from jaxtyping import Array, Float, PyTree
 
 from ..._hyperparameter.converters import Hyperparameter, non_negative
@@ -36,9 +36,10 @@ class HypergradientDescent(AbstractLearningRate):
 
     def init(self, w: PyTree) -> _Memory:
         """The first rate, and no direction."""
-        return _Memory(self.rate.astype(float_dtype(w)), zeros_like(w))
+        return _Memory(self.rate, zeros_like(w))
 
     def update(self, direction: PyTree, memory: _Memory, iterate: Iterate) -> tuple[PyTree, _Memory]:
         """The new rate times the direction."""
-        rate = memory.rate - self.hyper_rate * dot(iterate.gradient, memory.direction)
+        slope = dot(at_least_single(iterate.gradient), at_least_single(memory.direction))
+        rate = memory.rate - self.hyper_rate * slope
         return scale(rate, direction), _Memory(rate, direction)

@@ -87,6 +87,10 @@ class Line:
         # Near a minimum differences of values are rounding, and must not be taken for an increase.
         self.rounding = 10 * jnp.finfo(iterate.value.dtype).eps * jnp.abs(iterate.value)
 
+    def number(self, x: Float[Array, ""]) -> Float[Array, ""]:
+        """A hyperparameter, or what a search remembers, in the precision of the objective."""
+        return x.astype(self.start.value.dtype)
+
     def decreased(self, trial: Trial, c: Float[Array, ""]) -> Bool[Array, ""]:
         r"""Whether $\phi(a) \le \phi(0) + c\, a\, \phi'(0)$; not where anything is not finite.
 
@@ -111,7 +115,7 @@ class Line:
         slope = self.start.slope
         size = norm(self._direction).astype(slope.dtype)
         unit = jnp.where(size > 0, quotient(jnp.ones_like(size), size), 1)
-        same = quotient(last.astype(slope.dtype), slope)
+        same = quotient(last, slope)
         return jnp.where(self._iterate.natural, 1, jnp.where((same > 0) & jnp.isfinite(same), same, unit))
 
     def search(self, judge: Callable[[Search, Trial], Search], first: Float[Array, ""], max_trials: int) -> Found:

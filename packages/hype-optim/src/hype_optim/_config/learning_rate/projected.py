@@ -58,7 +58,7 @@ def search_projected(
     if rate is None:
         size = norm(direction).astype(dtype)
         unit = jnp.where(size > 0, quotient(jnp.ones_like(size), size), 1)
-        rate = jnp.where(last > 0, last / shrink, unit)
+        rate = jnp.where(last > 0, last.astype(dtype) / shrink.astype(dtype), unit)
     trial = bounded_while_loop(lambda trial: ~trial.enough, advance, attempt(rate.astype(dtype)), max_trials - 1)
     step = subtract(point(trial.length), w)
     improved = trial.enough & trial.better & ~all_equal(add(w, step), w)

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from hype_ad.internal.checks import known
 from hype_ad.internal.tree import quotient, square_root, where
+from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from ..._hyperparameter.constraint import value_of
@@ -51,21 +52,23 @@ class StrongWolfe(AbstractLineSearch):
     def search(self, direction: PyTree, memory: Float[Array, ""], iterate: Iterate) -> Found:
         """The direction times the length found."""
         line = Line(iterate, direction)
+        c1, c2 = line.number(self.c1), line.number(self.c2)
 
         def judge(search: Search, trial: Trial) -> Search:
             low, high = search.low, search.high
-            enough = line.decreased(trial, self.c1)
+            enough = line.decreased(trial, c1)
             too_far = ~enough | ((trial.value > low.value + line.rounding) & (low.length > 0))
-            good = ~too_far & (jnp.abs(trial.slope) <= -self.c2 * line.start.slope)
+            good = ~too_far & (jnp.abs(trial.slope) <= -c2 * line.start.slope)
             turned = trial.slope * (high.length - low.length) >= 0
             new_high = where(too_far, trial, where(turned, low, high))
             new_low = where(too_far, low, trial)
             done = good | (too_far & line.is_hopeless(trial))
             return Search(new_low, new_high, _next_length(new_low, new_high, line.rounding), done)
 
-        first = line.first_length(memory)
+        first = line.first_length(line.number(memory))
         if self.rate is not None:
-            first = jnp.where(iterate.natural | (memory == 0), self.rate, jnp.minimum(first, self.rate))
+            rate = line.number(self.rate)
+            first = jnp.where(iterate.natural | (memory == 0), rate, jnp.minimum(first, rate))
         return line.search(judge, first, self.max_trials)
 
 
@@ -82,7 +85,9 @@ def _next_length(low: Trial, high: Trial, rounding: Float[Array, ""]) -> Float[A
     # The slopes alone, where the difference of the values is rounding.
     rise = jnp.where(jnp.abs(rise) > rounding, rise, (low.slope + end.slope) / 2 * span)
     d1 = low.slope + end.slope - 3 * rise / jnp.where(span == 0, 1, span)
-    d2 = jnp.sign(span) * square_root(d1 * d1 - low.slope * end.slope)
+    largest = lax.stop_gradient(jnp.maximum(jnp.abs(d1), jnp.maximum(jnp.abs(low.slope), jnp.abs(end.slope))))
+    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)  # in which squares are in range
+    d2 = jnp.sign(span) * unit * square_root((d1 / unit) ** 2 - (low.slope / unit) * (end.slope / unit))
     part = 1 - quotient(end.slope + d2 - d1, end.slope - low.slope + 2 * d2)
     part = jnp.where(usable & jnp.isfinite(part), jnp.clip(part, 0.1, 0.9), jnp.where(finite, 0.5, 0.1))
     return jnp.where(bounded, low.length + part * width, 4 * low.length)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import ravel, square_root, unravel
+from hype_ad.internal.tree import at_least_single, ravel, square_root, unravel
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -45,12 +45,11 @@ class Newton(AbstractMethod):
 
     def direction(self, iterate: Iterate, memory: tuple[()]) -> tuple[PyTree, tuple[()]]:
         """The Newton direction."""
-        w = ravel(iterate.w)
-        product = lambda v: ravel(iterate.hessian_product(unravel(v, iterate.w)))
+        vector = lambda tree: at_least_single(ravel(tree))  # there is no linear algebra in half precision
+        w = vector(iterate.w)
+        product = lambda v: vector(iterate.hessian_product(unravel(v, iterate.w)))
         columns = jax.vmap(product)(jnp.eye(w.size, dtype=w.dtype))
-        wide = jnp.promote_types(w.dtype, jnp.float32)  # there is no decomposition in half precision
-        w, gradient, columns = w.astype(wide), ravel(iterate.clipped).astype(wide), columns.astype(wide)
-        direction = _downhill(w, -gradient, (columns + columns.T) / 2)
+        direction = _downhill(w, -vector(iterate.clipped), (columns + columns.T) / 2)
         return unravel(direction, iterate.w), memory
 
 
