@@ -23,10 +23,10 @@ BOTH = {
 }
 FRACTIONS = {
     **BOTH,
-    "Decay": lambda x: optim.Decay(x, x[0]),
-    "ExpDecay": lambda x: optim.ExpDecay(x, x[0]),
-    "RMSProp": lambda x: optim.RMSProp(x, x[0]),
-    "Adam": lambda x: optim.Adam(x, x[0], x[1]),
+    "Decay": lambda x: optim.Decay(x, x[:1].reshape(())),
+    "ExpDecay": lambda x: optim.ExpDecay(x, x[:1].reshape(())),
+    "RMSProp": lambda x: optim.RMSProp(x, x[:1].reshape(())),
+    "Adam": lambda x: optim.Adam(x, x[:1].reshape(()), x[1:2].reshape(())),
     "Momentum": optim.Momentum,
     "Nesterov": optim.Nesterov,
     "NormClip": lambda x: optim.NormClip(x[:1].reshape(())),

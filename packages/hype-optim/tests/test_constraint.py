@@ -285,7 +285,6 @@ def test_what_does_not_go_together_raises(settings, message):
     [
         (lambda: Box(1.0, 0.0), "`lower` must be at most `upper`, got 1.0 and 0.0"),
         (lambda: Box(np.nan, 1.0), "`lower` must be a number, or infinite for no bound, got nan"),
-        (lambda: Box(where="a"), "`where` must be a function from the weights"),
         (lambda: Simplex(0.0), "`total` must be above 0"),
         (lambda: L1Ball(-1.0), "`radius` must be above 0"),
         (lambda: L2Ball(-1.0), "`radius` must be above 0"),

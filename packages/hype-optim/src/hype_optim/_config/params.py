@@ -183,8 +183,8 @@ class Params(eqx.Module):
         self.method = _method(self.method)
         # `Unscaled` is left over from an Optax transformation that `dataclasses.replace` has replaced.
         if self.learning_rate is None or (isinstance(self.learning_rate, Unscaled) and self.method.takes_rate):
-            free = isinstance(self.constraint, NoConstraint) or not isinstance(self.method, GD)
-            self.learning_rate = self.method.default_learning_rate() if free else Backtrack()
+            bound = isinstance(self.constraint, AbstractConstraint) and not isinstance(self.constraint, NoConstraint)
+            self.learning_rate = Backtrack() if bound else self.method.default_learning_rate()
 
     def __check_init__(self) -> None:
         method, rate, momentum = self.method, self.learning_rate, self.momentum

@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from hype_ad.internal.checks import as_float_array, float_dtype_of
 from hype_ad.internal.narrowing import check_fits
 from jaxtyping import Array, Bool, Float, Num
@@ -17,7 +18,7 @@ class Scaling(eqx.Module):
     shift: Float[Array, "..."]
     scale: Float[Array, "..."]
 
-    def __call__(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
+    def __call__(self, x: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Scale rows, or one row: an array whose last axes are those of `shift`.
 
         Raises:
