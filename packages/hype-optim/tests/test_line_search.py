@@ -139,6 +139,18 @@ def test_the_length_of_a_gradient_whose_squares_are_out_of_range(dtype, slope, t
     assert result.status == (Status.CONVERGED if converged else Status.MAX_STEPS)
 
 
+def test_the_derivative_of_a_search_whose_squared_slopes_are_out_of_range():
+    def end(scale, w):
+        objective = jax.tree_util.Partial(lambda scale, w: scale * valley(w), scale)
+        return minimize(objective, w, quiet(4, LBFGS(2), return_best=False)).loss / scale
+
+    slope = jax.jit(jax.grad(end, 1))
+    exact = slope(jnp.array(1.0), jnp.array([-0.4, 0.8]))
+    for scale in (1e17, 1e-17):
+        single = slope(jnp.array(scale, jnp.float32), jnp.array([-0.4, 0.8], jnp.float32))
+        np.testing.assert_allclose(single, exact, rtol=1e-3)
+
+
 def test_searches_ask_for_no_forward_mode_of_the_objective():
     @jax.custom_vjp
     def square(w):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import norm, where
+from hype_ad.internal.tree import at_least_single, norm, where
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -68,7 +68,7 @@ def run_loop(
         running = state.running & jnp.isfinite(value)
         status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
         if params.tolerance is not None:
-            converged = running & (norm(residual) <= params.tolerance)
+            converged = running & (norm(at_least_single(residual)) <= params.tolerance)
             running, status = running & ~converged, Status.where(converged, Status.CONVERGED, status)
         is_fresh, evaluation = state.is_fresh, None
         if searches and found is not None:

@@ -86,7 +86,8 @@ def _next_length(low: Trial, high: Trial, rounding: Float[Array, ""]) -> Float[A
     rise = jnp.where(jnp.abs(rise) > rounding, rise, (low.slope + end.slope) / 2 * span)
     d1 = low.slope + end.slope - 3 * rise / jnp.where(span == 0, 1, span)
     largest = lax.stop_gradient(jnp.maximum(jnp.abs(d1), jnp.maximum(jnp.abs(low.slope), jnp.abs(end.slope))))
-    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)  # in which squares are in range
+    in_range = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    unit = jnp.ldexp(jnp.ones_like(in_range), jnp.frexp(in_range)[1] - 1)  # squares of quotients by it are in range
     d2 = jnp.sign(span) * unit * square_root((d1 / unit) ** 2 - (low.slope / unit) * (end.slope / unit))
     part = 1 - quotient(end.slope + d2 - d1, end.slope - low.slope + 2 * d2)
     part = jnp.where(usable & jnp.isfinite(part), jnp.clip(part, 0.1, 0.9), jnp.where(finite, 0.5, 0.1))
