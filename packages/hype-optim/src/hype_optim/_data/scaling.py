@@ -27,7 +27,7 @@ class Scaling(eqx.Module):
         x = self._checked("x", x)
         return (x - self._like(self.shift, x)) / self._like(self.scale, x)
 
-    def inverse(self, z: Num[Array, "..."]) -> Float[Array, "..."]:
+    def inverse(self, z: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """The rows that are scaled to `z`.
 
         Raises:
@@ -36,7 +36,7 @@ class Scaling(eqx.Module):
         z = self._checked("z", z)
         return z * self._like(self.scale, z) + self._like(self.shift, z)
 
-    def _checked(self, name: str, x: Num[Array, "..."]) -> Float[Array, "..."]:
+    def _checked(self, name: str, x: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         check_fits(name, x, float_dtype_of(x))
         x, features = as_float_array(x), self.shift.shape
         if x.shape[x.ndim - len(features) :] != features:
