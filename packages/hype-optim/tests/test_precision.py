@@ -39,7 +39,10 @@ RATES = {
 X = jax.random.normal(jax.random.key(0), (6, 3))
 
 
-@pytest.mark.parametrize("name", RATES)
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in RATES if name != "Adam"]
+
+
+@pytest.mark.parametrize("name", ["Adam", *SLOW])
 def test_narrow_weights_on_wide_data(name):
     params = replace(RATES[name], epochs=20, loss=Quadratic(), silent=True)
 

@@ -57,6 +57,7 @@ def test_newton_follows_a_valley_between_weights_of_different_units():
     np.testing.assert_allclose(result.w, [1.098159e-5, 9.106146], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_newton_on_redundant_classes_has_a_finite_derivative():
     # Without a penalty the logits of a softmax are redundant, so that several eigenvalues are 0.
     x = jax.random.normal(jax.random.key(0), (60, 40, 4))
