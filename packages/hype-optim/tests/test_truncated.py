@@ -23,8 +23,8 @@ run = lambda rates, adjoint, state=None: minimize(
 
 def test_it_is_exact_for_the_last_steps():
     end = lambda rates, adjoint: run(rates, adjoint).loss
-    derivatives = {None: jax.grad, Truncated(3): jax.jacfwd, Truncated(25): jax.grad, Truncated(40): jax.grad}
-    every = jax.jit(lambda rates: [derivative(end)(rates, adjoint) for adjoint, derivative in derivatives.items()])
+    derivatives = [(None, jax.grad), (Truncated(3), jax.jacfwd), (Truncated(25), jax.grad), (Truncated(40), jax.grad)]
+    every = jax.jit(lambda rates: [derivative(end)(rates, adjoint) for adjoint, derivative in derivatives])
     exact, *others = every(RATES)
     for k, truncated in zip((3, 25, 40), others, strict=True):
         np.testing.assert_allclose(truncated[-k:], exact[-k:], rtol=1e-12)

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from hype_ad.internal.checks import as_float_array, function, instance
+from hype_ad.internal.checks import as_float_array, function, instance, known
 from hype_ad.internal.tree import all_finite, sum_of
 from jaxtyping import Array, Bool, PyTree
 
@@ -146,7 +146,9 @@ def holds_traced(f: Any, depth: int = 6) -> bool:
     """Whether a function, such as those of an Optax transformation, closes over a number that is being traced."""
     for cell in getattr(f, "__closure__", None) or ():
         for leaf in jax.tree.leaves(cell.cell_contents):
-            if isinstance(leaf, jax.core.Tracer) or (depth and callable(leaf) and holds_traced(leaf, depth - 1)):
+            if (isinstance(leaf, jax.Array) and not known(leaf)) or (
+                depth and callable(leaf) and holds_traced(leaf, depth - 1)
+            ):
                 return True
     return False
 
