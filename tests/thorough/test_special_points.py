@@ -1,7 +1,7 @@
 """Where numbers are special a run is finite or its status says so, and the derivative of a finite run is right."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ from hype_optim import (
     CG,
     GD,
     LBFGS,
+    AbstractSchedule,
     AdaGrad,
     Adam,
     Backtrack,
@@ -55,14 +56,13 @@ from hype_optim import (
     train,
 )
 
-pytestmark = pytest.mark.slow
-
 STEPS = 3
 METHODS = [CG(), CD(), NonlinearCG(), DaiYuanCG(), NewtonCG(3), Newton(), LBFGS(2)]
 SEARCHES = [Backtrack(max_trials=8), StrongWolfe(max_trials=8)]
-RATES = [Constant(0.1), HypergradientDescent(0.1, 0.01), *SEARCHES]
+PLAIN = [Constant(0.1), HypergradientDescent(0.1, 0.01)]
 OF_GD = [
-    *RATES,
+    *PLAIN,
+    *SEARCHES,
     Decay(0.1, 0.2),
     ExpDecay(0.1, 0.2),
     StepSchedule(jnp.array([0.1, 0.2, 0.0])),
@@ -76,19 +76,20 @@ PENALTIES = [NoReg(), L1Reg(0.02), L2Reg(0.05)]
 LOSSES = [L2Loss(), L1Loss(), Quadratic(), CrossEntropyOnLinear(), CrossEntropyOnSoftmax()]
 CONSTRAINTS = [
     (Box(-0.4, 0.3), RMSProp(0.1)),
+    (Box(-0.4, 0.3), Backtrack(max_trials=8)),
     (NonNegative(), Adam(0.1)),
     (Simplex(1.0), Constant(0.1)),
     (L1Ball(0.5), Constant(0.1)),
     (L2Ball(0.5), HypergradientDescent(0.1, 0.01)),
     (SoftThreshold(0.05), Decay(0.1, 0.2)),
-    (Projection(optax.projections.projection_hypercube), ExpDecay(0.1, 0.2)),
+    (Projection(optax.projections.projection_non_negative), ExpDecay(0.1, 0.2)),
 ]
 
 
 def configurations():
     """Each method with each kind of rate, each constraint; momenta, penalties and losses come round with them."""
     pairs = [(GD(), rate, None) for rate in OF_GD]
-    pairs += [(method, rate, None) for method in METHODS for rate in RATES]
+    pairs += [(method, rate, None) for i, method in enumerate(METHODS) for rate in (PLAIN[i % 2], *SEARCHES)]
     pairs += [(GD(), rate, constraint) for constraint, rate in CONSTRAINTS]
     pairs += [(Optax(optax.adam, {"learning_rate": 0.1, "eps_root": 1e-16}), None, None)]
     for i, (method, rate, constraint) in enumerate(pairs):
@@ -105,8 +106,13 @@ def configurations():
             return_best=False,
             silent=True,
         )
-        parts = (method, rate, momentum, params.loss, params.regularization, constraint)
-        yield pytest.param(params, id=f"{i}-" + "-".join(type(part).__name__ for part in parts if part is not None))
+        yield params
+
+
+def name_of(params):
+    parts = (params.method, params.learning_rate, params.momentum, params.loss, params.regularization)
+    names = [type(part).__name__ for part in (*parts, params.constraint)]
+    return "-".join(name for name in names if not name.startswith("No") or name == "NonlinearCG")
 
 
 X = np.array([[1.0, -0.5], [0.25, 2.0], [-1.5, 0.75], [0.5, 1.25]])
@@ -117,11 +123,11 @@ TWICE = X[[0, 0, 1, 1]]
 
 
 def points(dtype, classes):
-    """Weights, inputs and targets, along a leading axis."""
+    """Weights, inputs and targets."""
     large, small = (3e4, 1e-7) if dtype == jnp.float16 else (1e30, 1e-30)
     W = WEIGHTS[0] if classes else WEIGHTS
     column = lambda x: np.stack([X[:, 0], np.full(4, x)], axis=1)
-    named = {
+    return {
         "ordinary": (W, X, Y),
         "zero gradient": (0 * W, TWICE, Y) if classes else (W, X, X @ WEIGHTS.T),
         "zero weights": (0 * W, X, Y),
@@ -132,7 +138,6 @@ def points(dtype, classes):
         "equal rows": (W, X[[1, 1, 1, 1]], Y[[1, 1, 1, 1]]),
         "all zero": (0 * W, 0 * X, 0 * Y),
     }
-    return list(named), jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *named.values())
 
 
 def model(w, x):
@@ -153,111 +158,165 @@ def is_classes(params):
 
 
 def end(static, inputs):
-    """The loss at the end of a training, and whether its status says that it is finite."""
+    """The loss at the end of a training, and before it, and whether the status says that they are finite."""
     (w, x, y), floats = inputs
     params = eqx.combine(floats, static)
     if is_classes(params):
-        given = Scores(w, isinstance(params.loss, CrossEntropyOnSoftmax)), Dataset(x, jnp.asarray(LABELS[: len(x)]))
+        given = Scores(w, isinstance(params.loss, CrossEntropyOnSoftmax)), Dataset(x, jnp.asarray(LABELS[-len(x) :]))
     else:
         given = jax.tree_util.Partial(model, w), Dataset(x, y)
     result = train(*given, params)
-    return result.loss, result.status != Status.DIVERGED
+    return result.loss, (result.loss_history[0], result.status != Status.DIVERGED)
 
 
-SIDES = ("weights", "data", "settings")
+def direction(random, inputs, side):
+    """A direction that moves one side of the inputs, each number by a part of its size."""
+    (w, x, y), floats = inputs
+    moved = {"weights": [w], "data": [x, y], "settings": jax.tree.leaves(floats)}[side]
 
+    def move(leaf):
+        size = np.where(np.asarray(leaf, float) == 0, 1, np.abs(np.asarray(leaf, float)))
+        drawn = random.choice([-1, 1], leaf.shape) * random.uniform(0.5, 1.5, leaf.shape)
+        return size * drawn * any(leaf is other for other in moved)
 
-def directions(inputs, dtype):
-    """Directions that move one side of the inputs, each number by a part of its size, along a leading axis."""
-    random = np.random.default_rng(0)
-    ((w, x, y), floats), sides = inputs, []
-    for side in SIDES:
-        moved = {"weights": (w,), "data": (x, y), "settings": tuple(jax.tree.leaves(floats))}[side]
-        ids = {id(leaf) for leaf in moved}
-
-        def move(leaf, ids=ids):
-            leaf_size = np.where(np.asarray(leaf, float) == 0, 1.0, np.abs(np.asarray(leaf, float)))
-            drawn = leaf_size * random.uniform(0.5, 1.5, leaf.shape) * random.choice([-1, 1], leaf.shape)
-            return drawn if id(leaf) in ids else np.zeros(leaf.shape)
-
-        sides.append(jax.tree.map(move, inputs))
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *sides)
+    return jax.tree.map(move, inputs)
 
 
 def grid(params, dtype, rows):
-    """What to run: the inputs and directions of each point and side, along one leading axis."""
+    """The inputs of each point and a direction for each of their sides, along one leading axis."""
     floats, static = eqx.partition(params, eqx.is_inexact_array)
-    names, stacked = points(dtype, is_classes(params))
-    inputs, moves = [], []
-    for i in range(len(names)):
-        w, x, y = jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
-        at = (w, x[:rows], y[:rows]), floats
-        moves.append(directions(at, dtype))
-        inputs.append(jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(SIDES), *leaf.shape)), at))
-    join = lambda *leaves: jnp.concatenate(leaves)
-    return (
-        [(name, side) for name in names for side in SIDES],
-        static,
-        jax.tree.map(join, *inputs),
-        jax.tree.map(join, *moves),
-    )
+    places, inputs, directions = [], [], []
+    random = np.random.default_rng(0)
+    for name, (w, x, y) in points(dtype, is_classes(params)).items():
+        at = (jnp.asarray(w, dtype), jnp.asarray(x[-rows:], dtype), jnp.asarray(y[-rows:], dtype)), floats
+        for side in ("weights", "data", "settings"):
+            places.append((name, side))
+            inputs.append(at)
+            directions.append(direction(random, at, side))
+    stack = lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves])
+    return places, static, jax.tree.map(stack, *inputs), jax.tree.map(stack, *directions)
 
 
-def moved(static, inputs, direction, t):
-    return end(
-        static, jax.tree.map(lambda leaf, v: leaf + t.astype(leaf.dtype) * v.astype(leaf.dtype), inputs, direction)
-    )
+def programs(static):
+    """The ends of runs moved along directions, and their derivatives in forward and reverse mode."""
 
-
-def programs(static, dtype):
-    """Runs along directions, and their derivatives in both modes."""
-    zero = jnp.zeros((), dtype)
-    value = jax.jit(jax.vmap(lambda inputs, v, t: moved(static, inputs, v, t), (0, 0, None)))
+    def along(inputs, v, t):
+        return end(static, jax.tree.map(lambda leaf, v: (leaf + t * v).astype(leaf.dtype), inputs, v))
 
     @jax.jit
     @jax.vmap
     def derivatives(inputs, v):
-        f = lambda t: moved(static, inputs, v, t)
-        loss, forward, fine = jax.jvp(f, (zero,), (zero + 1,), has_aux=True)
+        v = jax.tree.map(lambda v, leaf: v.astype(leaf.dtype), v, inputs)
+        loss, forward, more = jax.jvp(partial(end, static), (inputs,), (v,), has_aux=True)
         gradient = jax.grad(lambda inputs: end(static, inputs)[0])(inputs)
-        terms = jax.tree.map(
-            lambda g, v: jnp.sum(g * v), gradient, jax.tree.map(lambda v, g: v.astype(g.dtype), v, gradient)
+        reverse = sum(
+            jnp.sum(g * v).astype(loss.dtype) for g, v in zip(*map(jax.tree.leaves, (gradient, v)), strict=True)
         )
-        reverse = sum(leaf.astype(dtype) for leaf in jax.tree.leaves(terms))
-        return loss, fine, forward, reverse
+        return loss, *more, forward, reverse
 
-    return value, derivatives
+    return jax.jit(jax.vmap(along, (0, 0, None))), derivatives
 
 
 def verdicts(params, dtype, rows=4):
-    """What is wrong, by point and side."""
-    places, static, inputs, moves = grid(params, dtype, rows)
-    value, derivatives = programs(static, dtype)
-    loss, fine, forward, reverse = (np.asarray(found, float) for found in derivatives(inputs, moves))
-    known = cache(lambda t: np.asarray(value(inputs, moves, jnp.asarray(t, dtype))[0], float))
+    """What is wrong with a run, by the name of its point and what is moved there."""
+    places, static, inputs, directions = grid(params, dtype, rows)
+    value, derivatives = programs(static)
+    columns = zip(*(np.asarray(found, float) for found in derivatives(inputs, directions)), strict=True)
+    run = cache(lambda t: [np.asarray(found, float) for found in jax.tree.leaves(value(inputs, directions, t))])
     found = {}
-    for i, place in enumerate(places):
-        if not np.isfinite(loss[i]):
-            if fine[i]:
-                found[place] = "not finite, and the status does not say so"
-        elif not fine[i]:
-            pass
-        elif not (np.isfinite(forward[i]) and np.isfinite(reverse[i])):
-            found[place] = f"derivative {forward[i]} {reverse[i]}"
+    for i, (place, (loss, first, fine, forward, reverse)) in enumerate(zip(places, columns, strict=True)):
+        if not np.isfinite(loss):
+            found[place] = "no status" if fine else "ok"
+        elif not fine:
+            found[place] = "ok"
+        elif not (np.isfinite(forward) and np.isfinite(reverse)):
+            found[place] = "not finite"
         elif dtype == jnp.float64:
-            size = max(abs(known(t)[i]) for t in (-0.1, 0.1))
-            atol = 1e-9 * size
-            compared = compare_along(
-                lambda t, i=i: known(t)[i], {"forward": forward[i], "reverse": reverse[i]}, rtol=1e-5, atol=atol
-            )
-            verdict = compared.judge(rtol=1e-5, atol=atol, mode_rtol=1e-8, mode_atol=1e-3 * atol)[0]
-            if verdict != "ok":
-                found[place] = (
-                    f"{verdict}: {forward[i]:.8g} {reverse[i]:.8g} {compared.difference:.8g} +- {compared.error:.1g}; f = {loss[i]:.4g}"
-                )
+            accepted = {"rtol": 1e-5, "atol": 1e-9 * abs(run(0.03)[0][i]) + 1e-13 * max(first, run(0.03)[1][i])}
+            modes = {"forward": forward, "reverse": reverse}
+            compared = compare_along(lambda t, i=i: run(t)[0][i], modes, **accepted)
+            found[place] = compared.judge(**accepted, mode_rtol=1e-8, mode_atol=accepted["atol"])[0]
     return found
 
 
-@pytest.mark.parametrize("params", list(configurations()))
-def test_finite_runs_have_right_derivatives(params):
-    assert verdicts(params, jnp.float64) == {}
+KINK = {"wrong", "undecided"}  # by differences; the derivative is finite, and the same in both modes
+ZERO = {"zero gradient", "all zero"}
+# The reason, what is found, and where.
+EXCEPTIONS = [
+    (
+        "L1Loss and L2Loss have a kink where an error is zero, and derivative 0 in it.",
+        KINK,
+        lambda params, dtype, point: isinstance(params.loss, L1Loss | L2Loss) and point in ZERO,
+    ),
+    (
+        "L1Reg has a kink where a weight is zero, and derivative 0 in it.",
+        KINK,
+        lambda params, dtype, point: isinstance(params.regularization, L1Reg) and point in {"zero weights", *ZERO},
+    ),
+    (
+        "A projection has a kink at the bound where weights of zero lie, and one of its two derivatives there.",
+        KINK,
+        lambda params, dtype, point: (
+            isinstance(params.constraint, NonNegative | Projection) and point in {"zero weights", *ZERO}
+        ),
+    ),
+    (
+        "Rates that divide by the size of a gradient turn about zero within less than differences resolve.",
+        KINK,
+        lambda params, dtype, point: params.learning_rate.scales_entries and point in {"zero column", *ZERO},
+    ),
+    (
+        "Where data do not determine the weights, but do when moved, curvature leads elsewhere: the loss jumps.",
+        KINK,
+        lambda params, dtype, point: not isinstance(params.method, GD) and point in {"zero column", "equal rows"},
+    ),
+    (
+        "With L1Reg a weight without curvature has a gradient, and Newton's methods at a fixed rate run away with it.",
+        {"modes differ"},
+        lambda params, dtype, point: (
+            isinstance(params.method, Newton | NewtonCG)
+            and isinstance(params.regularization, L1Reg)
+            and point in {"zero column", "equal rows"}
+        ),
+    ),
+    (
+        "float16 ends at 65504 and 6e-8: slopes and quotients on the way of a derivative are beyond.",
+        {"not finite"},
+        lambda params, dtype, point: (
+            dtype == jnp.float16
+            and not (isinstance(params.method, GD) and isinstance(params.learning_rate, AbstractSchedule))
+        ),
+    ),
+]
+
+
+def check(params, dtype, rows):
+    """What is wrong, and no exception."""
+    for (point, side), verdict in verdicts(params, dtype, rows).items():
+        excepted = any(verdict in found and applies(params, dtype, point) for _, found, applies in EXCEPTIONS)
+        if verdict != "ok" and not excepted:
+            yield point, side, verdict
+
+
+CONFIGURATIONS = list(configurations())
+# The most used ones are quick enough for each session.
+QUICK = {"GD-Constant-L2Loss", "GD-Adam-Momentum-L2Loss", "GD-RMSProp-Nesterov-CrossEntropyOnLinear-L1Reg"}
+NARROW = [(jnp.float16, 4), (jnp.bfloat16, 1), (jnp.float32, 4)]
+
+
+def cases(variants):
+    for i, params in enumerate(CONFIGURATIONS):
+        name = name_of(params)
+        dtype, rows = variants[i % len(variants)]
+        marks = () if name in QUICK else pytest.mark.slow
+        yield pytest.param(params, dtype, rows, id=f"{name}-{jnp.dtype(dtype).name}-{rows}", marks=marks)
+
+
+@pytest.mark.parametrize(("params", "dtype", "rows"), list(cases([(jnp.float64, 4)])))
+def test_a_finite_run_has_the_derivative_of_differences(params, dtype, rows):
+    assert list(check(params, dtype, rows)) == []
+
+
+@pytest.mark.parametrize(("params", "dtype", "rows"), list(cases([*NARROW, (jnp.float64, 1)])))
+def test_in_less_precision_and_with_one_example_and_step(params, dtype, rows):
+    assert list(check(replace(params, epochs=1) if rows == 1 else params, dtype, rows)) == []

@@ -301,3 +301,12 @@ def test_what_does_not_go_together_raises(settings, message):
 def test_bad_arguments_raise(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_a_ball_is_found_from_where_squares_overflow():
+    far = lambda scale, radius: L2Ball(radius).proximal(scale * jnp.array([3.0, 4.0], jnp.float32), jnp.ones(()))
+    found, slope = jax.jit(jax.value_and_grad(lambda scale, radius: far(scale, radius)[1], (0, 1)))(
+        jnp.array(1e30, jnp.float32), jnp.array(0.5, jnp.float32)
+    )
+    np.testing.assert_allclose(found, 0.4, rtol=1e-6)
+    np.testing.assert_allclose(slope, (0, 0.8), rtol=1e-6, atol=1e-35)

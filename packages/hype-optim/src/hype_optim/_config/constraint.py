@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from hype_ad.internal.checks import function, known
-from hype_ad.internal.tree import float_dtype, ravel, scale, subtract, unravel
+from hype_ad.internal.tree import float_dtype, norm, quotient, ravel, scale, subtract, unravel
 from jaxtyping import Array, Float, PyTree
 
 from .._hyperparameter.constraint import value_of
@@ -202,7 +202,7 @@ class L2Ball(AbstractConstraint):
 
     def proximal(self, w: PyTree, length: PyTree) -> PyTree:
         """The nearest weights of the ball."""
-        return _projected(optax.projections.projection_l2_ball, self.radius, self.where, w)
+        return _projected(_onto_l2_ball, self.radius, self.where, w)
 
     def penalty(self, w: PyTree) -> float:
         """Zero."""
@@ -327,6 +327,11 @@ def _onto_simplex(v: Vector, total: Float[Array, ""]) -> Vector:
 def _onto_l1_ball(v: Vector, radius: Float[Array, ""]) -> Vector:
     sizes = jnp.abs(v)
     return jnp.where(jnp.sum(sizes) > radius, jnp.sign(v) * _onto_simplex(sizes, radius), v)
+
+
+def _onto_l2_ball(v: Vector, radius: Float[Array, ""]) -> Vector:
+    length = norm(v)  # right where squares overflow, as in Optax's projection they must not
+    return jnp.where(length > radius, quotient(radius, length), 1) * v
 
 
 def _spread(prefix: PyTree, w: PyTree) -> PyTree:
