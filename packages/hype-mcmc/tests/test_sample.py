@@ -169,6 +169,7 @@ OUTSIDE = lambda x: jnp.where(jnp.all(x > 0), -jnp.sum(x), -jnp.inf)
         ),
         ((lambda x: x, X0), {}, ValueError, "`logdensity` must give one number"),
         ((quartic, jnp.arange(3)), {}, TypeError, "`x0` must hold floats"),
+        ((quartic, (0.0, jnp.tanh)), {}, TypeError, "`x0` must hold numbers alone, got the function"),
         ((quartic, {}), {}, ValueError, "`x0` must hold at least one number"),
         ((quartic, X0), {"key": None}, ValueError, "`key` must be given"),
         ((quartic, X0), {"num_samples": 0}, ValueError, "`num_samples` must be at least 1, got 0"),

@@ -145,7 +145,10 @@ def test_settings_can_be_replaced():
         (lambda: Optax(0.1), "factory"),
         (lambda: Optax(optax.adam, 0.1), "hyperparameters"),
         (lambda: Optax(lambda: 3), "`factory` must give an Optax transformation"),
-        (lambda: Optax(optax.adam, {"learning_rate": 0.1, "mu_dtype": [1]}), "must be a float, a range, a pytree of them, or hashable"),
+        (
+            lambda: Optax(optax.adam, {"learning_rate": 0.1, "mu_dtype": [1]}),
+            "must be a float, a range, a pytree of them, or hashable",
+        ),
         (lambda: Params(method=optax.adam), "method"),
         (lambda: Params(method=GD), "method"),
     ],
