@@ -99,7 +99,8 @@ def minimums(session: nox.Session) -> None:
     """All tests with the lowest versions that the packages accept, and with the tests' tools as they are now."""
     install(session, "--resolution=lowest-direct")
     lowest = pathlib.Path(session.create_tmp()) / "lowest.txt"
-    lowest.write_text(session.run("uv", "pip", "freeze", "--exclude-editable", external=True, silent=True))
+    frozen = session.run("uv", "pip", "freeze", "--quiet", "--exclude-editable", external=True, silent=True)
+    lowest.write_text(frozen)
     session.install("-c", str(lowest), *group("tests"), *group("examples"))
     pytest(session, "-m", QUICK, "--ignore=tests/examples")
 
