@@ -201,6 +201,7 @@ def test_a_batch_of_runs_ends_with_its_last():
 @pytest.mark.parametrize(
     "method", [LBFGS(), pytest.param(CG(), marks=pytest.mark.slow)], ids=lambda method: type(method).__name__
 )
+@pytest.mark.bitwise
 def test_a_run_with_searches_goes_on_where_it_stopped(method):
     whole = minimize(beale, jnp.array([1.0, 1.5]), quiet(8, method))
     first = minimize(beale, jnp.array([1.0, 1.5]), quiet(4, method))
