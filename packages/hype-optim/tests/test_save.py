@@ -176,7 +176,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(path, monkeypatch):
 def rewrite(path, **changes):
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files} | changes
-    np.savez(path, allow_pickle=True, **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
 
 MODEL = {"weight": jnp.ones((3, 2)), "bias": jnp.zeros(3)}
