@@ -291,6 +291,9 @@ def test_what_does_not_go_together_raises(settings, message):
         (lambda: SoftThreshold(-1.0), "`coefficient` must be at least 0"),
         (lambda: Projection(1.0), "`function` must be a function from weights to weights"),
         (lambda: Proximal(jnp.sign, 1.0), "`cost` must be a function from weights to a number"),
+        (lambda: run(Box(np.zeros(4))), r"`lower` must broadcast to the weights .* got shape \(4,\)"),
+        (lambda: run(Box(0.0, {"a": 1.0})), "`upper` must be one number or a prefix of the weights' structure"),
+        (lambda: run(SoftThreshold(np.ones(4))), r"`coefficient` must broadcast to the weights .* got shape \(4,\)"),
         (
             lambda: run(Simplex(), learning_rate=np.full(5, 0.1)),
             "`learning_rate` must be one number for all weights with the constraint Simplex",

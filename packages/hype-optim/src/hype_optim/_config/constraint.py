@@ -19,7 +19,7 @@ from hype_ad.internal.tree import float_dtype, norm, quotient, ravel, scale, sub
 from jaxtyping import Array, Float, PyTree
 
 from .._hyperparameter.constraint import value_of
-from .._hyperparameter.converters import Hyperparameter, hyperparameter, non_negative, positive_number
+from .._hyperparameter.converters import Hyperparameter, check_prefix, hyperparameter, non_negative, positive_number
 from .regularization import Choice, L1Reg, choice
 
 Vector: TypeAlias = Float[Array, " n"]
@@ -102,6 +102,8 @@ class Box(AbstractConstraint):
         """The nearest weights between the bounds."""
 
         def clip(part: PyTree) -> PyTree:
+            check_prefix("lower", self.lower, part)
+            check_prefix("upper", self.upper, part)
             lower, upper = _spread(self.lower, part), _spread(self.upper, part)
             return jax.tree.map(
                 lambda x, low, high: jnp.clip(x, low.astype(x.dtype), high.astype(x.dtype)), part, lower, upper
@@ -236,6 +238,7 @@ class SoftThreshold(AbstractConstraint):
         lengths = lengths if self.where is None else self.where(lengths)
 
         def shrink(part: PyTree) -> PyTree:
+            check_prefix("coefficient", self.coefficient, part)
             thresholds = scale(self.coefficient, jax.tree.map(lambda x, eta: jnp.full_like(x, eta), part, lengths))
             return subtract(part, jax.tree.map(lambda x, t: jnp.clip(x, -t, t), part, thresholds))
 
