@@ -51,6 +51,17 @@ def test_cross_entropy_stays_finite_where_a_softmax_has_underflowed():
     np.testing.assert_allclose(CrossEntropyOnLinear()(jnp.array([0.0, -2000.0]), jnp.array(1)), 2000)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(jnp.float16, 1e-4), (jnp.float16, 1e3), (jnp.float32, 1e-30), (jnp.float64, 1e200)]
+)
+def test_a_norm_whose_squares_no_number_of_its_dtype_holds(dtype, size):
+    target = jnp.asarray([3 * size, 4 * size], dtype)
+    value, slope = jax.value_and_grad(L2Loss())(jnp.zeros_like(target), target)
+    np.testing.assert_allclose(float(value), 5 * size, rtol=0.01)
+    np.testing.assert_allclose(np.asarray(slope, float), [-0.6, -0.8], rtol=0.01)
+    assert value.dtype == dtype
+
+
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_number_of_no_class_has_no_loss(label):
     assert np.isnan(CrossEntropyOnLinear()(PREDICTION, jnp.array(label)))

@@ -32,6 +32,7 @@ from ._config.clipping import AbstractGradientClipping as AbstractGradientClippi
 from ._config.clipping import NoClip as NoClip
 from ._config.clipping import NormClip as NormClip
 from ._config.constraint import AbstractConstraint as AbstractConstraint
+from ._config.constraint import AbstractSet as AbstractSet
 from ._config.constraint import Box as Box
 from ._config.constraint import L1Ball as L1Ball
 from ._config.constraint import L2Ball as L2Ball

@@ -34,11 +34,9 @@ class AbstractConstraint(eqx.Module):
     Attributes:
         entrywise: whether it looks at each entry of the weights alone, so that entries may have steps of different
             lengths.
-        is_penalty: whether it is a penalty, so that it needs the length of the step, and not a set.
     """
 
     entrywise: ClassVar[bool] = False
-    is_penalty: ClassVar[bool] = False
 
     @abc.abstractmethod
     def proximal(self, w: PyTree, length: PyTree) -> PyTree:
@@ -50,28 +48,40 @@ class AbstractConstraint(eqx.Module):
 
     def penalized(self, value: Float[Array, ""], w: PyTree) -> Float[Array, ""]:
         """The value of an objective with the penalty."""
-        return value + jnp.asarray(self.penalty(w), value.dtype) if self.is_penalty else value
+        return value if isinstance(self, AbstractSet) else value + jnp.asarray(self.penalty(w), value.dtype)
 
     def residual(self, w: PyTree, gradient: PyTree) -> PyTree:
         r"""$w - \operatorname{prox}_h(w - g)$, 0 where $w$ is stationary: the gradient, where nothing binds."""
         return subtract(w, self.proximal(subtract(w, gradient), jnp.ones(())))
 
 
-class NoConstraint(AbstractConstraint):
-    """Weights may be anywhere."""
+class AbstractSet(AbstractConstraint):
+    """A set that the weights stay in; the length of a step does not matter to its projection."""
 
-    entrywise: ClassVar[bool] = True
+    @abc.abstractmethod
+    def project(self, w: PyTree) -> PyTree:
+        """The nearest weights in the set."""
 
     def proximal(self, w: PyTree, length: PyTree) -> PyTree:
-        """The weights themselves."""
-        return w
+        """The projection."""
+        return self.project(w)
 
     def penalty(self, w: PyTree) -> float:
         """Zero."""
         return 0.0
 
 
-class Box(AbstractConstraint):
+class NoConstraint(AbstractSet):
+    """Weights may be anywhere."""
+
+    entrywise: ClassVar[bool] = True
+
+    def project(self, w: PyTree) -> PyTree:
+        """The weights themselves."""
+        return w
+
+
+class Box(AbstractSet):
     """Each weight stays between two bounds.
 
     Args:
@@ -98,7 +108,7 @@ class Box(AbstractConstraint):
         if len(both) == 2 and all(map(known, both)) and not (both[0] <= both[1]).all():
             raise ValueError(f"`lower` must be at most `upper`, got {lower} and {upper}.")
 
-    def proximal(self, w: PyTree, length: PyTree) -> PyTree:
+    def project(self, w: PyTree) -> PyTree:
         """The nearest weights between the bounds."""
 
         def clip(part: PyTree) -> PyTree:
@@ -111,12 +121,8 @@ class Box(AbstractConstraint):
 
         return _replaced(self.where, w, clip)
 
-    def penalty(self, w: PyTree) -> float:
-        """Zero."""
-        return 0.0
 
-
-class NonNegative(AbstractConstraint):
+class NonNegative(AbstractSet):
     """No weight is below 0.
 
     Args:
@@ -130,16 +136,12 @@ class NonNegative(AbstractConstraint):
 
     where: Choice | None = eqx.field(static=True, converter=choice, default=None)
 
-    def proximal(self, w: PyTree, length: PyTree) -> PyTree:
+    def project(self, w: PyTree) -> PyTree:
         """The weights, those below 0 replaced by 0."""
         return _replaced(self.where, w, optax.projections.projection_non_negative)
 
-    def penalty(self, w: PyTree) -> float:
-        """Zero."""
-        return 0.0
 
-
-class Simplex(AbstractConstraint):
+class Simplex(AbstractSet):
     r"""The weights together are at least 0 and sum to `total`, as probabilities do.
 
     Args:
@@ -154,16 +156,12 @@ class Simplex(AbstractConstraint):
     total: Hyperparameter = eqx.field(converter=positive_number("total", single=True), default=1.0)
     where: Choice | None = eqx.field(static=True, converter=choice, default=None)
 
-    def proximal(self, w: PyTree, length: PyTree) -> PyTree:
+    def project(self, w: PyTree) -> PyTree:
         """The nearest weights of the simplex (Duchi et al. 2008)."""
         return _projected(_onto_simplex, self.total, self.where, w)
 
-    def penalty(self, w: PyTree) -> float:
-        """Zero."""
-        return 0.0
 
-
-class L1Ball(AbstractConstraint):
+class L1Ball(AbstractSet):
     r"""The weights together have $\|w\|_1 \le r$.
 
     Args:
@@ -178,16 +176,12 @@ class L1Ball(AbstractConstraint):
     radius: Hyperparameter = eqx.field(converter=positive_number("radius", single=True), default=1.0)
     where: Choice | None = eqx.field(static=True, converter=choice, default=None)
 
-    def proximal(self, w: PyTree, length: PyTree) -> PyTree:
+    def project(self, w: PyTree) -> PyTree:
         """The nearest weights of the ball (Duchi et al. 2008)."""
         return _projected(_onto_l1_ball, self.radius, self.where, w)
 
-    def penalty(self, w: PyTree) -> float:
-        """Zero."""
-        return 0.0
 
-
-class L2Ball(AbstractConstraint):
+class L2Ball(AbstractSet):
     r"""The weights together have $\|w\|_2 \le r$.
 
     Args:
@@ -202,13 +196,9 @@ class L2Ball(AbstractConstraint):
     radius: Hyperparameter = eqx.field(converter=positive_number("radius", single=True), default=1.0)
     where: Choice | None = eqx.field(static=True, converter=choice, default=None)
 
-    def proximal(self, w: PyTree, length: PyTree) -> PyTree:
+    def project(self, w: PyTree) -> PyTree:
         """The nearest weights of the ball."""
         return _projected(_onto_l2_ball, self.radius, self.where, w)
-
-    def penalty(self, w: PyTree) -> float:
-        """Zero."""
-        return 0.0
 
 
 class SoftThreshold(AbstractConstraint):
@@ -227,7 +217,6 @@ class SoftThreshold(AbstractConstraint):
     """
 
     entrywise: ClassVar[bool] = True
-    is_penalty: ClassVar[bool] = True
 
     coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)
     where: Choice | None = eqx.field(static=True, converter=choice, default=None)
@@ -249,7 +238,7 @@ class SoftThreshold(AbstractConstraint):
         return L1Reg(self.coefficient, self.where)(w)
 
 
-class Projection(AbstractConstraint):
+class Projection(AbstractSet):
     """A set that is given by its projection.
 
     Args:
@@ -264,13 +253,9 @@ class Projection(AbstractConstraint):
         converter=lambda given: function("function", given, "a function from weights to weights")
     )
 
-    def proximal(self, w: PyTree, length: PyTree) -> PyTree:
+    def project(self, w: PyTree) -> PyTree:
         """What the function gives."""
         return _checked("function", self.function(w), w)
-
-    def penalty(self, w: PyTree) -> float:
-        """Zero."""
-        return 0.0
 
 
 class Proximal(AbstractConstraint):
@@ -284,8 +269,6 @@ class Proximal(AbstractConstraint):
     Raises:
         TypeError: if `function` or `cost` is no function.
     """
-
-    is_penalty: ClassVar[bool] = True
 
     function: Callable[[PyTree, Any], PyTree] = eqx.field(
         converter=lambda given: function("function", given, "a function of weights and a length to weights")

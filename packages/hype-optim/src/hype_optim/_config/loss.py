@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad import absolute
+from hype_ad.internal.tree import norm
 from jaxtyping import Array, Float, Num
 
 
@@ -35,9 +36,7 @@ class L2Loss(AbstractLoss):
 
     def __call__(self, prediction: Float[Array, "..."], target: Num[Array, "..."]) -> Float[Array, ""]:
         """The 2-norm of the error; its derivative where the error is zero is 0."""
-        squares = jnp.sum(_error(prediction, target) ** 2, axis=-1)
-        positive = squares > 0
-        return jnp.mean(jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0))
+        return jnp.mean(jnp.vectorize(norm, signature="(features)->()")(_error(prediction, target)))
 
 
 class Quadratic(AbstractLoss):

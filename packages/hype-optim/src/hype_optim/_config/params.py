@@ -28,7 +28,7 @@ from .._hyperparameter.converters import (
 )
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
-from .constraint import AbstractConstraint, NoConstraint
+from .constraint import AbstractConstraint, AbstractSet, NoConstraint
 from .early_stopping import AbstractEarlyStopping, NoEarly
 from .learning_rate.backtrack import Backtrack
 from .learning_rate.base import AbstractLearningRate, Unscaled
@@ -219,7 +219,7 @@ class Params(eqx.Module):
             raise ValueError(
                 f"`learning_rate` must not be StrongWolfe with {name}, since a projected step bends: take Backtrack()."
             )
-        if self.constraint.is_penalty and not isinstance(rate, AbstractSchedule | Backtrack):
+        if not isinstance(self.constraint, AbstractSet) and not isinstance(rate, AbstractSchedule | Backtrack):
             raise ValueError(
                 f"`learning_rate` must be a number, a schedule or Backtrack() with {name}, which takes the length of a "
                 f"step, got {kind}."

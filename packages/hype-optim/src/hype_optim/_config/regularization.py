@@ -50,8 +50,9 @@ class L1Reg(AbstractRegularization):
         coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,
             such as one per layer or one per weight. Differentiable.
         where: the part of the weights that it applies to, such as `lambda model: [layer.weight for layer in
-            model.layers]`, which leaves the biases out; all of them if not given. A pytree of coefficients is then a
-            prefix of what this gives. Not a leaf, so a new function compiles again.
+            model.layers]`, which leaves the biases out; all of them if not given, also those that a model holds
+            constant by `jax.lax.stop_gradient`. A pytree of coefficients is then a prefix of what this gives. Not a
+            leaf, so a new function compiles again.
 
     Raises:
         TypeError: if `where` is no function.
@@ -74,8 +75,9 @@ class L2Reg(AbstractRegularization):
         coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,
             such as one per layer or one per weight. Differentiable.
         where: the part of the weights that it applies to, such as `lambda model: [layer.weight for layer in
-            model.layers]`, which leaves the biases out; all of them if not given. A pytree of coefficients is then a
-            prefix of what this gives. Not a leaf, so a new function compiles again.
+            model.layers]`, which leaves the biases out; all of them if not given, also those that a model holds
+            constant by `jax.lax.stop_gradient`. A pytree of coefficients is then a prefix of what this gives. Not a
+            leaf, so a new function compiles again.
 
     Raises:
         TypeError: if `where` is no function.

@@ -9,7 +9,7 @@ from hype_ad.internal.checks import instance
 from hype_ad.internal.tree import where
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from .._config.constraint import AbstractConstraint
+from .._config.constraint import AbstractConstraint, AbstractSet
 from .._config.params import Params
 from .status import Status
 
@@ -103,9 +103,9 @@ def initial_memory(w: PyTree, params: Params) -> Memory:
 
 def constrained(state: RunState, constraint: AbstractConstraint) -> RunState:
     """The state before the first step, with the weights in the set that they are to stay in."""
-    if constraint.is_penalty:
+    if not isinstance(constraint, AbstractSet):
         return state
-    w = constraint.proximal(state.w, jnp.ones(()))
+    w = constraint.project(state.w)
     return eqx.tree_at(lambda s: (s.w, s.judgement.best_w), state, (w, w))
 
 
