@@ -24,6 +24,7 @@ from ._api.online import hypergradient_descent as hypergradient_descent
 from ._api.online import real_time_hypergradient as real_time_hypergradient
 from ._api.optimize import Optimize as Optimize
 from ._api.train import train as train
+from ._api.tune import tune as tune
 from ._config.batch import AbstractBatch as AbstractBatch
 from ._config.batch import Full as Full
 from ._config.batch import Minibatch as Minibatch
@@ -96,11 +97,14 @@ from ._data.npz import load_npz as load_npz
 from ._data.scaling import Scaling as Scaling
 from ._file.save import load as load
 from ._file.save import save as save
-from ._hyperparameter.constraint import AbstractRange as AbstractRange
-from ._hyperparameter.constraint import positive as positive
-from ._hyperparameter.constraint import unit_interval as unit_interval
 from ._hyperparameter.converters import Hyperparameter as Hyperparameter
 from ._hyperparameter.converters import HyperparameterLike as HyperparameterLike
+from ._hyperparameter.ranges import AbstractRange as AbstractRange
+from ._hyperparameter.ranges import interval as interval
+from ._hyperparameter.ranges import positive as positive
+from ._hyperparameter.ranges import probabilities as probabilities
+from ._hyperparameter.ranges import unbounded as unbounded
+from ._hyperparameter.ranges import unit_interval as unit_interval
 from ._objective import Iterate as Iterate
 from ._objective import Objective as Objective
 from ._run.result import Result as Result
@@ -109,3 +113,9 @@ from ._run.state import RunState as RunState
 from ._run.status import Status as Status
 from ._transform.nondifferentiable import NoDerivativeError as NoDerivativeError
 from ._transform.nondifferentiable import nondifferentiable as nondifferentiable
+from ._tune.gradient import AbstractGradient as AbstractGradient
+from ._tune.gradient import ExactGradient as ExactGradient
+from ._tune.gradient import SmoothedGradient as SmoothedGradient
+from ._tune.state import TuneState as TuneState
+from ._tune.sweep import Sweep as Sweep
+from ._tune.tuned import Tuned as Tuned

@@ -10,8 +10,8 @@ from hype_ad.internal.progress import clearing
 from jaxtyping import Array, Float, PyTree
 
 from .._config.params import Params, as_params_without_data, steps_to_make
-from .._hyperparameter.constraint import dtype_of_hyperparameters, resolve
 from .._hyperparameter.converters import as_arrays
+from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
 from .._objective import Scalar, as_scalar
 from .._run.problem import Problem
 from .._run.result import Result

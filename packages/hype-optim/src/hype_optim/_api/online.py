@@ -16,8 +16,8 @@ import optax
 from hype_ad.internal.tree import dot, zeros_like
 from jaxtyping import Array, Float, PyTree
 
-from .._hyperparameter.constraint import value_of
 from .._hyperparameter.converters import HyperparameterLike, non_negative
+from .._hyperparameter.ranges import value_of
 
 Factory = Callable[[Any], optax.GradientTransformation]
 

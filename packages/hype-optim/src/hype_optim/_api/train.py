@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 from .._config.loss import FunctionLoss
 from .._config.params import Params, as_params, steps_to_make
 from .._data.dataset import Dataset
-from .._hyperparameter.constraint import dtype_of_hyperparameters, resolve
+from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
 from .._objective import as_scalar
 from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
 from .._run.problem import Problem

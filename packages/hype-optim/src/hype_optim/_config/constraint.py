@@ -18,8 +18,8 @@ from hype_ad.internal.checks import function, known
 from hype_ad.internal.tree import float_dtype, norm, quotient, ravel, scale, subtract, unravel
 from jaxtyping import Array, Float, PyTree
 
-from .._hyperparameter.constraint import value_of
 from .._hyperparameter.converters import Hyperparameter, check_prefix, hyperparameter, non_negative, positive_number
+from .._hyperparameter.ranges import value_of
 from .regularization import Choice, L1Reg, choice
 
 Vector: TypeAlias = Float[Array, " n"]

@@ -16,7 +16,6 @@ from jaxtyping import Array, Int
 from .._adjoint.auto import Auto
 from .._adjoint.base import AbstractAdjoint
 from .._adjoint.checkpointed import Checkpointed
-from .._hyperparameter.constraint import is_range
 from .._hyperparameter.converters import (
     Hyperparameter,
     HyperparameterLike,
@@ -26,6 +25,7 @@ from .._hyperparameter.converters import (
     non_negative,
     optional,
 )
+from .._hyperparameter.ranges import is_range
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
 from .constraint import AbstractConstraint, AbstractSet, NoConstraint

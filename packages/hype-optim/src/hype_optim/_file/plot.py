@@ -1,5 +1,6 @@
 """Figures of loss and learning-rate histories, by Matplotlib."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DECADE = 10.0
+_BARS = 20  # so many settings are shown
 
 
 def plot_histories(
@@ -20,10 +22,7 @@ def plot_histories(
     title: str,
 ) -> "Figure":
     """Loss curves on the left, and on the right the learning rate, if it is known; a curve for each run."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("`plot` needs Matplotlib, which comes with `pip install 'hype-optim[plot]'`.") from error
+    pyplot = _pyplot()
     panels = 1 if rate is None else 2
     figure, axes = pyplot.subplots(
         1, panels, figsize=(4.8 * panels, 3.6), layout="constrained", squeeze=False, sharex=True
@@ -44,6 +43,35 @@ def plot_histories(
         _scale(right, np.asarray(rate))
     figure.suptitle(title)
     return figure
+
+
+def plot_tuning(
+    history: Float[Array, "steps searches"], held_out: tuple[Any, Any], sensitivities: Mapping[str, Any]
+) -> "Figure":
+    """The values of the steps on the left, beside those at held-out seeds before and after; sensitivities right."""
+    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    values = np.asarray(history)
+    steps = np.arange(len(values))
+    for i, line in enumerate(values.T):
+        left.plot(steps, line, color="tab:blue", marker=".", alpha=0.7, label="at the step's seed" if i == 0 else None)
+    for value, color, label in zip(held_out, ("tab:gray", "tab:red"), ("start", "tuned"), strict=True):
+        left.axhline(float(value), color=color, linestyle="--", label=f"{label}, held-out seeds: {float(value):.4g}")
+    left.set(xlabel="step", ylabel="value", title="value")
+    _scale(left, values, np.asarray([float(value) for value in held_out]))
+    left.legend()
+    largest = {name: float(np.max(entries)) for name, entries in sensitivities.items()}
+    ranked = sorted(largest, key=largest.__getitem__)[-_BARS:]
+    right.barh(ranked, [largest[name] for name in ranked], color="tab:blue")
+    right.set(title="sensitivity of the value to each setting", xlabel="root mean squared gradient")
+    return figure
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("`plot` needs Matplotlib, which comes with `pip install 'hype-optim[plot]'`.") from error
+    return pyplot
 
 
 def _curves(axes: "Axes", x: Any, histories: Any, color: str, label: str) -> None:

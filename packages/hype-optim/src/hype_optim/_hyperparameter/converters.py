@@ -13,7 +13,7 @@ from hype_ad.internal.checks import as_float_array, check_entries, integer, is_r
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from .constraint import AbstractRange, is_range, value_of
+from .ranges import AbstractRange, is_range, value_of
 
 Hyperparameter = PyTree[Float[Array, "..."] | AbstractRange]
 """A float that something can be differentiated by: an array, a range such as `positive(0.1)`, or a pytree of them."""

@@ -7,8 +7,8 @@ from hype_ad.internal.tree import quotient, square_root, where
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from ..._hyperparameter.constraint import value_of
 from ..._hyperparameter.converters import Hyperparameter, at_least, open_fraction, optional, positive_number
+from ..._hyperparameter.ranges import value_of
 from ..._objective import Iterate
 from .line import AbstractLineSearch, Found, Line, Search, Trial
 

@@ -1,0 +1,75 @@
+"""Choosing among points by trainings at seeds that nothing was learned from, fewer points at more seeds each round."""
+
+import zlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from . import trainings
+from .loop import Plan, timed
+from .state import TuneState
+
+BATCH = 8  # so many plain trainings are run at once
+
+
+class Round(NamedTuple):
+    """A round of a choice: at how many new seeds the points are judged, and how many of them are left after it."""
+
+    seeds: int
+    kept: int
+
+
+def seeds_for(state: TuneState, use: str, number: int) -> PRNGKeyArray:
+    """Seeds that no step draws, different ones for each use."""
+    aside = jax.random.fold_in(state.key, 2**32 - 1)  # no tuning has so many steps
+    return jax.random.split(jax.random.fold_in(aside, zlib.crc32(use.encode())), number)
+
+
+class Judged(NamedTuple):
+    """Points along a leading axis, at seeds along the second.
+
+    Attributes:
+        values: infinite where a training failed.
+        growth: how perturbations grew, in logarithms, if that is known.
+        state: the state of the tuning, with the cost.
+    """
+
+    values: np.ndarray
+    growth: np.ndarray | None
+    state: TuneState
+
+
+def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) -> Judged:
+    """The trainings with points along a leading axis, each at a number of seeds."""
+    count = jax.tree.leaves(points)[0].shape[0]
+    keys = seeds_for(state, use, number)
+    # The last batch is filled up with trainings that nobody asked for: one of another size would be compiled anew.
+    batches = (np.arange(-(-count * number // BATCH) * BATCH) % (count * number)).reshape(-1, BATCH)
+    with timed(state, batches.size) as box:
+        found = [
+            trainings.evaluate(plan.objective, plan.rest, at(points, batch // number), keys[batch % number])
+            for batch in batches
+        ]
+        join = lambda *parts: np.concatenate(parts, dtype=float)[: count * number].reshape(count, number)
+        values, growth = jax.tree.map(join, *found)
+    return Judged(np.where(np.isfinite(values), values, np.inf), growth, box[0])
+
+
+def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Round]) -> tuple[np.ndarray, TuneState]:
+    """The indices of the points that are left after all rounds, the one with the lowest mean first."""
+    left = np.arange(jax.tree.leaves(points)[0].shape[0])
+    sums = np.zeros(len(left))
+    for number, a_round in enumerate(rounds):
+        found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds)
+        state = found.state
+        sums[left] += found.values.sum(axis=1)
+        left = left[np.argsort(sums[left], kind="stable")][: a_round.kept]
+    return left, state
+
+
+def at(points: PyTree, indices: np.ndarray) -> PyTree:
+    """Some of the points."""
+    return jax.tree.map(lambda leaf: leaf[jnp.asarray(indices)], points)

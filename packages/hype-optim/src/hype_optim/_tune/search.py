@@ -1,0 +1,166 @@
+"""How a search moves: steps of Adam in unconstrained coordinates, taken back where they lead to a failed training.
+
+Each step is made at a training seed of its own, so that values are noisy and no seed is learned. A step failed if the
+value or the gradient where it led to is not finite, or if the value has jumped. The search then returns to its best
+point, and goes on with half the rate, which recovers slowly. What a search suggests are its best point and its means
+over each quarter of the steps, of which held-out seeds choose.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from hype_ad.internal.tree import all_finite, dot, norm, quotient, square_root, where, zeros_like
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+MOMENTUM, SQUARES = 0.9, 0.99
+JUMP = 0.5  # a value this part of the best one above it has jumped, if that is more than noise
+NOISE = 5.0  # how many usual differences between one step and the next are more than noise
+RECOVERY = 2**0.125
+QUARTERS = 4
+AGREEMENT = 0.25
+LONGEST = 4.0
+
+
+class Search(eqx.Module):
+    """Where a search is, and what it remembers; a pytree of arrays.
+
+    Attributes:
+        point: where it evaluates next, in unconstrained coordinates.
+        origin: where it began.
+        best: the point of the lowest value.
+        best_value: that value.
+        last_value: the last value that was finite.
+        change: the usual difference of one value from the next.
+        slope: the mean gradient, of Adam.
+        squares: the mean squared gradient, of Adam.
+        updates: how many gradients are in these.
+        damping: what the rate is multiplied by.
+        returned: whether it has just returned to its best point.
+        returns: how often it has.
+        sums: the sum of the points of each quarter of the steps, but for those of failed steps.
+        counts: how many they are.
+        influence: the sum of the squared gradients of all steps, but for failed ones.
+        successes: how many of these there are.
+    """
+
+    point: PyTree
+    origin: PyTree
+    best: PyTree
+    best_value: Float[Array, ""]
+    last_value: Float[Array, ""]
+    change: Float[Array, ""]
+    slope: PyTree
+    squares: PyTree
+    updates: Int[Array, ""]
+    damping: Float[Array, ""]
+    returned: Bool[Array, ""]
+    returns: Int[Array, ""]
+    sums: PyTree
+    counts: Float[Array, " quarters"]
+    influence: PyTree
+    successes: Int[Array, ""]
+
+    @classmethod
+    def begin(cls, point: PyTree) -> "Search":
+        """A search from a point."""
+        zeros = zeros_like(point)
+        number = lambda x: jnp.full((), x, float)
+        count = jnp.zeros((), int)
+        return cls(
+            point=point,
+            origin=point,
+            best=point,
+            best_value=number(jnp.inf),
+            last_value=number(jnp.nan),
+            change=number(0.0),
+            slope=zeros,
+            squares=zeros,
+            updates=count,
+            damping=number(1.0),
+            returned=jnp.array(False),
+            returns=count,
+            sums=jax.tree.map(lambda leaf: jnp.zeros((QUARTERS, *leaf.shape), leaf.dtype), point),
+            counts=jnp.zeros(QUARTERS),
+            influence=zeros,
+            successes=count,
+        )
+
+    def candidates(self) -> PyTree:
+        """What may be chosen in the end, along a leading axis: where it began, its best point, the quarters' means."""
+        some = jnp.maximum(self.counts, 1)
+
+        def stack(origin: Array, best: Array, sums: Array) -> Array:
+            by_quarter = lambda x: x.reshape(QUARTERS, *(1,) * origin.ndim)
+            means = jnp.where(by_quarter(self.counts) > 0, sums / by_quarter(some).astype(sums.dtype), best)
+            return jnp.concatenate([jnp.stack([origin, best]), means])
+
+        return jax.tree.map(stack, self.origin, self.best, self.sums)
+
+
+def advance(
+    search: Search, value: Float[Array, ""], gradient: PyTree, rate: Float[Array, ""], quarter: Int[Array, ""]
+) -> Search:
+    """The search after the value and the gradient at its point, in a quarter of the steps."""
+    value = value.astype(search.best_value.dtype)
+    usable = jnp.isfinite(value) & all_finite(gradient)
+    allowed = jnp.maximum(JUMP * jnp.abs(search.best_value), NOISE * search.change)
+    jumped = (value > search.best_value + allowed) & ~search.returned
+    success = usable & ~jumped
+
+    better = success & (value < search.best_value)
+    best = where(better, search.point, search.best)
+    best_value = jnp.where(better, value, search.best_value)
+    # Measured anew at another seed, the best value is what it is in the mean; and a point that fails there is too far.
+    best_value = jnp.where(search.returned & usable & ~better, (search.best_value + value) / 2, best_value)
+    halfway = jax.tree.map(lambda a, b: (a + b) / 2, search.origin, search.best)
+    best = where(search.returned & ~usable, halfway, best)
+
+    difference = jnp.abs(value - search.last_value)
+    first = search.change == 0
+    change = jnp.where(first, difference, 0.8 * search.change + 0.2 * jnp.minimum(difference, 3 * search.change))
+    change = jnp.where(success & jnp.isfinite(difference), change, search.change)
+
+    gradient = where(success, gradient, zeros_like(gradient))
+    slope = jax.tree.map(lambda m, g: MOMENTUM * m + (1 - MOMENTUM) * g, search.slope, gradient)
+    squares = jax.tree.map(lambda v, g: SQUARES * v + (1 - SQUARES) * g**2, search.squares, gradient)
+    updates = search.updates + 1
+    count = updates.astype(rate.dtype)
+    length = rate * search.damping / (1 - MOMENTUM**count)
+    root = jnp.sqrt(1 - SQUARES**count)
+
+    def move(point: Array, m: Array, v: Array) -> Array:
+        return point - (length * root).astype(m.dtype) * quotient(m, square_root(v))
+
+    # Where gradients keep pointing along the steps, these can be longer; where they point back, shorter.
+    agreement = _cosine(gradient, search.slope, search.squares)
+    damping = jnp.clip(search.damping * jnp.exp(AGREEMENT * agreement), 0, LONGEST)
+    damping = jnp.where(damping < 1, jnp.minimum(damping * RECOVERY, 1), damping)
+
+    moved = jax.tree.map(move, search.point, slope, squares)
+    here = success & (jnp.arange(QUARTERS) == quarter)
+    collect = lambda sums, point: jnp.where(here.reshape(-1, *(1,) * point.ndim), sums + point, sums)
+    return Search(
+        point=where(success, moved, best),
+        origin=search.origin,
+        best=best,
+        best_value=best_value,
+        last_value=jnp.where(usable, value, search.last_value),
+        change=change,
+        slope=where(success, slope, zeros_like(slope)),
+        squares=where(success, squares, search.squares),
+        updates=jnp.where(success, updates, search.updates),
+        damping=jnp.where(success, damping, jnp.minimum(search.damping, 1) / 2),
+        returned=~success,
+        returns=search.returns + ~success,
+        sums=jax.tree.map(collect, search.sums, search.point),
+        counts=search.counts + here,
+        influence=jax.tree.map(lambda s, g: s + g**2, search.influence, gradient),
+        successes=search.successes + success,
+    )
+
+
+def _cosine(gradient: PyTree, slope: PyTree, squares: PyTree) -> Float[Array, ""]:
+    """The cosine of the angle between two gradients, each entry in units of its own; 0 where one vanishes."""
+    in_units = lambda tree: jax.tree.map(lambda x, v: quotient(x, square_root(v)), tree, squares)
+    a, b = in_units(gradient), in_units(slope)
+    return quotient(dot(a, b), norm(a) * norm(b))

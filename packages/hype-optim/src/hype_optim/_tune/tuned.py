@@ -1,0 +1,119 @@
+"""What a tuning results in."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from hype_ad.internal.text import count, duration, table
+from jaxtyping import Array, Float, Int, PyTree
+
+from .._file.plot import plot_tuning
+from .._hyperparameter.ranges import is_range, value_of
+from .._progress.describe import Span
+from .._progress.numbers import with_numbers
+from .state import TuneState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Tuned(eqx.Module):
+    """What `tune` gives: the settings, what they are worth at seeds that the tuning has not seen, and what it cost.
+
+    Attributes:
+        settings: of the kind of `start`, with ranges in it, so that they can be tuned on; `values` has the numbers.
+        start: where the tuning started.
+        value: the mean over the held-out seeds of what was minimized.
+        value_error: its standard error.
+        start_value: the mean of the start at the same seeds.
+        start_error: its standard error.
+        history: the value of each step at its own seed, of each search; NaN where none was made.
+        returns: how many steps of each search were taken back.
+        sensitivities: for each range, by the path to it, the root of the mean squared gradient over the steps in its
+            unconstrained coordinates, of the search that was chosen: how much the value changed with it on the way.
+        growth: how much perturbations grow in a whole training with the settings, in logarithms, where the objective
+            gives a `Result` of `Params(track_sensitivity=True)`; else `None`. Well above 0, exact gradients say little.
+        smooths: from which step on gradients were smoothed; the number of steps, if none was.
+        trainings: what was computed, in plain trainings, that of the held-out seeds included.
+        seconds: how long it took, without compiling.
+        compiling: how long compiling took, in seconds.
+        state: what `tune` takes as `state=` to go on.
+    """
+
+    settings: PyTree
+    start: PyTree
+    value: Float[Array, ""]
+    value_error: Float[Array, ""]
+    start_value: Float[Array, ""]
+    start_error: Float[Array, ""]
+    history: Float[Array, "steps searches"]
+    returns: Int[Array, " searches"]
+    sensitivities: Mapping[str, Float[Array, "..."]]
+    growth: Float[Array, ""] | None
+    smooths: Int[Array, ""]
+    trainings: Float[Array, ""]
+    seconds: Float[Array, ""]
+    compiling: Float[Array, ""]
+    state: TuneState
+
+    @property
+    def values(self) -> Any:
+        """The settings with the values of the ranges in their place, as the objective is given them."""
+        return jax.tree.map(value_of, self.settings, is_leaf=is_range)
+
+    def __repr__(self) -> str:
+        """The numbers by their values, arrays by their shapes."""
+        return with_numbers(self, {"state": "TuneState(...)"})
+
+    def summary(self) -> str:
+        """What came of it in a few lines, and a table of the settings with the most sensitive ones first."""
+        made = int(np.sum(np.isfinite(self.history).any(axis=1)))
+        lines = [
+            f"{count(made, 'step')}, {count(int(np.sum(self.returns)), 'step')} taken back; "
+            f"{float(self.trainings):,.0f} plain trainings' worth in {duration(float(self.seconds))}, "
+            f"and {duration(float(self.compiling))} of compiling.",
+            f"At held-out seeds: {_with_error(self.value, self.value_error)}, the start "
+            f"{_with_error(self.start_value, self.start_error)}.",
+        ]
+        if int(self.smooths) < len(self.history):
+            lines.append(f"Gradients were smoothed from step {int(self.smooths)} on.")
+        if self.growth is not None:
+            lines.append(f"Perturbations of a training grow by {float(self.growth):.3g}, in logarithms.")
+        before, after = (_ranges(tree) for tree in (self.start, self.settings))
+        by_influence = sorted(self.sensitivities, key=lambda name: -float(np.max(self.sensitivities[name])))
+        rows = [
+            [name, _span(before[name]), _span(after[name]), f"{float(np.max(self.sensitivities[name])):.3g}"]
+            for name in by_influence
+        ]
+        return "\n".join([*lines, "", table(["setting", "start", "tuned", "sensitivity"], rows)])
+
+    def plot(self) -> "Figure":
+        """Draw the values of the steps, and the settings' sensitivities.
+
+        Needs Matplotlib, the extra `hype-optim[plot]`. Nothing is shown or written.
+
+        Returns:
+            The figure.
+
+        Raises:
+            ImportError: if Matplotlib is not installed.
+        """
+        return plot_tuning(self.history, (self.start_value, self.value), self.sensitivities)
+
+
+def _with_error(value: Array, error: Array) -> str:
+    return f"{float(value):.4g} ± {float(error):.2g}"
+
+
+def _ranges(settings: PyTree) -> dict[str, Array]:
+    """The values of the ranges, by the paths to them."""
+    paths = jax.tree_util.tree_leaves_with_path(settings, is_leaf=is_range)
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator=".") or "setting"
+    return {name(path): value_of(part) for path, part in paths if is_range(part)}
+
+
+def _span(value: Array) -> str:
+    entries = np.asarray(value)
+    return str(Span(entries.size, float(entries.min()), float(entries.max())))
