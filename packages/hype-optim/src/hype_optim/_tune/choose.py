@@ -12,8 +12,6 @@ from . import trainings
 from .loop import Plan, timed
 from .state import TuneState
 
-BATCH = 8  # so many plain trainings are run at once
-
 
 class Round(NamedTuple):
     """A round of a choice: at how many new seeds the points are judged, and how many of them are left after it."""
@@ -47,13 +45,14 @@ def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) 
     count = jax.tree.leaves(points)[0].shape[0]
     keys = seeds_for(state, use, number)
     # The last batch is filled up with trainings that nobody asked for: one of another size would be compiled anew.
-    batches = (np.arange(-(-count * number // BATCH) * BATCH) % (count * number)).reshape(-1, BATCH)
+    total = count * number
+    batches = (np.arange(-(-total // plan.batch) * plan.batch) % total).reshape(-1, plan.batch)
     with timed(state, batches.size) as box:
         found = [
             trainings.evaluate(plan.objective, plan.rest, at(points, batch // number), keys[batch % number])
             for batch in batches
         ]
-        join = lambda *parts: np.concatenate(parts, dtype=float)[: count * number].reshape(count, number)
+        join = lambda *parts: np.concatenate(parts, dtype=float)[:total].reshape(count, number)
         values, growth = jax.tree.map(join, *found)
     return Judged(np.where(np.isfinite(values), values, np.inf), growth, box[0])
 

@@ -138,7 +138,8 @@ def advance(
 
     moved = jax.tree.map(move, search.point, slope, squares)
     here = success & (jnp.arange(QUARTERS) == quarter)
-    collect = lambda sums, point: jnp.where(here.reshape(-1, *(1,) * point.ndim), sums + point, sums)
+    tally = lambda count, happened: count + happened.astype(count.dtype)
+    collect = lambda sums, point: jnp.where(here.reshape(-1, *(1,) * point.ndim), sums + point[None], sums)
     return Search(
         point=where(success, moved, best),
         origin=search.origin,
@@ -151,11 +152,11 @@ def advance(
         updates=jnp.where(success, updates, search.updates),
         damping=jnp.where(success, damping, jnp.minimum(search.damping, 1) / 2),
         returned=~success,
-        returns=search.returns + ~success,
+        returns=tally(search.returns, ~success),
         sums=jax.tree.map(collect, search.sums, search.point),
-        counts=search.counts + here,
+        counts=tally(search.counts, here),
         influence=jax.tree.map(lambda s, g: s + g**2, search.influence, gradient),
-        successes=search.successes + success,
+        successes=tally(search.successes, success),
     )
 
 
