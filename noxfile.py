@@ -20,13 +20,14 @@ CACHE = {
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "compiled"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "PYTHONDONTWRITEBYTECODE": None,  # where it is set, each worker would compile all that it imports, JAX and all
 }
 
 # Each worker runs whole files, whose fixtures it compiles once, until one of them has none left.
 WORKERS = ("-n", "2", "--dist", "worksteal")
 
 # Shapes and types of all arguments are checked, on one Python: they are the same on the others.
-CHECKED = f"--jaxtyping-packages={','.join(name.replace('-', '_') for name in PACKAGES)},beartype.beartype"
+CHECKED = f"--jaxtyping-packages={','.join(name.replace('-', '_') for name in PACKAGES)},conftest.checked"
 
 # The slow tests and those that must be compiled as users compile have other sessions.
 QUICK = "not slow and not bitwise"
