@@ -283,12 +283,12 @@ def test_a_point_that_is_not_stationary_has_no_derivative():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_a_run_that_has_converged_is_accepted_whatever_its_units(dtype, scale):
+def test_a_run_that_has_converged_is_accepted_whatever_its_units(dtype):
     h = jnp.geomspace(0.1, 1, 5, dtype=dtype)
-    goal = scale * jnp.array([0.0, 1.0, -2.0, 0.5, 3.0], dtype)
-    f = lambda c, w: jnp.sum(h * (w - c) ** 2) + jnp.sum(scale**2 * jnp.cosh((w - c) / scale))
+    f = lambda scale, c, w: jnp.sum(h * (w - c) ** 2) + jnp.sum(scale**2 * jnp.cosh((w - c) / scale))
     params = quiet(150, learning_rate=Constant(0.3), adjoint=Implicit())
-    for start in (jnp.zeros(5, dtype), goal):
-        result = minimize(jax.tree_util.Partial(f, goal), start, params)
-        assert result.stationarity.accepted
+    for scale in (1e-6, 1.0, 1e6):
+        goal = jnp.asarray(scale * np.array([0.0, 1.0, -2.0, 0.5, 3.0]), dtype)
+        for start in (jnp.zeros(5, dtype), goal):
+            result = minimize(jax.tree_util.Partial(f, jnp.asarray(scale, dtype), goal), start, params)
+            assert result.stationarity.accepted, (scale, start)
