@@ -31,8 +31,8 @@ from .problems import beale, rosenbrock, valley
 
 quiet = partial(Params, silent=True)
 slow = pytest.mark.slow
-T = jnp.linspace(0, 4, 40)
-DECAY = 3 * jnp.exp(0.9 * T) + 2
+T = np.linspace(0, 4, 40)
+DECAY = 3 * np.exp(0.9 * T) + 2
 
 
 def squared_errors(scale, w):
