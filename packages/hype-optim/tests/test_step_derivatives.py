@@ -91,9 +91,10 @@ def test_minimize_in_all_its_floats(name):
 @pytest.mark.parametrize(
     ("name", "modes"),
     [
-        ("rms prop", ("reverse", "forward")),
-        ("newton", ("reverse",)),
+        *((name, ("reverse",)) for name in ("rms prop", "newton")),
         *(pytest.param(name, ("reverse",), marks=pytest.mark.slow) for name in ("lbfgs", "adam", "newton cg", "cg")),
+        # Another succession of modes is taken through the loop of a constraint, too.
+        pytest.param("rms prop", ("reverse", "forward"), marks=pytest.mark.slow),
     ],
 )
 def test_second_derivatives_of_minimize(name, modes):
