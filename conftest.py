@@ -19,7 +19,6 @@ def key():
 
 def pytest_collection_finish():
     """What has been imported is no garbage, and JAX makes collecting slow: look at less of it, and less often."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
