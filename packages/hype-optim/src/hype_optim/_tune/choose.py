@@ -12,6 +12,8 @@ from . import trainings
 from .loop import Plan, timed
 from .state import TuneState
 
+CAUTION = 2.0  # how many standard deviations between seeds count like the mean
+
 
 class Round(NamedTuple):
     """A round of a choice: at how many new seeds the points are judged, and how many of them are left after it."""
@@ -60,7 +62,7 @@ def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) 
 def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Round]) -> tuple[np.ndarray, TuneState]:
     """The indices of the points that are left after all rounds, the best one first.
 
-    That is the one with the lowest mean and standard deviation together: where trainings are about to fail, at a seed
+    That is the one with the lowest mean and standard deviations together: where trainings are about to fail, at a seed
     of many that a few do not show, they differ more from seed to seed.
     """
     left = np.arange(jax.tree.leaves(points)[0].shape[0])
@@ -70,7 +72,9 @@ def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Ro
         state = found.state
         seen = np.concatenate([seen, found.values], axis=1)
         finite = np.isfinite(seen).all(axis=1)
-        risk = np.where(finite, np.mean(seen, axis=1) + np.std(np.where(finite[:, None], seen, 0), axis=1), np.inf)
+        risk = np.where(
+            finite, np.mean(seen, axis=1) + CAUTION * np.std(np.where(finite[:, None], seen, 0), axis=1), np.inf
+        )
         order = np.argsort(risk, kind="stable")[: a_round.kept]
         left, seen = left[order], seen[order]
     return left, state
