@@ -17,6 +17,7 @@ from hype_optim import (
     Dataset,
     Minibatch,
     Newton,
+    NewtonCG,
     NonlinearCG,
     NoReg,
     Params,
@@ -52,7 +53,7 @@ def test_the_unit_of_the_objective_does_not_matter(method):
         assert result.status == Status.NO_DECREASE
 
 
-@pytest.mark.parametrize("method", [GD(), Newton()], ids=["GD", "Newton"])
+@pytest.mark.parametrize("method", [GD(), Newton(), NewtonCG()], ids=lambda method: type(method).__name__)
 def test_backtracking_starts_at_any_scale(method):
     ends = [
         minimize(

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import at_least_single, ravel, square_root, unravel
+from hype_ad.internal.tree import at_least_single, quotient, ravel, square_root, unravel
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -21,10 +21,10 @@ class Newton(AbstractMethod):
 
     Elsewhere $H$ is replaced by its absolute value (Dauphin et al. 2014), so that the direction leads downhill, and the
     direction goes along the eigenvector of the lowest eigenvalue by at least $10^{-3} (1 + \|w\|_2)$: a saddle that the
-    plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance. Both are those of
-    $H$ in units of the weights in which its rows are of like size. Where there is no curvature at all along some
-    direction, the gradient must not have a part along it either: redundant weights are fine, redundant weights with an
-    L1 penalty are not.
+    plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance. Where rows of $H$
+    differ much in size, both are those of $H$ in other units of the weights, in which they do not. Where there is no
+    curvature at all along some direction, the gradient must not have a part along it either: redundant weights are
+    fine, redundant weights with an L1 penalty are not.
 
     Its default rate is `Backtrack()`. The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian
     products and $O(n^3)$, several times more where $H$ is not positive definite.
@@ -53,20 +53,21 @@ class Newton(AbstractMethod):
         hessian = (columns + columns.T) / 2
         units = _units(hessian)
         length = _NUDGE * (1 + square_root(w @ w))
-        direction = _downhill(-vector(iterate.clipped) * units, units[:, None] * hessian * units, units, length)
+        direction = _downhill(-vector(iterate.clipped) * units, jnp.outer(units, units) * hessian, units, length)
         return unravel(direction * units, iterate.w), memory
 
 
 def _units(hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
-    """Units in which the rows of a Hessian are of like size: one step of equilibration (Ruiz 2001).
+    """Units in which the rows of a Hessian are of like size, or near: one step of equilibration (Ruiz 2001).
 
-    They are powers of 2 that do not depend on the unit of the objective, so that they cost no rounding, and a small
+    They are powers of 16 that do not depend on the unit of the objective, so that they cost no rounding, and a small
     change changes none of them: their derivative is zero.
     """
     rows = jnp.max(jnp.abs(lax.stop_gradient(hessian)), axis=1)
-    largest = jnp.max(rows)
-    exponents = jnp.frexp(rows / jnp.where(largest > 0, largest, 1))[1]
-    return jnp.ldexp(jnp.ones_like(rows), jnp.where(rows > 0, -exponents // 2, 0))
+    parts = quotient(rows, jnp.max(rows))
+    # By a half, no row is on the edge between two powers because the numbers in a problem are round.
+    powers = jnp.round((jnp.log2(jnp.where(parts > 0, parts, 1)) + 0.5) / 8)
+    return jnp.ldexp(jnp.ones_like(rows), -4 * powers.astype(int))
 
 
 def _downhill(
