@@ -53,7 +53,8 @@ class Newton(AbstractMethod):
         hessian = (columns + columns.T) / 2
         units = _units(hessian)
         length = _NUDGE * (1 + square_root(w @ w))
-        direction = _downhill(-vector(iterate.clipped) * units, jnp.outer(units, units) * hessian, units, length)
+        scaled = units[:, None] * hessian * units[None]  # one after the other: products of two units may overflow
+        direction = _downhill(-vector(iterate.clipped) * units, scaled, units, length)
         return unravel(direction * units, iterate.w), memory
 
 
