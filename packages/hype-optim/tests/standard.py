@@ -24,8 +24,7 @@ def brown_badly_scaled(x):
 
 
 def beale(x):
-    i = jnp.arange(1, 4)
-    return jnp.array([1.5, 2.25, 2.625]) - x[0] * (1 - x[1] ** i)
+    return jnp.array([1.5, 2.25, 2.625]) - x[0] * (1 - jnp.stack([x[1], x[1] ** 2, x[1] ** 3]))
 
 
 def helical_valley(x):

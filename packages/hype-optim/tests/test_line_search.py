@@ -17,6 +17,7 @@ from hype_optim import (
     Dataset,
     Minibatch,
     Newton,
+    NewtonCG,
     NonlinearCG,
     NoReg,
     Params,
@@ -52,7 +53,9 @@ def test_the_unit_of_the_objective_does_not_matter(method):
         assert result.status == Status.NO_DECREASE
 
 
-@pytest.mark.parametrize("method", [GD(), pytest.param(Newton(), marks=slow)], ids=["GD", "Newton"])
+@pytest.mark.parametrize(
+    "method", [GD(), pytest.param(Newton(), marks=slow), NewtonCG()], ids=["GD", "Newton", "NewtonCG"]
+)
 def test_backtracking_starts_at_any_scale(method):
     ends = [
         minimize(

@@ -91,6 +91,20 @@ def test_the_multiple_of_the_last_direction(name):
 @pytest.mark.parametrize(
     "name", ["CG", *(pytest.param(name, marks=pytest.mark.slow) for name in CONJUGATE if name != "CG")]
 )
+def test_it_starts_anew_where_successive_gradients_are_not_orthogonal(name):
+    # After short steps they are nearly parallel, so that each step is one of gradient descent (Powell 1977).
+    f = lambda w: 0.5 * w @ QUADRATIC @ w
+    methods = CONJUGATE[name], GD()
+    ours, expected = (
+        minimize(f, START, quiet(6, method=method, learning_rate=0.01, keep_w_history=True)).w_history
+        for method in methods
+    )
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["CG", *(pytest.param(name, marks=pytest.mark.slow) for name in CONJUGATE if name != "CG")]
+)
 def test_with_steps_much_too_long_for_conjugacy_it_still_goes_downhill(name):
     # Without restarts the directions of such a run are far from downhill, and it does not get there.
     result = minimize(valley, jnp.array([-0.4, 0.8]), quiet(300, method=METHODS[name], learning_rate=Backtrack(0.3)))
@@ -105,11 +119,17 @@ def first_step(method, f, w):
     return minimize(f, w, quiet(2, method=method, learning_rate=1.0, keep_w_history=True)).w_history[1] - w
 
 
-def test_newton_takes_the_absolute_value_of_an_indefinite_hessian():
-    w = jnp.array([1.0, 2.0, -1.0])
-    h = np.asarray(INDEFINITE)
-    expected = -np.linalg.solve(scipy.linalg.sqrtm(h @ h).real, h @ w)
-    np.testing.assert_allclose(first_step(Newton(), lambda w: 0.5 * w @ INDEFINITE @ w, w), expected, rtol=1e-7)
+@pytest.mark.parametrize(
+    ("scales", "units"),
+    [((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)), ((1.0, 16.0, 256.0), (16.0, 1.0, 1.0))],
+    ids=["rows of like size", "rows of 16, 2048 and 6554"],
+)
+def test_newton_takes_the_absolute_value_of_an_indefinite_hessian(scales, units):
+    w, units = jnp.array([1.0, 2.0, -1.0]), np.array(units)
+    a = INDEFINITE * np.outer(scales, scales)
+    h = np.outer(units, units) * a
+    expected = -units * np.linalg.solve(scipy.linalg.sqrtm(h @ h).real, units * (a @ w))
+    np.testing.assert_allclose(first_step(Newton(), lambda w: 0.5 * w @ a @ w, w), expected, rtol=1e-7)
 
 
 def test_newton_solves_with_a_positive_definite_hessian():
@@ -138,10 +158,17 @@ def test_newton_cg_solves_as_far_as_its_rule_says():
     assert np.linalg.norm(step + START) < np.linalg.norm(START)
 
 
-def test_newton_cg_goes_along_the_gradient_where_its_curvature_is_negative():
+def test_newton_cg_takes_the_absolute_value_of_a_negative_curvature():
     w = jnp.array([0.0, 1.0, 0.1])
     step = first_step(NewtonCG(), lambda w: 0.5 * w @ INDEFINITE @ w, w)
-    np.testing.assert_allclose(step, -INDEFINITE @ w, rtol=1e-13)
+    g = np.asarray(INDEFINITE @ w)
+    curvature = g @ INDEFINITE @ g
+    assert curvature < 0
+    np.testing.assert_allclose(step, -(g @ g) / -curvature * g, rtol=1e-13)
+
+
+def test_newton_cg_goes_along_the_gradient_where_there_is_no_curvature():
+    np.testing.assert_array_equal(first_step(NewtonCG(), lambda w: 2 * w[0] - w[1], jnp.zeros(2)), [-2, 1])
 
 
 def test_newton_cg_makes_few_products_in_many_dimensions():

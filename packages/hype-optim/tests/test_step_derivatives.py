@@ -111,11 +111,15 @@ def test_derivatives_of_searches_that_came_back_from_where_values_are_not_finite
     assert_derivatives_match(run, (1.0, 1.0), num_directions=1)
 
 
-def test_derivatives_of_newton_past_a_saddle():
+@pytest.mark.parametrize(("method", "unit"), [(Newton(), 20), (NewtonCG(), 1)])
+def test_derivatives_past_a_saddle(method, unit):
     # The Hessian is not positive definite at the first points, and the first gradient is along the stable direction.
-    f = lambda scale, w: w[0] ** 2 - scale * w[1] ** 2 + w[1] ** 4 / 2 + 0.1 * w[0] * w[1]
-    run = lambda inputs: minimize(jax.tree_util.Partial(f, inputs[1]), inputs[0], quiet(method=Newton())).w
-    assert_derivatives_match(run, (jnp.array([1.0, 0.05]), 1.0), num_directions=1)
+    def f(scale, w):
+        x, y = w[0], unit * w[1]
+        return x**2 - scale * y**2 + y**4 / 2 + 0.1 * x * y
+
+    run = lambda inputs: minimize(jax.tree_util.Partial(f, inputs[1]), inputs[0], quiet(method=method)).w
+    assert_derivatives_match(run, (jnp.array([1.0, 0.05 / unit]), 1.0), num_directions=1)
 
 
 def test_derivatives_of_newton_where_eigenvalues_coincide():

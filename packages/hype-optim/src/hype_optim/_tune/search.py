@@ -121,7 +121,7 @@ def advance(
     change = jnp.where(first, difference, 0.8 * search.change + 0.2 * jnp.minimum(difference, 3 * search.change))
     change = jnp.where(success & jnp.isfinite(difference), change, search.change)
 
-    gradient = _clipped(where(success, gradient, zeros_like(gradient)), search)
+    gradient = _clipped(where(usable, gradient, zeros_like(gradient)), search)
     slope = jax.tree.map(lambda m, g: MOMENTUM * m + (1 - MOMENTUM) * g, search.slope, gradient)
     squares = jax.tree.map(lambda v, g: SQUARES * v + (1 - SQUARES) * g**2, search.squares, gradient)
     updates = search.updates + 1
@@ -148,7 +148,7 @@ def advance(
         best_value=best_value,
         last_value=jnp.where(usable, value, search.last_value),
         change=change,
-        slope=where(success, slope, zeros_like(slope)),
+        slope=where(usable, slope, zeros_like(slope)),
         squares=where(success, squares, search.squares),
         updates=jnp.where(success, updates, search.updates),
         damping=jnp.where(success, damping, jnp.minimum(search.damping, 1) / 2),

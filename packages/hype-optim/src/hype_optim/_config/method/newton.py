@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import at_least_single, ravel, square_root, unravel
+from hype_ad.internal.tree import at_least_single, quotient, ravel, square_root, unravel
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -19,11 +19,12 @@ _NUDGE = 1e-3
 class Newton(AbstractMethod):
     r"""Newton's method with the whole Hessian $H$: the direction $p$ solves $H p = -g$ where $H$ is positive definite.
 
-    Elsewhere $H$ is replaced by its absolute value $|H|$ (Dauphin et al. 2014), so that the direction leads downhill,
-    and the direction goes along the eigenvector of the lowest eigenvalue by at least $10^{-3} (1 + \|w\|_2)$: a saddle
-    that the plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance. Where
-    there is no curvature at all along some direction, the gradient must not have a part along it either: redundant
-    weights are fine, redundant weights with an L1 penalty are not.
+    Elsewhere $H$ is replaced by its absolute value (Dauphin et al. 2014), so that the direction leads downhill, and the
+    direction goes along the eigenvector of the lowest eigenvalue by at least $10^{-3} (1 + \|w\|_2)$: a saddle that the
+    plain method would stop at is left, unless the run starts at exactly it and ends by its tolerance. Where rows of $H$
+    differ much in size, both are those of $H$ in other units of the weights, in which they do not. Where there is no
+    curvature at all along some direction, the gradient must not have a part along it either: redundant weights are
+    fine, redundant weights with an L1 penalty are not.
 
     Its default rate is `Backtrack()`. The weights are flattened to a vector of $n$ entries; a step costs $n$ Hessian
     products and $O(n^3)$, several times more where $H$ is not positive definite.
@@ -49,33 +50,56 @@ class Newton(AbstractMethod):
         w = vector(iterate.w)
         product = lambda v: vector(iterate.hessian_product(unravel(v, iterate.w)))
         columns = jax.vmap(product)(jnp.eye(w.size, dtype=w.dtype))
-        direction = _downhill(w, -vector(iterate.clipped), (columns + columns.T) / 2)
-        return unravel(direction, iterate.w), memory
+        hessian = (columns + columns.T) / 2
+        units = _units(hessian)
+        length = _NUDGE * (1 + square_root(w @ w))
+        scaled = units[:, None] * hessian * units[None]  # one after the other: products of two units may overflow
+        direction = _downhill(-vector(iterate.clipped) * units, scaled, units, length)
+        return unravel(direction * units, iterate.w), memory
 
 
-def _downhill(w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
-    """The Newton direction from minus the gradient, or what takes its place."""
+def _units(hessian: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """Units in which the rows of a Hessian are of like size, or near: one step of equilibration (Ruiz 2001).
+
+    They are powers of 16 that do not depend on the unit of the objective, so that they cost no rounding, and a small
+    change changes none of them: their derivative is zero.
+    """
+    rows = jnp.max(jnp.abs(lax.stop_gradient(hessian)), axis=1)
+    parts = quotient(rows, jnp.max(rows))
+    # By a half, no row is on the edge between two powers because the numbers in a problem are round.
+    powers = jnp.round((jnp.log2(jnp.where(parts > 0, parts, 1)) + 0.5) / 8)
+    return jnp.ldexp(jnp.ones_like(rows), -4 * powers.astype(int))
+
+
+def _downhill(
+    negative: Float[Array, " n"], hessian: Float[Array, "n n"], units: Float[Array, " n"], length: Float[Array, ""]
+) -> Float[Array, " n"]:
+    """The Newton direction from minus the gradient, or what takes its place, in some units of the weights."""
     fixed = lax.stop_gradient(hessian)
     pivots = jnp.diagonal(jnp.linalg.cholesky(fixed)) ** 2  # NaN if it has no such factor
     # Rounding alone gives a singular Hessian small pivots, and a step of any length where nothing is to be gained. A
     # pivot is small by the entry that it comes from, and not by others, which may have other units.
-    definite = jnp.all(pivots > 100 * len(w) * jnp.finfo(w.dtype).eps * jnp.diagonal(fixed))
+    definite = jnp.all(pivots > 100 * len(hessian) * jnp.finfo(hessian.dtype).eps * jnp.diagonal(fixed))
     matrix = lax.cond(definite, lambda hessian: hessian, absolute_value, hessian)
     # Lineax raises from compiled code where the derivative of a solve is not finite; a run has a status for that.
     direction = jax.scipy.linalg.solve(matrix, negative, assume_a="pos")
-    nudge = lax.cond(definite, lambda *_: jnp.zeros_like(w), _nudge, w, negative, hessian, direction)
-    return direction + nudge
+    none = lambda *_: jnp.zeros_like(direction)
+    return direction + lax.cond(definite, none, _nudge, negative, hessian, direction, units, length)
 
 
 def _nudge(
-    w: Float[Array, " n"], negative: Float[Array, " n"], hessian: Float[Array, "n n"], direction: Float[Array, " n"]
+    negative: Float[Array, " n"],
+    hessian: Float[Array, "n n"],
+    direction: Float[Array, " n"],
+    units: Float[Array, " n"],
+    length: Float[Array, ""],
 ) -> Float[Array, " n"]:
-    """What a direction lacks to be long enough along the lowest curvature, if that is negative."""
+    """What a direction lacks to be of some length along the lowest curvature, if that is negative."""
     lowest = lowest_eigenvector(hessian)
     along = direction @ lowest
-    sign = jnp.where(negative @ lowest < 0, -1, 1).astype(w.dtype)
-    length = _NUDGE * (1 + square_root(w @ w))
+    sign = jnp.where(negative @ lowest < 0, -1, 1).astype(lowest.dtype)
+    long_enough = length / jnp.linalg.norm(lowest * units)
     # Rounding alone gives a singular Hessian eigenvalues of either sign.
-    negligible = jnp.finfo(w.dtype).eps ** 0.5 * jnp.max(jnp.abs(hessian))
-    short = (lowest @ hessian @ lowest < -negligible) & (sign * along < length)
-    return jnp.where(short, sign * length - along, 0) * lowest
+    negligible = jnp.finfo(hessian.dtype).eps ** 0.5 * jnp.max(jnp.abs(hessian))
+    short = (lowest @ hessian @ lowest < -negligible) & (sign * along < long_enough)
+    return jnp.where(short, sign * long_enough - along, 0) * lowest

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from hype_ad.internal import tree
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..._hyperparameter.converters import at_least
+from ..._hyperparameter.converters import at_least, optional
 from ..._objective import Iterate
 from ..._transform.while_loop import bounded_while_loop
 from ..learning_rate.backtrack import Backtrack
@@ -24,16 +24,24 @@ class _Inner(eqx.Module):
     done: Bool[Array, ""]
 
 
+class _Memory(eqx.Module):
+    """The length of the first gradient, and whether the last direction is a step in itself."""
+
+    first: Float[Array, ""]
+    solved: Bool[Array, ""]
+
+
 class NewtonCG(AbstractMethod):
     r"""Newton's method without a Hessian: truncated conjugate gradients on $H p = -g$ (Dembo & Steihaug 1983).
 
     A step costs one Hessian product per inner step. The inner solve ends when the residual is shorter than
-    $\min(\frac12, \sqrt{|g|}) \, |g|$, which makes the convergence superlinear, or at a direction of negative
-    curvature, which is left out; if it is the first one, the step is along minus the gradient (Nocedal & Wright
-    2006, algorithm 7.1). The default rate is `Backtrack()`.
+    $\min(\frac12, \sqrt{|g| / |g_0|}) \, |g|$ with the first gradient $g_0$ of the run, which makes the convergence
+    superlinear in any unit of the objective. It also ends with a direction $d$ of negative curvature, along which it
+    goes as far as if the curvature were $|d \cdot H d|$: downhill, and past a saddle. Where the gradient itself has no
+    curvature at all, the direction is minus the gradient. The default rate is `Backtrack()`.
 
     Args:
-        max_inner_steps: the most Hessian products in one step.
+        max_inner_steps: the most Hessian products in one step; if `None`, twice the number of weights, and at most 200.
 
     Raises:
         TypeError: if `max_inner_steps` is not an integer.
@@ -42,40 +50,43 @@ class NewtonCG(AbstractMethod):
 
     uses_hessian: ClassVar[bool] = True
 
-    max_inner_steps: int = eqx.field(static=True, converter=at_least("max_inner_steps", 1), default=50)
+    max_inner_steps: int | None = eqx.field(
+        static=True, converter=optional(at_least("max_inner_steps", 1)), default=None
+    )
 
     def default_learning_rate(self) -> Backtrack:
         """`Backtrack()`."""
         return Backtrack()
 
-    def init(self, w: PyTree) -> Bool[Array, ""]:
-        """Whether the last direction was a solution, not minus the gradient."""
-        return jnp.array(True)
+    def init(self, w: PyTree) -> _Memory:
+        """No gradient yet."""
+        return _Memory(jnp.zeros((), tree.float_dtype(w)), jnp.array(True))
 
-    def is_step(self, memory: Bool[Array, ""]) -> Bool[Array, ""]:
-        """Where it is a solution: nobody knows how far to go along minus the gradient."""
-        return memory
+    def is_step(self, memory: _Memory) -> Bool[Array, ""]:
+        """Where it solves for something: nobody knows how far to go along minus the gradient."""
+        return memory.solved
 
-    def direction(self, iterate: Iterate, memory: Bool[Array, ""]) -> tuple[PyTree, Bool[Array, ""]]:
+    def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """The truncated Newton direction."""
         size = tree.squared_norm(iterate.clipped)
         length = tree.square_root(size)
-        enough = (jnp.minimum(0.5, tree.square_root(length)) * length) ** 2
+        first = jnp.where(memory.first > 0, memory.first, length)
+        enough = jnp.minimum(0.25, tree.quotient(length, first)) * size
 
         def advance(inner: _Inner) -> _Inner:
             bent = iterate.hessian_product(inner.direction)
             curvature = tree.dot(inner.direction, bent)
-            convex = curvature > 0
-            step = tree.quotient(inner.size, jnp.where(convex, curvature, 0))
-            solution = tree.add(inner.solution, tree.scale(step, inner.direction))
+            step = tree.quotient(inner.size, curvature)
+            solution = tree.add(inner.solution, tree.scale(jnp.abs(step), inner.direction))
             residual = tree.subtract(inner.residual, tree.scale(step, bent))
             left = tree.squared_norm(residual)
             direction = tree.add(residual, tree.scale(tree.quotient(left, inner.size), inner.direction))
-            return _Inner(solution, residual, direction, left, ~convex | (left <= enough))
+            return _Inner(solution, residual, direction, left, ~(curvature > 0) | (left <= enough))
 
         downhill = tree.negative(iterate.clipped)
-        first = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size, size == 0)
-        inner = bounded_while_loop(lambda inner: ~inner.done, advance, first, self.max_inner_steps)
-        # The solution is still zero where the very first direction had no positive curvature.
-        unsolved = tree.squared_norm(inner.solution) == 0
-        return tree.where(unsolved, downhill, inner.solution), ~unsolved
+        start = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size, size == 0)
+        limit = min(2 * tree.size(iterate.w), 200) if self.max_inner_steps is None else self.max_inner_steps
+        inner = bounded_while_loop(lambda inner: ~inner.done, advance, start, limit)
+        # The solution is still zero where the very first direction had no curvature.
+        solved = tree.squared_norm(inner.solution) > 0
+        return tree.where(solved, inner.solution, downhill), _Memory(first, solved)
