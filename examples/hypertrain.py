@@ -1,10 +1,11 @@
-"""Train a network, then train the schedule of learning rates that it is trained with.
+"""Train a network, then tune the schedule of learning rates that it is trained with.
 
-A tanh network with one hidden layer is trained by stochastic gradient descent with Nesterov momentum, under a schedule
-with one learning rate per step. The training loss at the end of the run is a function of that schedule, and its
-gradient with respect to all of the rates at once (the hypergradient) comes from one reverse pass through the whole
-training. So the schedule is trained like weights are. It is compared with the best constant rate, found by trying two
-dozen of them in one `vmap`.
+A tanh network with one hidden layer is trained by stochastic gradient descent with Nesterov momentum. Its loss on
+validation images after the last step is a function of the learning rates of all windows of steps, and the gradient with
+respect to all of them at once (the hypergradient) comes from one reverse pass through the whole training. `tune`
+follows it, each time with other first weights and another order of the data, so that it learns a schedule and not a
+seed. It begins at the best of a sweep of constant, cosine and exponential schedules. What it finds is held against the
+best of each kind by the loss and the error on test images, of trainings with new seeds.
 
     python examples/hypertrain.py                                            # scikit-learn's handwritten digits
     python examples/hypertrain.py --data /usr/share/datasets/fashion-mnist   # files in MNIST's format
@@ -25,108 +26,133 @@ from hype_optim import (
     Minibatch,
     Nesterov,
     NoReg,
-    NormClip,
     Params,
-    Result,
-    RMSProp,
-    Status,
     StepSchedule,
+    Tuned,
+    WindowSchedule,
     load_mnist,
-    minimize,
     positive,
     train,
+    tune,
 )
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-RATES = np.geomspace(0.003, 3.0, 24)
+SEEDS = 12  # of trainings that judge a schedule
+
+
+class Images(NamedTuple):
+    """Images to train with, to tune with, and to look at only in the end."""
+
+    training: Dataset
+    validation: Dataset
+    test: Dataset
+
+
+class Judged(NamedTuple):
+    """A schedule, and what networks trained with it at new seeds are worth on test images."""
+
+    rates: Float[Array, " steps"]
+    losses: Float[Array, " seeds"]
+    errors: Float[Array, " seeds"]
 
 
 class Comparison(NamedTuple):
-    """The run under the best constant rate and the run under the learned schedule."""
+    """The schedules by their names, the learned one last, and how that was tuned."""
 
-    constant: Result
-    constant_rates: Float[Array, " steps"]
-    learned: Result
-    learned_rates: Float[Array, " steps"]
-    outer: Result
-    errors: tuple[float, float]  # of the two runs, on the test data
-
-    @property
-    def factor(self) -> float:
-        """How many times smaller the learned schedule's training loss is."""
-        return float(self.constant.loss / self.learned.loss)
+    schedules: dict[str, Judged]
+    tuned: Tuned
 
 
-def load_digits(seed: int) -> tuple[Dataset, Dataset]:
-    """1,200 training and 597 test images of 8 x 8 pixels."""
+def load_digits(seed: int) -> Images:
+    """800 training, 500 validation and 497 test images of 8 x 8 pixels."""
     from sklearn.datasets import load_digits
 
     pixels, digits = load_digits(return_X_y=True)
     data = Dataset(np.asarray(pixels) / 16, np.asarray(digits))
-    train_data, test_data = data.split([1200, len(data) - 1200], key=jax.random.key(seed))
-    return train_data, test_data
+    return Images(*data.split([800, 500, len(data) - 1300], key=jax.random.key(seed)))
 
 
-def hypertrain(
-    train_data: Dataset, test_data: Dataset, hidden: int, steps: int, outer_steps: int, seed: int
-) -> Comparison:
-    """Find the best constant rate, then a better schedule, and say so."""
-    init_key, shuffle_key = jax.random.split(jax.random.key(seed))
-    keys = jax.random.split(init_key, 2)
-    pixels, num_classes = train_data.x.shape[1], int(train_data.y.max()) + 1
-    network = FeedForward([Linear(pixels, hidden, key=keys[0]), jnp.tanh, Linear(hidden, num_classes, key=keys[1])])
+def families(steps: int) -> dict[str, Float[Array, "schedules steps"]]:
+    """The schedules that are tried: constant rates, cosines down to zero, and exponentials down to a part."""
+    time = jnp.linspace(0, 1, steps)[None]
+    peaks = jnp.geomspace(0.01, 2.0, 16)[:, None]
+    cosine = peaks * (1 + jnp.cos(jnp.pi * time)) / 2 + 1e-6
+    exponential = jnp.concatenate([peaks * part**time for part in (0.1, 0.01)])
+    return {"constant": peaks * jnp.ones((1, steps)), "cosine": cosine, "exponential": exponential}
 
-    def run(schedule: StepSchedule, data: Dataset) -> Result:
+
+def hypertrain(images: Images, hidden: int, steps: int, outer_steps: int, seed: int) -> Comparison:
+    """Find the best schedules of the families, tune a better one, and judge them all."""
+    pixels, num_classes = images.training.x.shape[1], int(images.training.y.max()) + 1
+    size = min(100, len(images.training))
+
+    def trained(rates: WindowSchedule | StepSchedule, data: Dataset, key: PRNGKeyArray) -> FeedForward:
+        first_key, last_key, shuffle_key = jax.random.split(key, 3)
+        layers = [Linear(pixels, hidden, key=first_key), jnp.tanh, Linear(hidden, num_classes, key=last_key)]
         params = Params(
-            learning_rate=schedule,
+            learning_rate=rates,
             momentum=Nesterov(0.9),
             loss=CrossEntropyOnLinear(),
             regularization=NoReg(),
-            batch=Minibatch(min(100, len(train_data))),
+            batch=Minibatch(size),
             return_best=False,
             silent=True,
         )
-        return train(network, data, params, key=shuffle_key)
+        return train(FeedForward(layers), data, params, key=shuffle_key).w
 
-    def final_loss(schedule: StepSchedule, data: Dataset) -> Float[Array, ""]:
-        return run(schedule, data).loss
+    def loss(network: FeedForward, data: Dataset) -> Float[Array, ""]:
+        return jnp.mean(jax.vmap(CrossEntropyOnLinear())(jax.vmap(network)(data.x), data.y))
 
-    def test_error(result: Result) -> float:
-        predicted = jnp.argmax(jax.vmap(result.w)(test_data.x), axis=1)
-        return float(np.mean(np.asarray(predicted) != np.asarray(test_data.y)))
+    def loss_and_error(rates: Float[Array, " steps"], images: Images, key: PRNGKeyArray) -> tuple[Array, Array]:
+        network = trained(StepSchedule(rates), images.training, key)
+        wrong = jnp.argmax(jax.vmap(network)(images.test.x), axis=1) != images.test.y.astype(int)
+        return loss(network, images.test), jnp.mean(wrong.astype(float))
 
-    print(f"{len(train_data):,} training and {len(test_data):,} test images.")
-    print(f"A {pixels}-{hidden}-{num_classes} network, {steps} steps of {min(100, len(train_data))} images.\n")
+    def validation_loss(images: Images, rates: WindowSchedule | StepSchedule, key: PRNGKeyArray) -> Float[Array, ""]:
+        return loss(trained(rates, images.training, key), images.validation)
+
+    tune_key, sweep_key, test_key = jax.random.split(jax.random.key(seed), 3)
+    sizes = [f"{len(part):,} {name}" for part, name in zip(images, images._fields, strict=True)]
+    print(f"{sizes[0]}, {sizes[1]} and {sizes[2]} images.")
+    print(f"A {pixels}-{hidden}-{num_classes} network, {steps} steps of {size} images.\n")
+
     start = time.perf_counter()
-    constant = lambda rate, data: final_loss(StepSchedule(jnp.full(steps, rate)), data)
-    losses = jax.jit(jax.vmap(constant, in_axes=(0, None)))(jnp.asarray(RATES), train_data)
-    best_rate = RATES[np.nanargmin(np.asarray(losses))]
-    print(f"Tried {len(RATES)} constant rates from {RATES[0]:g} to {RATES[-1]:g} in one program ({seconds(start)}):")
-    print(f"  the best is {best_rate:.3g}, with training loss {np.nanmin(losses):.5f}.\n")
+    tried, keys = families(steps), jax.random.split(sweep_key, 2)
 
-    print(f"Training the {steps} rates of a schedule, from that constant rate, for {outer_steps} outer steps:")
-    start = time.perf_counter()
-    rates = positive(jnp.full(steps, best_rate))  # moved in logarithms, so they stay positive
-    # A hypergradient can explode where a training is close to diverging, so its length is clipped.
-    outer_params = Params(outer_steps, learning_rate=RMSProp(0.03, 0.9), gradient_clipping=NormClip(1.0))
-    objective = jax.tree_util.Partial(lambda data, schedule: final_loss(schedule, data), train_data)
-    outer = minimize(objective, StepSchedule(rates), outer_params)
-    history = np.asarray(outer.loss_history)[: int(outer.steps)]
-    worse = int(np.sum(np.diff(history) > 0))
-    print(
-        f"  done in {seconds(start)}. {worse} of {len(history)} steps made the loss larger; the best schedule was kept."
-    )
-    if outer.status == Status.DIVERGED:
-        print(f"  {Status[outer.status]}")
+    @jax.jit
+    def sweep(images: Images, schedules: Float[Array, "schedules steps"]) -> Float[Array, " schedules"]:
+        at_seed = lambda rates, key: validation_loss(images, StepSchedule(rates), key)
+        return jax.lax.map(lambda rates: jnp.mean(jax.vmap(lambda key: at_seed(rates, key))(keys)), schedules)
 
-    schedules = jnp.full(steps, best_rate), outer.w.rates.value
-    before, after = (run(StepSchedule(rates), train_data) for rates in schedules)
-    result = Comparison(before, schedules[0], after, schedules[1], outer, (test_error(before), test_error(after)))
-    print(f"\n{'':24}training loss   test error")
-    print(f"best constant rate       {before.loss:12.5f}   {result.errors[0]:9.2%}")
-    print(f"learned schedule         {after.loss:12.5f}   {result.errors[1]:9.2%}")
-    print(f"The learned schedule ends {result.factor:.2f} times lower than the best constant rate.")
-    return result
+    values = np.asarray(sweep(images, jnp.concatenate(list(tried.values()))))
+    values = np.split(np.where(np.isfinite(values), values, np.inf), np.cumsum(list(map(len, tried.values())))[:-1])
+    best = {name: tried[name][np.argmin(found)] for name, found in zip(tried, values, strict=True)}
+    winner = min(zip(tried, map(np.min, values), strict=True), key=lambda pair: pair[1])[0]
+    print(f"Tried {sum(map(len, values))} schedules at {len(keys)} seeds each in one program ({seconds(start)}).")
+
+    windows = min(20, steps)
+    print(f"Tuning the rates of {windows} windows, from the best schedule ({winner}), in {outer_steps} steps:")
+    first = jnp.stack([jnp.mean(window) for window in jnp.array_split(best[winner], windows)])
+    objective = jax.tree_util.Partial(validation_loss, images)
+    tuned = tune(objective, WindowSchedule(positive(first), steps), key=tune_key, steps=outer_steps, seeds=2)
+    print(f"{tuned.summary()}\n")
+    best["learned"] = jax.vmap(lambda step: tuned.values.at(step, step))(jnp.arange(steps))
+
+    judge = jax.jit(jax.vmap(loss_and_error, (None, None, 0)))
+    seeds = jax.random.split(test_key, SEEDS)
+    schedules = {name: Judged(rates, *judge(rates, images, seeds)) for name, rates in best.items()}
+    print(f"On test images, the mean over {SEEDS} new seeds and its standard error:\n")
+    print(f"{'':20}{'loss':>18}{'error':>20}")
+    for name, judged in schedules.items():
+        label = "learned schedule" if name == "learned" else f"best {name}"
+        print(f"{label:20}{with_error(judged.losses, '.4f'):>18}{with_error(judged.errors, '.2%'):>20}")
+    return Comparison(schedules, tuned)
+
+
+def with_error(values: Float[Array, " seeds"], form: str) -> str:
+    """A mean and its standard error."""
+    values = np.asarray(values)
+    return f"{values.mean():{form}} ± {values.std(ddof=1) / np.sqrt(len(values)):{form}}"
 
 
 def seconds(start: float) -> str:
@@ -135,30 +161,30 @@ def seconds(start: float) -> str:
 
 
 def draw(result: Comparison, out: Path) -> None:
-    """Draw the two schedules, the two loss curves and the progress of the outer loss into a PNG."""
+    """Draw the schedules, the test losses of all seeds and the progress of the tuning into a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    colors = {"constant": "tab:gray", "cosine": "tab:blue", "exponential": "tab:green", "learned": "tab:red"}
     figure, (schedules, losses, progress) = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
-    for label, color, rates, run in (
-        ("best constant", "tab:gray", result.constant_rates, result.constant),
-        ("learned", "tab:red", result.learned_rates, result.learned),
-    ):
-        schedules.plot(rates, color=color, label=label)
-        losses.plot(run.loss_history, color=color, label=f"{label}: {run.loss:.4g} at the end", alpha=0.8)
-    progress.plot(result.outer.loss_history, color="tab:red")
-    progress.axhline(float(result.constant.loss), color="tab:gray", linestyle="--", label="best constant")
-    schedules.set(title="learning rate", xlabel="step", yscale="log")
-    losses.set(title="loss of the step's minibatch", xlabel="step", yscale="log")
-    progress.set(title="training loss at the end of a run", xlabel="outer step", yscale="log")
-    for axes in (schedules, losses, progress):
-        axes.legend()
+    for place, (name, judged) in enumerate(result.schedules.items()):
+        schedules.plot(judged.rates, color=colors[name], label=name)
+        losses.plot(np.full(SEEDS, place), judged.losses, ".", color=colors[name], alpha=0.6)
+        losses.plot([place - 0.3, place + 0.3], [np.mean(judged.losses)] * 2, color=colors[name])
+    progress.plot(result.tuned.history, ".-", color="tab:red")
+    for label, value, color in (("start", result.tuned.start_value, "gray"), ("tuned", result.tuned.value, "red")):
+        progress.axhline(value, color=f"tab:{color}", linestyle="--", label=f"{label}, at held-out seeds: {value:.4f}")
+    schedules.set(title="learning rate", xlabel="step", yscale="log", ylim=(1e-3, None))
+    losses.set(title=f"test loss of {SEEDS} new seeds, and their mean", xticks=range(4), xticklabels=result.schedules)
+    progress.set(title="validation loss while tuning", xlabel="outer step")
+    schedules.legend()
+    progress.legend()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     plt.close(figure)
-    print(f"The picture is in {out}.")
+    print(f"\nThe picture is in {out}.")
 
 
 def main(argv: list[str] | None = None) -> Comparison:
@@ -166,8 +192,8 @@ def main(argv: list[str] | None = None) -> Comparison:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a directory with MNIST-format files")
     parser.add_argument("--rows", type=int, default=10_000, help="training images to use of those")
-    parser.add_argument("--steps", type=int, default=200, help="steps of a training (default 200)")
-    parser.add_argument("--outer-steps", type=int, default=50, help="steps of the schedule's training (default 50)")
+    parser.add_argument("--steps", type=int, default=100, help="steps of a training (default 100)")
+    parser.add_argument("--outer-steps", type=int, default=50, help="steps of the schedule's tuning (default 50)")
     parser.add_argument("--seed", type=int, default=0, help="draws the weights and the order of the data")
     parser.add_argument("--out", type=Path, default=Path("out/hypertrain.png"), help="where to put the picture")
     options = parser.parse_args(argv)
@@ -175,14 +201,15 @@ def main(argv: list[str] | None = None) -> Comparison:
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
     if options.data is None:
-        train_data, test_data, hidden = *load_digits(options.seed), 100
+        images, hidden = load_digits(options.seed), 100
     else:
         try:
-            train_data, test_data = load_mnist(options.data)
+            training, test = load_mnist(options.data)
         except (OSError, ValueError) as error:
             parser.error(str(error))
-        train_data, hidden = train_data[: options.rows], 300
-    result = hypertrain(train_data, test_data, hidden, options.steps, options.outer_steps, options.seed)
+        held = min(2000, len(training) // 5)
+        images, hidden = Images(training[held : held + options.rows], training[:held], test), 300
+    result = hypertrain(images, hidden, options.steps, options.outer_steps, options.seed)
     draw(result, options.out)
     return result
 

@@ -27,30 +27,35 @@ def write_mnist(folder, rows):
 
 
 def check(result, picture, printed):
-    assert result.learned.loss < result.constant.loss
-    assert result.factor > 1
-    assert f"{result.factor:.2f} times lower" in printed
-    for run, error in zip((result.constant, result.learned), result.errors, strict=True):
-        assert f"{run.loss:12.5f}   {error:9.2%}" in printed
-    assert jnp.all(result.learned_rates > 0)
+    assert list(result.schedules) == ["constant", "cosine", "exponential", "learned"]
+    for judged in result.schedules.values():
+        assert f"{np.mean(judged.losses):.4f} ± " in printed
+        assert f"{np.mean(judged.errors):.2%} ± " in printed
+        assert np.all(np.isfinite(judged.losses))
+        assert jnp.all(judged.rates > 0)
+    assert result.tuned.value <= result.tuned.start_value
+    assert "nan" not in printed
     assert matplotlib.image.imread(picture).std() > 0.05  # something is drawn
 
 
 def test_hypertrain_on_digits(tmp_path, capsys):
     picture = tmp_path / "new folder" / "picture.png"
-    result = example("hypertrain").main(["--steps", "20", "--outer-steps", "4", "--out", str(picture)])
+    result = example("hypertrain").main(["--steps", "20", "--outer-steps", "12", "--out", str(picture)])
     check(result, picture, capsys.readouterr().out)
-    assert result.errors[1] < 0.5
+    schedules = result.schedules
+    assert np.median(schedules["learned"].losses) < 0.97 * np.median(schedules["constant"].losses)
+    assert np.mean(schedules["learned"].errors) < 0.1
 
 
+@pytest.mark.filterwarnings("ignore:`tune` found no settings that are better")  # of fifty images one learns little
 def test_hypertrain_on_files(tmp_path, capsys):
     write_mnist(tmp_path, 60)
     picture = tmp_path / "picture.png"
-    arguments = ["--data", str(tmp_path), "--rows", "50", "--steps", "10", "--outer-steps", "3", "--out", str(picture)]
+    arguments = ["--data", str(tmp_path), "--rows", "40", "--steps", "10", "--outer-steps", "3", "--out", str(picture)]
     result = example("hypertrain").main(arguments)
     printed = capsys.readouterr().out
     check(result, picture, printed)
-    assert "50 training and 60 test images" in printed
+    assert "40 training, 12 validation and 60 test images" in printed
 
 
 def truncate(folder):
