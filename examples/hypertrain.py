@@ -151,8 +151,7 @@ def hypertrain(images: Images, hidden: int, steps: int, outer_steps: int, seed: 
 
 def with_error(values: Float[Array, " seeds"], form: str) -> str:
     """A mean and its standard error."""
-    values = np.asarray(values)
-    return f"{values.mean():{form}} ± {values.std(ddof=1) / np.sqrt(len(values)):{form}}"
+    return f"{jnp.mean(values):{form}} ± {jnp.std(values, ddof=1) / np.sqrt(len(values)):{form}}"
 
 
 def seconds(start: float) -> str:

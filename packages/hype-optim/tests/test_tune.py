@@ -41,6 +41,7 @@ def tuned():
     return tune(bowl, START, key=jax.random.key(0), steps=40, silent=True)
 
 
+@pytest.mark.smoke
 def test_it_comes_to_the_minimum_and_moves_ranges_alone(tuned):
     found = tuned.values
     np.testing.assert_allclose(found["rate"], 1, rtol=0.2)

@@ -77,8 +77,9 @@ class Result(eqx.Module):
         if self.status == Status.NO_DECREASE and self.steps == 0:
             raise RuntimeError(
                 "The run could not leave its first weights: no step along its first direction decreases the objective. "
-                "They may be a minimum; if not, the objective is not smooth there, or its gradient is wrong: compare "
-                "it with differences (`hype_ad.testing.assert_derivatives_match`)."
+                "They may be a minimum; if not, the objective is not smooth there, or its gradient is wrong (compare "
+                "it with differences, `hype_ad.testing.assert_derivatives_match`), or the square of the gradient is "
+                "too large or too small for its dtype (multiply the objective by a constant)."
             )
         if self.status == Status.DIVERGED:
             if self.steps == 0:

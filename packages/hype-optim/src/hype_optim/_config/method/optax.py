@@ -16,8 +16,7 @@ from hype_ad.internal.checks import as_float_array, function, instance, known
 from hype_ad.internal.tree import all_finite, sum_of
 from jaxtyping import Array, Bool, PyTree
 
-from ..._hyperparameter.converters import is_float
-from ..._hyperparameter.ranges import is_range, value_of
+from ..._hyperparameter.ranges import is_float, is_range, value_of
 from ..._objective import Iterate
 from ..._transform.nondifferentiable import call_when_differentiated
 from ..learning_rate.base import AbstractLearningRate, Unscaled
