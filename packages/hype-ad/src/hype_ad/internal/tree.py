@@ -145,14 +145,14 @@ def random_unit_direction(random: np.random.Generator, tree: PyTree) -> PyTree:
 
 
 @jax.custom_jvp
-def quotient(numerator: Float[Array, ""], denominator: Float[Array, ""]) -> Float[Array, ""]:
-    """`numerator / denominator`, and 0 with derivative 0 where the denominator is 0."""
+def quotient(numerator: Float[Array, "..."], denominator: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`numerator / denominator` entry by entry, and 0 with derivative 0 where the denominator is 0."""
     nothing = denominator == 0
     return jnp.where(nothing, 0, numerator / jnp.where(nothing, 1, denominator))
 
 
 @quotient.defjvp
-def _quotient_jvp(primals: tuple, tangents: tuple) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def _quotient_jvp(primals: tuple, tangents: tuple) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     (numerator, denominator), (dn, dd) = primals, tangents
     value = quotient(numerator, denominator)
     # JAX's own rule has the square of the denominator, which overflows in half precision from 1 / 256 on.

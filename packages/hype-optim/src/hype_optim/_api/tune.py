@@ -33,7 +33,7 @@ def tune(
     objective: Objective,
     start: PyTree,
     *,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
     steps: int = 50,
     rate: float = 0.2,
     seeds: int = 1,

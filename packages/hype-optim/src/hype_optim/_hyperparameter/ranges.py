@@ -152,7 +152,7 @@ def interval(value: ArrayLike, low: float, high: float) -> Interval:
     return Interval(jnp.log(value - low) - jnp.log(high - value), low, high)
 
 
-def unbounded(value: PyTree[ArrayLike]) -> PyTree[Unbounded]:
+def unbounded(value: PyTree) -> PyTree:
     """Stand for any float, or an array of them, that `tune` is to move.
 
     Args:
@@ -175,7 +175,7 @@ def unbounded(value: PyTree[ArrayLike]) -> PyTree[Unbounded]:
     return jax.tree.map(convert, value)
 
 
-def probabilities(value: ArrayLike | Sequence[float]) -> Probabilities:
+def probabilities(value: ArrayLike | Sequence[Any]) -> Probabilities:
     """Stand for floats above 0 that sum to 1, such as the weights of a mixture.
 
     Args:

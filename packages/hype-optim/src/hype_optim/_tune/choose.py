@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PyTree
 
 from . import trainings
 from .loop import Plan, timed
@@ -22,7 +22,7 @@ class Round(NamedTuple):
     kept: int
 
 
-def seeds_for(state: TuneState, use: str, number: int) -> PRNGKeyArray:
+def seeds_for(state: TuneState, use: str, number: int) -> trainings.Keys:
     """Seeds that no step draws, different ones for each use."""
     aside = jax.random.fold_in(state.key, 2**32 - 1)  # no tuning has so many steps
     return jax.random.split(jax.random.fold_in(aside, zlib.crc32(use.encode())), number)

@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 @contextmanager
-def timed(state: TuneState, trainings: float) -> Iterator[list[TuneState]]:
+def timed(state: TuneState, trainings: int | float) -> Iterator[list[TuneState]]:
     """Adds to the cost of a state what is computed inside; the list's first entry is the state after it."""
     box = [state]
     began, compiled = time.perf_counter(), compile_seconds()

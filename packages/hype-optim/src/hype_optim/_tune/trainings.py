@@ -7,13 +7,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.tree import all_finite
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from .._objective import as_scalar
 from .._run.result import Result
 from .gradient import AbstractGradient
 from .search import Search, advance
 from .settings import values
+
+Keys = Key[Array, " seeds"] | UInt32[Array, "seeds 2"] | UInt32[Array, "seeds 4"]
 
 Objective = Callable[[PyTree, PRNGKeyArray], Float[Array, ""] | Result]
 
@@ -43,7 +45,7 @@ def train_at(objective: Objective, rest: PyTree, point: PyTree, key: PRNGKeyArra
 
 
 @eqx.filter_jit
-def evaluate(objective: Objective, rest: PyTree, points: PyTree, keys: PRNGKeyArray) -> Trained:
+def evaluate(objective: Objective, rest: PyTree, points: PyTree, keys: Keys) -> Trained:
     """Plain trainings in one batch, each with a point and a seed of its own."""
     return jax.vmap(lambda point, key: train_at(objective, rest, point, key))(points, keys)
 
@@ -54,7 +56,7 @@ def step(
     rest: PyTree,
     searches: Search,
     gradient: AbstractGradient,
-    keys: PRNGKeyArray,
+    keys: Keys,
     rate: Float[Array, ""],
     quarter: Int[Array, ""],
 ) -> tuple[Search, Float[Array, " searches"], Bool[Array, " searches"]]:
