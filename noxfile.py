@@ -20,13 +20,15 @@ CACHE = {
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "compiled"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # nobody reads which line of Python made which operation
+    "PYTHONDONTWRITEBYTECODE": None,  # where it is set, each worker would compile all that it imports, JAX and all
 }
 
 # Each worker runs whole files, whose fixtures it compiles once, until one of them has none left.
 WORKERS = ("-n", "2", "--dist", "worksteal")
 
 # Shapes and types of all arguments are checked, on one Python: they are the same on the others.
-CHECKED = f"--jaxtyping-packages={','.join(name.replace('-', '_') for name in PACKAGES)},beartype.beartype"
+CHECKED = f"--jaxtyping-packages={','.join(name.replace('-', '_') for name in PACKAGES)},conftest.checked"
 
 # The slow tests and those that must be compiled as users compile have other sessions.
 QUICK = "not slow and not bitwise"
@@ -61,9 +63,11 @@ def install(session: nox.Session, *requirements: str) -> None:
 def pytest(session: nox.Session, *arguments: str) -> None:
     """Run tests, compiled quickly.
 
-    A test runs what it compiles a few times, so LLVM need not optimize it; `alone` compiles as users do.
+    A test runs what it compiles a few times, so LLVM need not optimize it, nor split it for threads that two workers do
+    not have; `alone` compiles as users do.
     """
     flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    flags += " --xla_cpu_parallel_codegen_split_count=1 --xla_cpu_enable_concurrency_optimized_scheduler=false"
     version = session.run(
         "python", "-c", "from importlib.metadata import version; print(version('jaxlib'))", silent=True
     )

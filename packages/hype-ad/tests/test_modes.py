@@ -22,7 +22,7 @@ def loop(x):
 
 
 FACTOR = float(shrink(X)[0] / X[0])
-GRADIENT, HESSIAN = 3 * FACTOR**3 * X**2, jnp.diag(6 * FACTOR**3 * X)
+GRADIENT, HESSIAN = 3 * FACTOR**3 * X**2, np.diag(6 * FACTOR**3 * np.asarray(X))
 
 
 def test_forward_mode_goes_through_loops_of_unknown_length():
@@ -153,7 +153,7 @@ def test_ten_thousand_dimensions():
     f = lambda x: jnp.sum(x[1:] ** 2 * x[:-1])
     operators = ad.laplacian(f), ad.div(lambda x: x * jnp.roll(x, 1)), ad.grad(f, mode="forward")
     programs = [jax.jit(operator).lower(x).compile() for operator in operators]
-    laplacian, divergence, _ = (program(x) for program in programs)
+    laplacian, divergence = (program(x) for program in programs[:2])
     assert np.allclose(laplacian, 2 * jnp.sum(x[:-1]))
     assert np.allclose(divergence, jnp.sum(x))
     one_batch = 32 * n * 8

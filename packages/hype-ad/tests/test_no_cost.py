@@ -5,6 +5,7 @@ import re
 import hype_ad as ad
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hype_ad import DM, DV, D
 
@@ -40,7 +41,7 @@ def text(program, *arguments):
     return re.sub(r'(jit_|@)\w+|\bloc\(.*?\)|jax\.(arg|result)_info = "[^"]*"', "", lowered)
 
 
-ARRAYS = (jnp.linspace(0.5, 1.0, 3), jnp.linspace(-1.0, 2.0, 12).reshape(4, 3) ** 2, jnp.ones(4), jnp.asarray(0.3))
+ARRAYS = tuple(map(jnp.asarray, (np.linspace(0.5, 1.0, 3), np.linspace(-1, 2, 12).reshape(4, 3) ** 2, np.ones(4), 0.3)))
 TENSORS = (DV(ARRAYS[0]), DM(ARRAYS[1]), DV(ARRAYS[2]), D(ARRAYS[3]))
 
 

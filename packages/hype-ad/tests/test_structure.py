@@ -18,29 +18,30 @@ def kind_of(shape):
 
 
 @pytest.mark.parametrize(
-    ("result", "expected"),
+    ("make", "expected"),
     [
-        (ad.zeros(()), np.zeros(())),
-        (ad.zeros(3), np.zeros(3)),
-        (ad.zeros((2, 3)), np.zeros((2, 3))),
-        (ad.ones(0), np.ones(0)),
-        (ad.ones((2, 1)), np.ones((2, 1))),
-        (ad.full(2, 1.5), np.full(2, 1.5)),
-        (ad.full((2, 2), D(3.0)), np.full((2, 2), 3.0)),
-        (ad.identity(3), np.eye(3)),
-        (ad.standard_basis(3, 1), [0.0, 1.0, 0.0]),
-        (ad.standard_basis(3, -1, 2.5), [0.0, 0.0, 2.5]),
-        (ad.init(3, lambda i: i * i), [0.0, 1.0, 4.0]),
-        (ad.init((2, 3), lambda i, j: 10 * i + j), [[0.0, 1.0, 2.0], [10.0, 11.0, 12.0]]),
-        (ad.init_rows(2, lambda i: DV(V) * D(i)), [0 * V, V]),
-        (ad.init_cols(2, lambda i: V * D(i).array), np.stack([0 * V, V], axis=1)),
-        (ad.from_rows([DV(V), W]), [V, W]),
-        (ad.from_cols([V, DV(W)]), np.stack([V, W], axis=1)),
-        (ad.repeat_rows(DV(V), 2), [V, V]),
-        (ad.repeat_cols(DV(V), 2), np.stack([V, V], axis=1)),
+        (lambda: ad.zeros(()), np.zeros(())),
+        (lambda: ad.zeros(3), np.zeros(3)),
+        (lambda: ad.zeros((2, 3)), np.zeros((2, 3))),
+        (lambda: ad.ones(0), np.ones(0)),
+        (lambda: ad.ones((2, 1)), np.ones((2, 1))),
+        (lambda: ad.full(2, 1.5), np.full(2, 1.5)),
+        (lambda: ad.full((2, 2), D(3.0)), np.full((2, 2), 3.0)),
+        (lambda: ad.identity(3), np.eye(3)),
+        (lambda: ad.standard_basis(3, 1), [0.0, 1.0, 0.0]),
+        (lambda: ad.standard_basis(3, -1, 2.5), [0.0, 0.0, 2.5]),
+        (lambda: ad.init(3, lambda i: i * i), [0.0, 1.0, 4.0]),
+        (lambda: ad.init((2, 3), lambda i, j: 10 * i + j), [[0.0, 1.0, 2.0], [10.0, 11.0, 12.0]]),
+        (lambda: ad.init_rows(2, lambda i: DV(V) * D(i)), [0 * V, V]),
+        (lambda: ad.init_cols(2, lambda i: V * D(i).array), np.stack([0 * V, V], axis=1)),
+        (lambda: ad.from_rows([DV(V), W]), [V, W]),
+        (lambda: ad.from_cols([V, DV(W)]), np.stack([V, W], axis=1)),
+        (lambda: ad.repeat_rows(DV(V), 2), [V, V]),
+        (lambda: ad.repeat_cols(DV(V), 2), np.stack([V, V], axis=1)),
     ],
 )
-def test_construction(result, expected):
+def test_construction(make, expected):
+    result = make()
     assert isinstance(result, kind_of(np.shape(expected)))
     np.testing.assert_array_equal(result, expected)
 

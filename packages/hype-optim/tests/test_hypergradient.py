@@ -66,7 +66,13 @@ TRAININGS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param("full batch", marks=pytest.mark.slow), *list(TRAININGS)[1:]])
+# What is left out of the quick ones is in those of each step.
+SLOW = {"full batch", "regression"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in TRAININGS]
+)
 def test_train_in_all_its_floats(name):
     data, params = TRAININGS[name]
     key = jax.random.key(5) if "remainder" in name else None

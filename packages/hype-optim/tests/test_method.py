@@ -61,7 +61,9 @@ def linear_conjugate_gradients(a, w, steps):
     return np.stack(points)
 
 
-@pytest.mark.parametrize("name", [*CONJUGATE, "LBFGS"])
+@pytest.mark.parametrize(
+    "name", ["CG", "LBFGS", *(pytest.param(name, marks=pytest.mark.slow) for name in CONJUGATE if name != "CG")]
+)
 def test_with_exact_searches_a_quadratic_takes_as_many_steps_as_dimensions(name):
     # Nocedal & Wright 2006, sections 5.2 and 7.2: all of them then are the linear method.
     exact = StrongWolfe(c1=1e-9, c2=1e-8)
@@ -86,7 +88,9 @@ def test_the_multiple_of_the_last_direction(name):
     np.testing.assert_allclose(CONJUGATE[name].beta(tree(new), tree(old), tree(p)), expected[name], rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", CONJUGATE)
+@pytest.mark.parametrize(
+    "name", ["CG", *(pytest.param(name, marks=pytest.mark.slow) for name in CONJUGATE if name != "CG")]
+)
 def test_with_steps_much_too_long_for_conjugacy_it_still_goes_downhill(name):
     # Without restarts the directions of such a run are far from downhill, and it does not get there.
     result = minimize(valley, jnp.array([-0.4, 0.8]), quiet(300, method=METHODS[name], learning_rate=Backtrack(0.3)))

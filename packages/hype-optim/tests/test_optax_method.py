@@ -42,9 +42,10 @@ def test_makes_the_steps_of_a_loop_written_by_hand(name):
     given = factory(**hyperparameters)
     with jax.numpy_dtype_promotion("standard"):
         w, state, points = START, given.init(START), []
+        step = jax.jit(lambda w, state: given.update(jax.grad(valley)(w), state, w))
         for _ in range(5):
             points.append(w)
-            update, state = given.update(jax.grad(valley)(w), state, w)
+            update, state = step(w, state)
             w = w + update
     for method in (given, Optax(factory, hyperparameters)):
         result = minimize(valley, START, quiet(5, method=method, keep_w_history=True))

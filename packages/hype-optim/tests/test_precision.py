@@ -74,14 +74,23 @@ IN_HALF = {
 }
 
 
-@pytest.mark.parametrize("name", IN_HALF)
-def test_all_choices_take_narrow_weights(name):
+DTYPES = [(jnp.float16, jnp.float16), (jnp.bfloat16, jnp.float32), (jnp.float32, jnp.float64)]
+
+
+def choices():
+    """Each choice with each pair of dtypes; one for each choice is enough for each session."""
+    for i, name in enumerate(IN_HALF):
+        for j, (narrow, wide) in enumerate(DTYPES):
+            yield pytest.param(name, narrow, wide, marks=() if i % len(DTYPES) == j else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "narrow", "wide"), list(choices()))
+def test_all_choices_take_narrow_weights(name, narrow, wide):
     params = replace(IN_HALF[name], epochs=2, loss=Quadratic(), silent=True)
 
     def run(w, x):
         return Optimize.Train(lambda w, x: w.astype(x.dtype) @ x, w, Dataset(x, x[:, 0]), params)
 
-    for narrow, wide in ((jnp.float16, jnp.float16), (jnp.bfloat16, jnp.float32), (jnp.float32, jnp.float64)):
-        # Dtypes are found without a run.
-        result = jax.eval_shape(run, jax.ShapeDtypeStruct((3,), narrow), jax.ShapeDtypeStruct((6, 3), wide))
-        assert (result.w.dtype, result.loss.dtype) == (narrow, wide)
+    # Dtypes are found without a run.
+    result = jax.eval_shape(run, jax.ShapeDtypeStruct((3,), narrow), jax.ShapeDtypeStruct((6, 3), wide))
+    assert (result.w.dtype, result.loss.dtype) == (narrow, wide)

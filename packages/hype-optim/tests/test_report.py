@@ -131,8 +131,7 @@ def test_runs_of_one_program_in_several_threads_each_have_a_beginning_and_an_end
     [
         (Checkpointed(), (0, 1, 2)),
         (Implicit(tolerance=None), (0,)),  # an implicit derivative is one in the target alone
-        *((adjoint, (0,)) for adjoint in (Truncated(4), Auto())),
-        *(pytest.param(adjoint, (1, 2), marks=pytest.mark.slow) for adjoint in (Truncated(4), Auto())),
+        *(pytest.param(adjoint, (0, 1, 2), marks=pytest.mark.slow) for adjoint in (Truncated(4), Auto())),
     ],
     ids=repr,
 )

@@ -53,7 +53,9 @@ def batch_loss_and_gradient(model, x, y, chosen, coefficient):
 BATCHES = {"full": Full(), "minibatch": Minibatch(4), "an even minibatch": Minibatch(5), "stochastic": Stochastic()}
 
 
-@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "an even minibatch" else ()) for name in BATCHES]
+)
 def test_makes_the_steps_of_a_loop_written_by_hand(name):
     data, model = classes(10), network()
     size = BATCHES[name].size(10)

@@ -12,13 +12,13 @@ def compile_seconds() -> float:
     return sum(end - begin for begin, end in _spent)
 
 
-def _record(event: str, duration: float, **_: object) -> None:
+def _record(event: str, duration_secs: float, **_: str | int) -> None:
     if event.startswith("/jax/core/compile"):
         end = time.perf_counter()
         # What was recorded within this piece of work is a part of it.
-        while _spent and _spent[-1][0] >= end - duration:
+        while _spent and _spent[-1][0] >= end - duration_secs:
             _spent.pop()
-        _spent.append((end - duration, end))
+        _spent.append((end - duration_secs, end))
 
 
 jax.monitoring.register_event_duration_secs_listener(_record)

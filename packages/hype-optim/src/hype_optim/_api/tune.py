@@ -16,11 +16,11 @@ from hype_ad.internal.checks import boolean, check_key, function, instance, inte
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._hyperparameter.converters import optional
-from .._tune.choose import BATCH, Round, at, best, judged, seeds_for
+from .._tune.choose import Round, at, best, judged, seeds_for
 from .._tune.gradient import AbstractGradient, ExactGradient
 from .._tune.loop import Log, Plan, make_steps, smoothed
 from .._tune.search import QUARTERS
-from .._tune.settings import names, split
+from .._tune.settings import named_ranges, split
 from .._tune.state import TuneState, again, begin, check_state, read
 from .._tune.sweep import Sweep
 from .._tune.trainings import Objective
@@ -38,6 +38,7 @@ def tune(
     rate: float = 0.2,
     seeds: int = 1,
     judges: int = 8,
+    batch: int = 8,
     gradient: AbstractGradient | None = None,
     sweep: Sweep | None = None,
     starts: int = 1,
@@ -67,6 +68,7 @@ def tune(
         rate: how far the first steps of a search move each unconstrained coordinate, about; above 0.
         seeds: at how many seeds, in one batch, a step's gradient is taken.
         judges: at how many held-out seeds the chosen settings are judged, at least 2.
+        batch: how many plain trainings are run at once, in the sweep and in judging; fewer need less memory.
         gradient: `ExactGradient()` or `SmoothedGradient(...)`; not given, exact ones are taken as long as they have a
             meaning: until a tracked growth rate says that trainings are chaotic, or three gradients in a row are not
             finite where the values are.
@@ -104,6 +106,7 @@ def tune(
         gradient=_gradient(gradient),
         rate=_above_zero("rate", rate),
         seeds=integer("seeds", seeds, 1),
+        batch=integer("batch", batch, 1),
         max_seconds=math.inf if max_seconds is None else _above_zero("max_seconds", max_seconds),
         path=path,
         log=_log(logging_function),
@@ -172,7 +175,7 @@ def _first(plan: Plan, state: TuneState, sweep: Sweep | None, starts: int) -> Tu
         left, state = best(plan, state, points, "sweep", [Round(1, sweep.kept), Round(2, starts)])
         searches = begin(at(points, left), state.start, state.key, state.values.shape[0]).searches
         state = replace(state, searches=searches)
-    found = judged(plan, state, state.searches.point, "first", BATCH // starts)
+    found = judged(plan, state, state.searches.point, "first", max(2, 8 // starts))
     if not np.isfinite(found.values).any():
         where = "at `start`; a `sweep` may help" if sweep is None else "at any point of the sweep that was best"
         raise ValueError(f"`objective` must be finite at some seed, got no finite value {where}.")
@@ -201,17 +204,18 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
         )
     means, errors = found.mean(axis=1), found.std(axis=1, ddof=1) / math.sqrt(judges)
     mean_square = lambda total: jnp.sqrt(total / jnp.maximum(search.successes, 1).astype(total.dtype))
-    influence = dict(zip(names(state.start), map(mean_square, jax.tree.leaves(search.influence)), strict=True))
+    influence = map(mean_square, jax.tree.leaves(search.influence))
+    first = eqx.combine(start, plan.rest)
     return Tuned(
         settings=eqx.combine(tuned, plan.rest),
-        start=eqx.combine(start, plan.rest),
+        start=first,
         value=jnp.asarray(means[0]),
         value_error=jnp.asarray(errors[0]),
         start_value=jnp.asarray(means[1]),
         start_error=jnp.asarray(errors[1]),
         history=state.values,
         returns=state.searches.returns,
-        sensitivities=influence,
+        sensitivities=dict(zip(named_ranges(first), influence, strict=True)),
         growth=None if growth is None else jnp.asarray(np.median(growth[0])),
         smooths=state.smooths,
         trainings=after.trainings,

@@ -13,7 +13,7 @@ from hype_ad.internal.checks import as_float_array, check_entries, integer, is_r
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from .ranges import AbstractRange, is_range, value_of
+from .ranges import AbstractRange, is_float, is_range, value_of
 
 Hyperparameter = PyTree[Float[Array, "..."] | AbstractRange]
 """A float that something can be differentiated by: an array, a range such as `positive(0.1)`, or a pytree of them."""
@@ -78,11 +78,6 @@ def open_fraction(name: str, *, single: bool = False) -> Converter:
 def at_least(name: str, lowest: int) -> Callable[[int], int]:
     """For integers of at least `lowest`, which are part of the program and have no derivative."""
     return lambda value: integer(name, value, lowest)
-
-
-def is_float(x: Any) -> bool:
-    """Whether `x` is a real float or an array of them; an integer is none."""
-    return is_real(x) and bool(jnp.issubdtype(jnp.result_type(x), jnp.floating))
 
 
 def as_arrays(tree: PyTree) -> PyTree:

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import as_float_array, check_entries, float_array, static_number
+from hype_ad.internal.checks import as_float_array, check_entries, float_array, is_real, static_number
 from hype_ad.internal.tree import float_dtype
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
@@ -100,9 +100,12 @@ def positive(value: ArrayLike, upper: float | None = None) -> Positive | Interva
 
     Raises:
         TypeError: if `upper` is not a number known before compiling.
-        ValueError: if `value` is known and some of it is not above 0, finite and below `upper`.
+        ValueError: if `upper` is not above 0 and finite, or if `value` is known and some of it is not above 0, finite
+            and below `upper`.
     """
     if upper is not None:
+        if static_number("upper", upper) <= 0:
+            raise ValueError(f"`upper` must be above 0, got {upper}.")
         return interval(value, 0.0, upper)
     value = as_float_array(value)
     check_entries("value", value, lambda x: x > 0, "above 0 and finite")
@@ -164,7 +167,7 @@ def unbounded(value: PyTree[ArrayLike]) -> PyTree[Unbounded]:
     """
 
     def convert(leaf: Any) -> Any:
-        if not (isinstance(leaf, float) or eqx.is_inexact_array_like(leaf)):
+        if not is_float(leaf):
             return leaf
         check_entries("value", leaf, lambda x: x == x, "finite")
         return Unbounded(as_float_array(leaf))
@@ -191,6 +194,11 @@ def probabilities(value: ArrayLike | Sequence[float]) -> Probabilities:
         raise ValueError(f"`value` must have at least one axis, along which it sums to 1, got the number {value}.")
     check_entries("value", value, lambda x: x > 0, "above 0 and finite")
     return Probabilities(jnp.log(value) - jnp.log(jnp.sum(value, axis=-1, keepdims=True)))
+
+
+def is_float(x: Any) -> bool:
+    """Whether `x` is a real float or an array of them; an integer is none."""
+    return is_real(x) and bool(jnp.issubdtype(jnp.result_type(x), jnp.floating))
 
 
 def is_range(x: Any) -> bool:

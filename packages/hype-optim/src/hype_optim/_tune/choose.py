@@ -12,7 +12,7 @@ from . import trainings
 from .loop import Plan, timed
 from .state import TuneState
 
-BATCH = 8  # so many plain trainings are run at once
+CAUTION = 2.0  # how many standard deviations between seeds count like the mean
 
 
 class Round(NamedTuple):
@@ -47,26 +47,36 @@ def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) 
     count = jax.tree.leaves(points)[0].shape[0]
     keys = seeds_for(state, use, number)
     # The last batch is filled up with trainings that nobody asked for: one of another size would be compiled anew.
-    batches = (np.arange(-(-count * number // BATCH) * BATCH) % (count * number)).reshape(-1, BATCH)
+    total = count * number
+    batches = (np.arange(-(-total // plan.batch) * plan.batch) % total).reshape(-1, plan.batch)
     with timed(state, batches.size) as box:
         found = [
             trainings.evaluate(plan.objective, plan.rest, at(points, batch // number), keys[batch % number])
             for batch in batches
         ]
-        join = lambda *parts: np.concatenate(parts, dtype=float)[: count * number].reshape(count, number)
+        join = lambda *parts: np.concatenate(parts, dtype=float)[:total].reshape(count, number)
         values, growth = jax.tree.map(join, *found)
     return Judged(np.where(np.isfinite(values), values, np.inf), growth, box[0])
 
 
 def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Round]) -> tuple[np.ndarray, TuneState]:
-    """The indices of the points that are left after all rounds, the one with the lowest mean first."""
+    """The indices of the points that are left after all rounds, the best one first.
+
+    That is the one with the lowest mean and standard deviations together: where trainings are about to fail, at a seed
+    of many that a few do not show, they differ more from seed to seed.
+    """
     left = np.arange(jax.tree.leaves(points)[0].shape[0])
-    sums = np.zeros(len(left))
+    seen = np.zeros((len(left), 0))
     for number, a_round in enumerate(rounds):
         found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds)
         state = found.state
-        sums[left] += found.values.sum(axis=1)
-        left = left[np.argsort(sums[left], kind="stable")][: a_round.kept]
+        seen = np.concatenate([seen, found.values], axis=1)
+        finite = np.isfinite(seen).all(axis=1)
+        risk = np.where(
+            finite, np.mean(seen, axis=1) + CAUTION * np.std(np.where(finite[:, None], seen, 0), axis=1), np.inf
+        )
+        order = np.argsort(risk, kind="stable")[: a_round.kept]
+        left, seen = left[order], seen[order]
     return left, state
 
 

@@ -43,6 +43,7 @@ class Plan(NamedTuple):
     gradient: AbstractGradient | None  # `None` to begin exactly, and to smooth where that has no meaning
     rate: float
     seeds: int
+    batch: int
     max_seconds: float
     path: str | os.PathLike[str] | None
     log: Log | None
@@ -77,16 +78,14 @@ def make_steps(plan: Plan, state: TuneState) -> TuneState:
     spent = float(state.seconds + state.compiling)
     began = saved = time.perf_counter()
     bar = tqdm(total=steps, initial=int(state.step), unit="step", file=sys.stderr, disable=plan.silent)
-    in_a_row = 0
     try:
         while not state.is_done:
             elapsed = spent + time.perf_counter() - began
             if elapsed >= plan.max_seconds:
                 break
             progress = max(int(state.step) / steps, elapsed / plan.max_seconds)
-            state, lost = _step(plan, state, progress)
-            in_a_row = in_a_row + 1 if lost else 0
-            if in_a_row == LOST and plan.gradient is None and int(state.smooths) > int(state.step):
+            state = _step(plan, state, progress)
+            if int(state.lost) == LOST and plan.gradient is None and int(state.smooths) > int(state.step):
                 state = smoothed(state, f"The gradients of {LOST} steps in a row were not finite where the values were")
             _tell(plan, state, bar)
             if plan.path is not None and time.perf_counter() - saved > SAVE_EVERY:
@@ -111,8 +110,8 @@ def smoothed(state: TuneState, why: str) -> TuneState:
     return replace(state, smooths=state.step)
 
 
-def _step(plan: Plan, state: TuneState, progress: float) -> tuple[TuneState, bool]:
-    """The state after a step, and whether all its gradients were lost."""
+def _step(plan: Plan, state: TuneState, progress: float) -> TuneState:
+    """The state after a step."""
     number, gradient = int(state.step), plan.gradient_of(state)
     rate = jnp.asarray(plan.rate * (1 + math.cos(math.pi * progress)) / 2)
     quarter = jnp.asarray(min(int(QUARTERS * progress), QUARTERS - 1))
@@ -123,8 +122,9 @@ def _step(plan: Plan, state: TuneState, progress: float) -> tuple[TuneState, boo
             trainings.step(plan.objective, plan.rest, state.searches, gradient, keys, rate, quarter)
         )
         values = state.values.at[number].set(found.astype(state.values.dtype))
-        box[0] = replace(state, searches=searches, step=state.step + 1, values=values)
-    return box[0], bool(np.all(lost))
+        in_a_row = jnp.where(jnp.all(lost), state.lost + 1, 0)
+        box[0] = replace(state, searches=searches, step=state.step + 1, values=values, lost=in_a_row)
+    return box[0]
 
 
 def _tell(plan: Plan, state: TuneState, bar: Any) -> None:

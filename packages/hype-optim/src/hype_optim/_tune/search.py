@@ -9,14 +9,15 @@ over each quarter of the steps, of which held-out seeds choose.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import all_finite, dot, norm, quotient, square_root, where, zeros_like
+from hype_ad.internal.tree import dot, norm, quotient, scale, size, square_root, squared_norm, where, zeros_like
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-MOMENTUM, SQUARES = 0.9, 0.99
+MOMENTUM, SQUARES = 0.9, 0.95
 JUMP = 0.5  # a value this part of the best one above it has jumped, if that is more than noise
 NOISE = 5.0  # how many usual differences between one step and the next are more than noise
 RECOVERY = 2**0.125
 QUARTERS = 4
+CLIP = 5.0  # a gradient is at most so many times as long as is usual
 AGREEMENT = 0.25
 LONGEST = 4.0
 
@@ -102,7 +103,7 @@ def advance(
 ) -> Search:
     """The search after the value and the gradient at its point, in a quarter of the steps."""
     value = value.astype(search.best_value.dtype)
-    usable = jnp.isfinite(value) & all_finite(gradient)
+    usable = jnp.isfinite(value) & jnp.isfinite(squared_norm(gradient))
     allowed = jnp.maximum(JUMP * jnp.abs(search.best_value), NOISE * search.change)
     jumped = (value > search.best_value + allowed) & ~search.returned
     success = usable & ~jumped
@@ -120,7 +121,7 @@ def advance(
     change = jnp.where(first, difference, 0.8 * search.change + 0.2 * jnp.minimum(difference, 3 * search.change))
     change = jnp.where(success & jnp.isfinite(difference), change, search.change)
 
-    gradient = where(success, gradient, zeros_like(gradient))
+    gradient = _clipped(where(success, gradient, zeros_like(gradient)), search)
     slope = jax.tree.map(lambda m, g: MOMENTUM * m + (1 - MOMENTUM) * g, search.slope, gradient)
     squares = jax.tree.map(lambda v, g: SQUARES * v + (1 - SQUARES) * g**2, search.squares, gradient)
     updates = search.updates + 1
@@ -138,7 +139,8 @@ def advance(
 
     moved = jax.tree.map(move, search.point, slope, squares)
     here = success & (jnp.arange(QUARTERS) == quarter)
-    collect = lambda sums, point: jnp.where(here.reshape(-1, *(1,) * point.ndim), sums + point, sums)
+    tally = lambda count, happened: count + happened.astype(count.dtype)
+    collect = lambda sums, point: jnp.where(here.reshape(-1, *(1,) * point.ndim), sums + point[None], sums)
     return Search(
         point=where(success, moved, best),
         origin=search.origin,
@@ -151,16 +153,28 @@ def advance(
         updates=jnp.where(success, updates, search.updates),
         damping=jnp.where(success, damping, jnp.minimum(search.damping, 1) / 2),
         returned=~success,
-        returns=search.returns + ~success,
+        returns=tally(search.returns, ~success),
         sums=jax.tree.map(collect, search.sums, search.point),
-        counts=search.counts + here,
+        counts=tally(search.counts, here),
         influence=jax.tree.map(lambda s, g: s + g**2, search.influence, gradient),
-        successes=search.successes + success,
+        successes=tally(search.successes, success),
     )
+
+
+def _clipped(gradient: PyTree, search: Search) -> PyTree:
+    """A gradient that is at most some times as long as is usual: one near a failed training can be of any length."""
+    root = jnp.sqrt(1 - SQUARES ** search.updates.astype(search.change.dtype))
+    length = norm(_in_units(gradient, search.squares)) / size(gradient) ** 0.5
+    factor = jnp.where(length * root > CLIP, quotient(jnp.asarray(CLIP, length.dtype), length * root), 1)
+    return scale(factor, gradient)
 
 
 def _cosine(gradient: PyTree, slope: PyTree, squares: PyTree) -> Float[Array, ""]:
     """The cosine of the angle between two gradients, each entry in units of its own; 0 where one vanishes."""
-    in_units = lambda tree: jax.tree.map(lambda x, v: quotient(x, square_root(v)), tree, squares)
-    a, b = in_units(gradient), in_units(slope)
+    a, b = _in_units(gradient, squares), _in_units(slope, squares)
     return quotient(dot(a, b), norm(a) * norm(b))
+
+
+def _in_units(gradient: PyTree, squares: PyTree) -> PyTree:
+    """Each entry over the root of its mean square, and 0 where that is not known yet."""
+    return jax.tree.map(lambda g, v: quotient(g, square_root(v)), gradient, squares)

@@ -23,6 +23,7 @@ class TuneState(eqx.Module):
         key: what its seeds are drawn from.
         step: how many steps of the present schedule are made.
         values: the values of the steps of the present schedule, NaN where none is made.
+        lost: in how many of the last steps, one after the other, only the gradients were not finite.
         trainings: what was computed, in plain trainings.
         seconds: how long it took, without compiling.
         compiling: how long compiling took, in seconds.
@@ -34,6 +35,7 @@ class TuneState(eqx.Module):
     key: PRNGKeyArray
     step: Int[Array, ""]
     values: Float[Array, "steps searches"]
+    lost: Int[Array, ""]
     trainings: Float[Array, ""]
     seconds: Float[Array, ""]
     compiling: Float[Array, ""]
@@ -57,6 +59,7 @@ def begin(points: PyTree, start: PyTree, key: PRNGKeyArray, steps: int) -> TuneS
         key=key,
         step=integer(0),
         values=jnp.full((steps, number), jnp.nan, float),
+        lost=integer(0),
         trainings=zero,
         seconds=zero,
         compiling=zero,

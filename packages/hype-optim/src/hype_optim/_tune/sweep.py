@@ -50,7 +50,7 @@ class Sweep(eqx.Module):
         keys = {group: jax.random.fold_in(key, i) for i, group in enumerate(dict.fromkeys(groups))}
         shifts = {group: self._evenly(k) for group, k in keys.items()}
         moved = [
-            leaf + shifts[group].astype(leaf.dtype).reshape(-1, *(1,) * leaf.ndim)
+            leaf[None] + shifts[group].astype(leaf.dtype).reshape(-1, *(1,) * leaf.ndim)
             for leaf, group in zip(leaves, groups, strict=True)
         ]
         return jax.tree.unflatten(structure, moved)
@@ -59,5 +59,5 @@ class Sweep(eqx.Module):
         """A number in each of as many parts of the width as there are points, in random order, after a zero."""
         order_key, place_key = jax.random.split(key)
         number = self.points - 1
-        places = jax.random.permutation(order_key, number) + jax.random.uniform(place_key, (number,))
+        places = jax.random.permutation(order_key, jnp.arange(float(number))) + jax.random.uniform(place_key, (number,))
         return jnp.concatenate([jnp.zeros(1), self.width * (2 * places / number - 1)])

@@ -10,9 +10,10 @@ from hype_ad.internal.text import count, duration, table
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._file.plot import plot_tuning
-from .._hyperparameter.ranges import is_range, value_of
+from .._hyperparameter.ranges import AbstractRange, is_range, value_of
 from .._progress.describe import Span
 from .._progress.numbers import with_numbers
+from .settings import named_ranges
 from .state import TuneState
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Tuned(eqx.Module):
             lines.append(f"Gradients were smoothed from step {int(self.smooths)} on.")
         if self.growth is not None:
             lines.append(f"Perturbations of a training grow by {float(self.growth):.3g}, in logarithms.")
-        before, after = (_ranges(tree) for tree in (self.start, self.settings))
+        before, after = named_ranges(self.start), named_ranges(self.settings)
         by_influence = sorted(self.sensitivities, key=lambda name: -float(np.max(self.sensitivities[name])))
         rows = [
             [name, _span(before[name]), _span(after[name]), f"{float(np.max(self.sensitivities[name])):.3g}"]
@@ -107,13 +108,6 @@ def _with_error(value: Array, error: Array) -> str:
     return f"{float(value):.4g} ± {float(error):.2g}"
 
 
-def _ranges(settings: PyTree) -> dict[str, Array]:
-    """The values of the ranges, by the paths to them."""
-    paths = jax.tree_util.tree_leaves_with_path(settings, is_leaf=is_range)
-    name = lambda path: jax.tree_util.keystr(path, simple=True, separator=".") or "setting"
-    return {name(path): value_of(part) for path, part in paths if is_range(part)}
-
-
-def _span(value: Array) -> str:
-    entries = np.asarray(value)
+def _span(part: AbstractRange) -> str:
+    entries = np.asarray(part.value)
     return str(Span(entries.size, float(entries.min()), float(entries.max())))
