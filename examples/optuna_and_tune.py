@@ -81,6 +81,7 @@ class Task(eqx.Module):
             regularization=L2Reg([settings["penalty 1"], settings["penalty 2"]], where=weights_of),
             batch=Minibatch(25),
             return_best=False,
+            validation_interval=EPOCHS,  # once, in the end
             adjoint=Unrolled(),  # short trainings: the least to compile
             silent=True,
         )

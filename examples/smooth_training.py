@@ -69,6 +69,7 @@ class Training(eqx.Module):
             regularization=L2Reg(1e-3),
             batch=Minibatch(min(50, len(self.data))),
             return_best=False,
+            validation_interval=self.epochs,  # once, in the end
             track_sensitivity=track,
             silent=True,
         )
