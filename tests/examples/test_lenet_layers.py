@@ -1,10 +1,12 @@
 """All settings of all layers of a LeNet are tuned at once."""
 
 import numpy as np
+import pytest
 
 from .running import run
 
 
+@pytest.mark.slow
 def test_lenet_layers(tmp_path, capsys):
     result = run("lenet_layers", tmp_path, "--rows", 50, "--epochs", 4, "--steps", 3, "--seeds", 2)
     printed = capsys.readouterr().out
