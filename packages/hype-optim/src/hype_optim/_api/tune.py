@@ -35,15 +35,15 @@ def tune(
     *,
     key: PRNGKeyArray | None = None,
     steps: int = 50,
-    rate: float = 0.2,
+    rate: float | int = 0.2,
     seeds: int = 1,
     judges: int = 8,
     batch: int = 8,
     gradient: AbstractGradient | None = None,
     sweep: Sweep | None = None,
     starts: int = 1,
-    max_trainings: float | None = None,
-    max_seconds: float | None = None,
+    max_trainings: float | int | None = None,
+    max_seconds: float | int | None = None,
     state: TuneState | None = None,
     path: str | os.PathLike[str] | None = None,
     logging_function: Log | None = None,
@@ -141,7 +141,7 @@ def _check_known(*given: Any) -> None:
         raise TypeError("`tune` must be called outside of `jit`, `grad` and `vmap`, but `start` or `key` is traced.")
 
 
-def _above_zero(name: str, value: float) -> float:
+def _above_zero(name: str, value: float | int) -> float:
     number = static_number(name, value)
     if number <= 0:
         raise ValueError(f"`{name}` must be above 0, got {value}.")
@@ -149,7 +149,7 @@ def _above_zero(name: str, value: float) -> float:
 
 
 def _affordable(
-    steps: int, max_trainings: float | None, plan: Plan, sweep: Sweep | None, starts: int, rounds: list[Round]
+    steps: int, max_trainings: float | int | None, plan: Plan, sweep: Sweep | None, starts: int, rounds: list[Round]
 ) -> int:
     """How many steps there can be for the cost."""
     if max_trainings is None:

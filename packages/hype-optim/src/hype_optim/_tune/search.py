@@ -47,19 +47,19 @@ class Search(eqx.Module):
     point: PyTree
     origin: PyTree
     best: PyTree
-    best_value: Float[Array, ""]
-    last_value: Float[Array, ""]
-    change: Float[Array, ""]
+    best_value: Float[Array, "*searches"]
+    last_value: Float[Array, "*searches"]
+    change: Float[Array, "*searches"]
     slope: PyTree
     squares: PyTree
-    updates: Int[Array, ""]
-    damping: Float[Array, ""]
-    returned: Bool[Array, ""]
-    returns: Int[Array, ""]
+    updates: Int[Array, "*searches"]
+    damping: Float[Array, "*searches"]
+    returned: Bool[Array, "*searches"]
+    returns: Int[Array, "*searches"]
     sums: PyTree
-    counts: Float[Array, " quarters"]
+    counts: Float[Array, "*searches quarters"]
     influence: PyTree
-    successes: Int[Array, ""]
+    successes: Int[Array, "*searches"]
 
     @classmethod
     def begin(cls, point: PyTree) -> "Search":
