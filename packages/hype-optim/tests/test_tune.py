@@ -142,6 +142,7 @@ def test_nothing_ends_worse_than_it_began():
         tuned = tune(lambda s, key: jnp.log(s["x"]) ** 2, {"x": positive(1.0)}, key=jax.random.key(0), silent=True)
     assert tuned.values["x"] == 1
     assert tuned.value == tuned.start_value
+    assert not tuned.improved
 
 
 def test_a_tuning_that_was_killed_goes_on_from_its_file_bit_for_bit(tuned, tmp_path):

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import numpy as np
 from hype_ad.internal.text import count, duration, table
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._file.plot import plot_tuning
 from .._hyperparameter.ranges import AbstractRange, is_range, value_of
@@ -15,6 +15,8 @@ from .._progress.describe import Span
 from .._progress.numbers import with_numbers
 from .settings import named_ranges
 from .state import TuneState
+
+_LISTED = 4  # so many entries of an array are shown one by one
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,6 +66,11 @@ class Tuned(eqx.Module):
         """The settings with the values of the ranges in their place, as the objective is given them."""
         return jax.tree.map(value_of, self.settings, is_leaf=is_range)
 
+    @property
+    def improved(self) -> Bool[Array, ""]:
+        """Whether the settings are better than the start; if not, they are the start."""
+        return self.value < self.start_value
+
     def __repr__(self) -> str:
         """The numbers by their values, arrays by their shapes."""
         return with_numbers(self, {"state": "TuneState(...)"})
@@ -110,4 +117,6 @@ def _with_error(value: Array, error: Array) -> str:
 
 def _span(part: AbstractRange) -> str:
     entries = np.asarray(part.value)
+    if 1 < entries.size <= _LISTED:
+        return ", ".join(f"{entry:.4g}" for entry in entries.ravel())
     return str(Span(entries.size, float(entries.min()), float(entries.max())))
