@@ -1,10 +1,10 @@
 """`tune` beside search at equal compute: what it finds is worth what it is worth at new training seeds.
 
 Peers are Optuna's TPE, the same with its ten best points tried again at four other seeds, CMA-ES, random search, and
-the start as it is. They search all settings in the unconstrained coordinates in which `tune` moves, each within a factor
-of 100 about the start, and at one training seed, as is usual. Compute is counted in plain trainings (a gradient as four)
-and in seconds, with what it takes to compile beside. Every result is judged at eight training seeds that no search has
-seen, by validation loss and test error; rows are medians over searches.
+the start as it is. They search all settings in the unconstrained coordinates in which `tune` moves, each within a
+factor of 100 about the start, and at one training seed, as is usual. Compute is counted in plain trainings (a gradient
+as four) and in seconds, with what it takes to compile beside. Every result is judged at eight training seeds that no
+search has seen, by validation loss and test error; rows are medians over searches.
 
     python benchmarks/tuning.py
     python benchmarks/tuning.py --tasks a --searches 5 --budgets 90 240
