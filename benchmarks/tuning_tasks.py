@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,15 +76,16 @@ def digits(seed: int, *sizes: int) -> Split:
     return Split(*(Dataset(jnp.asarray(pixels[part] / 16, jnp.float32), labels[part]) for part in parts))
 
 
-def train_network(data: Split, steps: int, rate_of: Callable, settings: PyTree, key: Array) -> FeedForward:
+def train_network(data: Split, length: dict, rate_of: Callable, settings: PyTree, key: Array) -> FeedForward:
     """A hidden layer of 50, trained on minibatches of 100, with a penalty and a scale of first weights a layer."""
     first_key, last_key, order_key = jax.random.split(key, 3)
     (low, high), inputs = settings["scales"], data.train.x.shape[1]
     first = Linear(inputs, 50, InitNormal(0.0, low), key=first_key)
     last = Linear(50, 10, InitNormal(0.0, high), key=last_key)
+    model = FeedForward([first, jnp.tanh, last])
     params = Params(
-        epochs=steps * 100 // len(data.train),
-        learning_rate=rate_of(settings),
+        **length,
+        learning_rate=rate_of(settings, model),
         momentum=Momentum(settings["momentum"]),
         loss=CrossEntropyOnLinear(),
         regularization=L2Reg(settings["penalties"], where=lambda m: [m.layers[0].weight, m.layers[2].weight]),
@@ -91,7 +93,7 @@ def train_network(data: Split, steps: int, rate_of: Callable, settings: PyTree, 
         return_best=False,
         silent=True,
     )
-    return train(FeedForward([first, jnp.tanh, last]), data.train, params, key=order_key).w
+    return train(model, data.train, params, key=order_key).w
 
 
 def shared() -> dict[str, PyTree]:
@@ -106,19 +108,19 @@ def few() -> Task:
     """7 settings of a network: rate and decay, momentum, penalties and first weights' scales of two layers."""
     data = digits(0, 1000, 400)
     start = {"rate": positive(0.1), "decay": positive(0.001), **shared()}
-    rate = lambda settings: ExpDecay(settings["rate"], settings["decay"])
-    return Task(start, partial(train_network, data, 300, rate), data)
+    rate = lambda settings, model: ExpDecay(settings["rate"], settings["decay"])
+    return Task(start, partial(train_network, data, {"epochs": 30}, rate), data)
 
 
 def schedule(data: Split, steps: int) -> Task:
     """27: a rate for each of 20 windows of steps and a factor for each layer, and all else as in the first task."""
     start = {"rates": positive(jnp.full(WINDOWS, 0.1)), "layers": [positive(1.0), positive(1.0)], **shared()}
 
-    def rate(settings: PyTree) -> WindowSchedule:
-        first, last = (settings["rates"] * factor for factor in settings["layers"])
-        return WindowSchedule(FeedForward([first, None, last]), steps)
+    def rate(settings: PyTree, model: FeedForward) -> WindowSchedule:
+        of_layers = tuple(settings["rates"] * factor for factor in settings["layers"])
+        return WindowSchedule(eqx.tree_at(lambda m: (m.layers[0], m.layers[2]), model, of_layers), steps)
 
-    return Task(start, partial(train_network, data, steps, rate), data)
+    return Task(start, partial(train_network, data, {}, rate), data)
 
 
 def penalties() -> Task:

@@ -10,9 +10,11 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from . import trainings
 from .loop import Plan, timed
+from .settings import tied
 from .state import TuneState
 
 CAUTION = 2.0  # how many standard deviations between seeds count like the mean
+SHAKEN = 0.15  # how far points are moved at each seed that they are chosen at, about, in unconstrained coordinates
 
 
 class Round(NamedTuple):
@@ -42,16 +44,22 @@ class Judged(NamedTuple):
     state: TuneState
 
 
-def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) -> Judged:
-    """The trainings with points along a leading axis, each at a number of seeds."""
+def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int, shake: bool = False) -> Judged:
+    """The trainings with points along a leading axis, each at a number of seeds, where all are moved a little or not."""
     count = jax.tree.leaves(points)[0].shape[0]
     keys = seeds_for(state, use, number)
+    moves = shift(state.start, seeds_for(state, f"{use} moves", 1)[0], number, SHAKEN if shake else 0.0)
     # The last batch is filled up with trainings that nobody asked for: one of another size would be compiled anew.
     total = count * number
     batches = (np.arange(-(-total // plan.batch) * plan.batch) % total).reshape(-1, plan.batch)
     with timed(state, batches.size) as box:
         found = [
-            trainings.evaluate(plan.objective, plan.rest, at(points, batch // number), keys[batch % number])
+            trainings.evaluate(
+                plan.objective,
+                plan.rest,
+                jax.tree.map(jnp.add, at(points, batch // number), at(moves, batch % number)),
+                keys[batch % number],
+            )
             for batch in batches
         ]
         join = lambda *parts: np.concatenate(parts, dtype=float)[:total].reshape(count, number)
@@ -68,7 +76,7 @@ def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Ro
     left = np.arange(jax.tree.leaves(points)[0].shape[0])
     seen = np.zeros((len(left), 0))
     for number, a_round in enumerate(rounds):
-        found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds)
+        found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds, shake=True)
         state = found.state
         seen = np.concatenate([seen, found.values], axis=1)
         finite = np.isfinite(seen).all(axis=1)
@@ -78,6 +86,18 @@ def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Ro
         order = np.argsort(risk, kind="stable")[: a_round.kept]
         left, seen = left[order], seen[order]
     return left, state
+
+
+def shift(point: PyTree, key: PRNGKeyArray, number: int, width: float) -> PyTree:
+    """Random moves along a leading axis, of tied settings together."""
+    groups = list(dict.fromkeys(tied(point)))
+    drawn = dict(zip(groups, width * jax.random.normal(key, (len(groups), number)), strict=True))
+    leaves, structure = jax.tree.flatten(point)
+    moves = [
+        drawn[group].astype(leaf.dtype).reshape(number, *(1,) * leaf.ndim)
+        for leaf, group in zip(leaves, tied(point), strict=True)
+    ]
+    return jax.tree.unflatten(structure, moves)
 
 
 def at(points: PyTree, indices: np.ndarray) -> PyTree:
