@@ -239,4 +239,9 @@ if __name__ == "__main__":
     parser.add_argument("--searches", type=int, default=3)
     parser.add_argument("--budgets", type=int, nargs="+", default=[90, 240])
     parser.add_argument("--data", help="a directory with files in MNIST's format, for task e")
-    main(**vars(parser.parse_args()))
+    given = parser.parse_args()
+    if max(given.budgets) < 100:
+        parser.error("the largest of --budgets must be at least 100: `tune` is given a third of it, too")
+    if "e" in given.tasks and given.data is None:
+        parser.error("task e needs --data")
+    main(**vars(given))
