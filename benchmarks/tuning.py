@@ -91,7 +91,7 @@ class Evolution:
 
     def __init__(self, center: Point, seed: int):
         bounds = np.stack([center - WIDTH, center + WIDTH], axis=1)
-        self.optimizer = cmaes.CMA(mean=center, sigma=WIDTH / 3, bounds=bounds, seed=seed)
+        self.optimizer = cmaes.CMA(mean=center, sigma=WIDTH / 3, bounds=bounds, seed=seed, n_max_resampling=10)
         self.generation: list[tuple[Point, float]] = []
 
     def ask(self) -> Point:
