@@ -87,11 +87,12 @@ class Parzen:
 
 
 class Evolution:
-    """CMA-ES from the start."""
+    """CMA-ES from the start, with a diagonal covariance where settings are many."""
 
     def __init__(self, center: Point, seed: int):
         bounds = np.stack([center - WIDTH, center + WIDTH], axis=1)
-        self.optimizer = cmaes.CMA(mean=center, sigma=WIDTH / 3, bounds=bounds, seed=seed, n_max_resampling=10)
+        optimizer = cmaes.CMA if center.size < 100 else cmaes.SepCMA
+        self.optimizer = optimizer(mean=center, sigma=WIDTH / 3, bounds=bounds, seed=seed, n_max_resampling=10)
         self.generation: list[tuple[Point, float]] = []
 
     def ask(self) -> Point:
