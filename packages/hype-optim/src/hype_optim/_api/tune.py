@@ -16,7 +16,7 @@ from hype_ad.internal.checks import boolean, check_key, function, instance, inte
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._hyperparameter.converters import optional
-from .._tune.choose import Round, at, best, judged, seeds_for
+from .._tune.choose import Round, at, best, is_better, judged, seeds_for
 from .._tune.gradient import AbstractGradient, ExactGradient
 from .._tune.loop import Log, Plan, make_steps, smoothed
 from .._tune.search import QUARTERS
@@ -195,14 +195,15 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
     tuned, start = at(candidates, np.asarray(chosen)), state.start
     pair = jax.tree.map(lambda a, b: jnp.stack([a, b]), tuned, start)
     found, growth, after = judged(plan, after, pair, "held out", judges)
-    if not found[0].mean() < found[1].mean():
+    if not is_better(found[0], found[1]):
         tuned, found, growth = start, found[[1, 1]], None if growth is None else growth[[1, 1]]
         warnings.warn(
             "`tune` found no settings that are better than the start at held-out seeds, and returns the start. More "
             "`steps`, another `rate` or a `sweep` may help.",
             stacklevel=3,
         )
-    means, errors = found.mean(axis=1), found.std(axis=1, ddof=1) / math.sqrt(judges)
+    means = found.mean(axis=1)
+    errors = np.where(np.isfinite(means), np.where(np.isfinite(found), found, 0).std(axis=1, ddof=1), np.nan)
     mean_square = lambda total: jnp.sqrt(total / jnp.maximum(search.successes, 1).astype(total.dtype))
     influence = map(mean_square, jax.tree.leaves(search.influence))
     first = eqx.combine(start, plan.rest)
@@ -210,9 +211,9 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
         settings=eqx.combine(tuned, plan.rest),
         start=first,
         value=jnp.asarray(means[0]),
-        value_error=jnp.asarray(errors[0]),
+        value_error=jnp.asarray(errors[0] / math.sqrt(judges)),
         start_value=jnp.asarray(means[1]),
-        start_error=jnp.asarray(errors[1]),
+        start_error=jnp.asarray(errors[1] / math.sqrt(judges)),
         history=state.values,
         returns=state.searches.returns,
         sensitivities=dict(zip(named_ranges(first), influence, strict=True)),

@@ -1,5 +1,6 @@
 """Choosing among points by trainings at seeds that nothing was learned from, fewer points at more seeds each round."""
 
+import math
 import zlib
 from typing import NamedTuple
 
@@ -62,8 +63,9 @@ def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) 
 def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Round]) -> tuple[np.ndarray, TuneState]:
     """The indices of the points that are left after all rounds, the best one first.
 
-    That is the one with the lowest mean and standard deviations together: where trainings are about to fail, at a seed
-    of many that a few do not show, they differ more from seed to seed.
+    That is the one at which fewest trainings failed, and of these the one with the lowest mean and standard deviations
+    together: where trainings are about to fail, at a seed of many that a few do not show, they differ more from seed to
+    seed.
     """
     left = np.arange(jax.tree.leaves(points)[0].shape[0])
     seen = np.zeros((len(left), 0))
@@ -71,13 +73,20 @@ def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Ro
         found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds)
         state = found.state
         seen = np.concatenate([seen, found.values], axis=1)
-        finite = np.isfinite(seen).all(axis=1)
-        risk = np.where(
-            finite, np.mean(seen, axis=1) + CAUTION * np.std(np.where(finite[:, None], seen, 0), axis=1), np.inf
-        )
-        order = np.argsort(risk, kind="stable")[: a_round.kept]
+        order = sorted(range(len(left)), key=lambda i: _rank(seen[i], CAUTION))[: a_round.kept]
         left, seen = left[order], seen[order]
     return left, state
+
+
+def is_better(values: np.ndarray, others: np.ndarray) -> bool:
+    """Whether fewer trainings failed, or as many and the mean of those that did not is lower."""
+    return _rank(values, 0.0) < _rank(others, 0.0)
+
+
+def _rank(values: np.ndarray, caution: float) -> tuple[int, float]:
+    """How many trainings failed, and the mean and standard deviations of the others."""
+    finite = values[np.isfinite(values)]
+    return len(values) - len(finite), float(finite.mean() + caution * finite.std()) if len(finite) else math.inf
 
 
 def at(points: PyTree, indices: np.ndarray) -> PyTree:

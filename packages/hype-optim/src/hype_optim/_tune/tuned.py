@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.text import count, duration, table
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -28,7 +29,7 @@ class Tuned(eqx.Module):
     Attributes:
         settings: of the kind of `start`, with ranges in it, so that they can be tuned on; `values` has the numbers.
         start: where the tuning started.
-        value: the mean over the held-out seeds of what was minimized.
+        value: the mean over the held-out seeds of what was minimized; infinite if a training failed at one of them.
         value_error: its standard error.
         start_value: the mean of the start at the same seeds.
         start_error: its standard error.
@@ -68,8 +69,9 @@ class Tuned(eqx.Module):
 
     @property
     def improved(self) -> Bool[Array, ""]:
-        """Whether the settings are better than the start; if not, they are the start."""
-        return self.value < self.start_value
+        """Whether the settings are others than the start, and so better at the held-out seeds."""
+        pairs = zip(named_ranges(self.settings).values(), named_ranges(self.start).values(), strict=True)
+        return jnp.any(jnp.stack([jnp.any(after.raw != before.raw) for after, before in pairs]))
 
     def __repr__(self) -> str:
         """The numbers by their values, arrays by their shapes."""
