@@ -76,7 +76,7 @@ def tune(
             best. Not given, they begin at the start.
         starts: how many searches are made at once, in one batch, from the best points of the sweep.
         max_trainings: a limit of the cost, in plain trainings, with an exact gradient counted as four; it is kept by
-            making fewer steps, and the last judging, at 2 `judges` seeds, comes on top.
+            making fewer steps, and the last judging, at 3 `judges` seeds, comes on top.
         max_seconds: a limit of the time of the steps, compiling included; the judging comes on top.
         state: the `state` of an earlier result, to go on: for another `steps`, or, if it was interrupted, to the end of
             its schedule. `sweep` and `starts` are then those of the earlier call.
@@ -118,7 +118,7 @@ def tune(
     most = 1 if sweep is None else sweep.kept
     if starts > most:
         raise ValueError(f"`starts` must be at most {most}, the number of points that the sweep keeps, got {starts}.")
-    rounds = [Round(max(2, judges // 2), 2), Round(judges, 1)]
+    rounds = [Round(max(2, judges // 2), 2), Round(judges, 2)]
     steps = _affordable(integer("steps", steps, 1), max_trainings, plan, sweep, starts, rounds)
 
     fresh = begin(jax.tree.map(lambda leaf: jnp.stack([leaf] * starts), point), point, key, steps)
@@ -189,14 +189,16 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
     """The best candidate of all searches, judged beside the start."""
     stacked = jax.vmap(lambda search: search.candidates())(state.searches)
     candidates = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), stacked)
-    (chosen,), after = best(plan, state, candidates, "choice", rounds)
+    order, after = best(plan, state, candidates, "choice", rounds)
+    start = state.start
+    judged_points = jax.tree.map(lambda leaf, first: jnp.stack([*leaf[order], first]), candidates, start)
+    found, growth, after = judged(plan, after, judged_points, "held out", judges)
+    better = [place for place in range(len(order)) if is_better(found[place], found[-1])]
+    place = better[0] if better else len(order)
+    tuned, found = at(judged_points, np.asarray(place)), found[[place, -1]]
     number = jax.tree.leaves(stacked)[0].shape[1]
-    search = at(state.searches, np.asarray(chosen // number))
-    tuned, start = at(candidates, np.asarray(chosen)), state.start
-    pair = jax.tree.map(lambda a, b: jnp.stack([a, b]), tuned, start)
-    found, growth, after = judged(plan, after, pair, "held out", judges)
-    if not is_better(found[0], found[1]):
-        tuned, found, growth = start, found[[1, 1]], None if growth is None else growth[[1, 1]]
+    search = at(state.searches, np.asarray(order[place if better else 0] // number))
+    if not better:
         warnings.warn(
             "`tune` found no settings that are better than the start at held-out seeds, and returns the start. More "
             "`steps`, another `rate` or a `sweep` may help.",
@@ -217,7 +219,7 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
         history=state.values,
         returns=state.searches.returns,
         sensitivities=dict(zip(named_ranges(first), influence, strict=True)),
-        growth=None if growth is None else jnp.asarray(np.median(growth[0])),
+        growth=None if growth is None else jnp.asarray(np.median(growth[place])),
         smooths=state.smooths,
         trainings=after.trainings,
         seconds=after.seconds,
