@@ -146,9 +146,7 @@ def searched(trial: Trial, method: str, budgets: list[int], seed: int) -> Iterat
 
 def tuned(task: Task, budget: int, total: int, seed: int) -> Found:
     """What `tune` comes to in so many trainings, all that it judges by counted in; few settings are swept first."""
-    judges = 4
     sweep = Sweep(16) if ravel_pytree(task.start)[0].size < FEW else None
-    limit = total - 2 * judges - 12  # it does not count the last judging, the first value at 8 seeds and full batches
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it says so where the start is the best
         found = tune(
@@ -156,9 +154,9 @@ def tuned(task: Task, budget: int, total: int, seed: int) -> Found:
             task.start,
             key=jax.random.key(seed),
             steps=total,
-            judges=judges,
+            judges=4,
             sweep=sweep,
-            max_trainings=limit,
+            max_trainings=total,
             silent=True,
         )
     costs = (float(x) for x in (found.trainings, found.seconds, found.compiling))

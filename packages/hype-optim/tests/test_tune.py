@@ -193,9 +193,10 @@ def test_control_c_gives_the_result_so_far_and_its_state_goes_on(tuned, capsys):
 
 def test_limits_of_cost_and_time():
     arguments = {"key": jax.random.key(0), "judges": 2, "silent": True}
-    tuned = tune(bowl, START, max_trainings=40, **arguments)
-    assert tuned.history.shape == (6, 1)  # (40 - 6 * 2 - 2 * 2) // 4
-    with pytest.raises(ValueError, match="`max_trainings` must be at least 20: 0 for the sweep, 16 for choosing"):
+    tuned = tune(bowl, START, max_trainings=64, **arguments)
+    assert tuned.history.shape == (6, 1)
+    assert tuned.trainings == 64  # 8 first, 12 and 4 for choosing and 6 at last, in batches of 8, and 6 gradients of 4
+    with pytest.raises(ValueError, match="`max_trainings` must be at least 44, of which 40 are for the sweep and for"):
         tune(bowl, START, max_trainings=10, **arguments)
     with pytest.warns(UserWarning, match="returns the start"):
         tuned = tune(bowl, START, max_seconds=1e-9, **arguments)

@@ -75,8 +75,8 @@ def tune(
         sweep: trainings at points about the start before the first step, such as `Sweep(16)`; the searches begin at the
             best. Not given, they begin at the start.
         starts: how many searches are made at once, in one batch, from the best points of the sweep.
-        max_trainings: a limit of the cost, in plain trainings, with an exact gradient counted as four; it is kept by
-            making fewer steps, and the last judging, at 3 `judges` seeds, comes on top.
+        max_trainings: a limit of the whole cost, in plain trainings, with an exact gradient counted as four; it is
+            kept by making fewer steps.
         max_seconds: a limit of the time of the steps, compiling included; the judging comes on top.
         state: the `state` of an earlier result, to go on: for another `steps`, or, if it was interrupted, to the end of
             its schedule. `sweep` and `starts` are then those of the earlier call.
@@ -156,16 +156,23 @@ def _affordable(
         return steps
     gradient = ExactGradient() if plan.gradient is None else plan.gradient
     of_a_step = gradient.cost * plan.seeds * starts
-    of_choosing = starts * (QUARTERS + 2) * rounds[0].seeds + rounds[0].kept * rounds[1].seeds
-    of_sweep = 0 if sweep is None else sweep.cost
-    left = int((_above_zero("max_trainings", max_trainings) - of_sweep - of_choosing) // of_a_step)
+    swept = [] if sweep is None else [sweep.points, 2 * sweep.kept]
+    first, last = starts * _first_seeds(starts), (rounds[-1].kept + 1) * rounds[-1].seeds
+    chosen = [starts * (QUARTERS + 2) * rounds[0].seeds, rounds[0].kept * rounds[1].seeds]
+    plain = sum(-(-number // plan.batch) * plan.batch for number in (*swept, first, *chosen, last))
+    left = int((_above_zero("max_trainings", max_trainings) - plain) // of_a_step)
     if left < 1:
         raise ValueError(
-            f"`max_trainings` must be at least {of_sweep + of_choosing + of_a_step:g}: {of_sweep} for the sweep, "
-            f"{of_choosing} for choosing among the points of the searches and {of_a_step:g} for a step; got "
-            f"{max_trainings:g}. Fewer `judges`, `starts` or points of the sweep need less."
+            f"`max_trainings` must be at least {plain + of_a_step:g}, of which {plain} are for the sweep and for "
+            f"judging points, in batches of {plan.batch}, and {of_a_step:g} for a step; got {max_trainings:g}. Fewer "
+            "`judges`, `starts` or points of the sweep, and smaller batches, need less."
         )
     return min(steps, left)
+
+
+def _first_seeds(starts: int) -> int:
+    """At how many seeds each of the points is judged that the searches begin at."""
+    return max(2, 8 // starts)
 
 
 def _first(plan: Plan, state: TuneState, sweep: Sweep | None, starts: int) -> TuneState:
@@ -175,7 +182,7 @@ def _first(plan: Plan, state: TuneState, sweep: Sweep | None, starts: int) -> Tu
         left, state = best(plan, state, points, "sweep", [Round(1, sweep.kept), Round(2, starts)])
         searches = begin(at(points, left), state.start, state.key, state.values.shape[0]).searches
         state = replace(state, searches=searches)
-    found = judged(plan, state, state.searches.point, "first", max(2, 8 // starts))
+    found = judged(plan, state, state.searches.point, "first", _first_seeds(starts))
     if not np.isfinite(found.values).any():
         where = "at `start`; a `sweep` may help" if sweep is None else "at any point of the sweep that was best"
         raise ValueError(f"`objective` must be finite at some seed, got no finite value {where}.")

@@ -38,11 +38,6 @@ class Sweep(eqx.Module):
         """How many points are judged a second time."""
         return max(1, self.points // 4)
 
-    @property
-    def cost(self) -> int:
-        """What it takes, in plain trainings."""
-        return self.points + 2 * self.kept
-
     def draw(self, point: PyTree, key: PRNGKeyArray) -> PyTree:
         """The points, along a leading axis; the first is the start."""
         leaves, structure = jax.tree.flatten(point)
