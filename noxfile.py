@@ -126,16 +126,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Every example, small, and the Python of every page."""
+    """Every example, small, and the Python of every page; those that compile for long are in `thorough`."""
     install(session, *group("tests"), *group("examples"))
-    pytest(session, "tests/examples")
+    pytest(session, "-m", "not slow", "tests/examples")
 
 
 @nox.session
 def thorough(session: nox.Session) -> None:
     """The slow tests: every method and penalty through every adjoint, long chains. Some minutes, not in `.ci/run`."""
     install(session, *group("tests"), *group("examples"))
-    pytest(session, "-m", "slow", "--ignore=tests/examples")
+    pytest(session, "-m", "slow")
 
 
 @nox.session
