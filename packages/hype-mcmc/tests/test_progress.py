@@ -37,8 +37,9 @@ def test_one_bar_for_all_chains_from_warm_up_to_the_last_draw(capfd):
     assert shown(capfd) == ""
 
 
-def test_about_twenty_reports_however_short_a_step_is(capfd):
+def test_about_twenty_reports_however_short_a_step_is(capfd, monkeypatch):
     """And a run that goes on has a bar of its own."""
+    monkeypatch.setenv("COLUMNS", "200")  # in a narrow terminal the line is cut
     first = sample(standard_normal, X0, HMC(3.0, 2), key=KEY, num_warmup=0, num_samples=4000)
     text = shown(capfd)
     assert text.count("%|") < 40
