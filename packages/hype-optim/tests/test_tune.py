@@ -339,6 +339,7 @@ QUIET = {"key": jax.random.key(0), "silent": True}
             "must return a real scalar, got a dict",
         ),
         (lambda: tune(lambda s, key: s["rate"] * jnp.nan, START, **QUIET), ValueError, "`objective` must be finite"),
+        (lambda: tune(bowl, START, path="no/such/t.npz", **QUIET), FileNotFoundError, "`path` must be in a folder"),
         (lambda: SmoothedGradient(pairs=0), ValueError, "`pairs` must be at least 1, got 0"),
         (lambda: SmoothedGradient(width=0.0), ValueError, "`width` must be above 0, got 0.0"),
         (lambda: Sweep(1), ValueError, "`points` must be at least 2, got 1"),

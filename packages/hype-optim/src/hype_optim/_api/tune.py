@@ -5,6 +5,7 @@ import os
 import warnings
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -90,6 +91,7 @@ def tune(
         history and the cost. Ctrl-C ends the steps and gives the result so far. Nothing of it has a derivative.
 
     Raises:
+        FileNotFoundError: if `path` is in no folder that exists.
         TypeError: if an argument is not of its kind, if `start` has no range, if `objective` does not return a real
             scalar or a `Result`, or if something is traced: `tune` itself cannot be compiled or differentiated.
         ValueError: if a number is out of its range, if `start` has a range that is not finite, if the objective is not
@@ -116,6 +118,8 @@ def tune(
     if sweep is not None:
         instance("sweep", sweep, Sweep, "a sweep such as Sweep(16)")
     most = 1 if sweep is None else sweep.kept
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"`path` must be in a folder that exists, got {os.fspath(path)!r}.")
     if starts > most:
         raise ValueError(f"`starts` must be at most {most}, the number of points that the sweep keeps, got {starts}.")
     rounds = [Round(max(2, judges // 2), 2), Round(judges, 2)]
