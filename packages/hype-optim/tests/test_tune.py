@@ -1,7 +1,5 @@
 """Tuning: it comes to the minimum, whatever the noise; what fails is taken back; it goes on from where it was."""
 
-import signal
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -177,7 +175,7 @@ def test_a_tuning_that_was_killed_goes_on_from_its_file_bit_for_bit(tuned, tmp_p
 def test_control_c_gives_the_result_so_far_and_its_state_goes_on(tuned, capsys):
     def interrupt(step, settings, value):
         if step == 9:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     arguments = {"key": jax.random.key(0), "steps": 40, "silent": True}
     part = tune(bowl, START, logging_function=interrupt, **arguments)

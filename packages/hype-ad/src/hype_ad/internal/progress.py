@@ -93,7 +93,8 @@ class Bar:
         """Move the bar on, if that is due, with `label` before it and `text(*values)` behind."""
 
         def show(start: Any, left: Any, *values: Any) -> None:
-            self._show(_nanoseconds(start), self.total - int(left), label, text(*values))
+            with _LOCK:
+                self._show(_nanoseconds(start), self.total - int(left), label, text(*values))
 
         tell(due(left, self.total, every) & self.loud, show, self.start, left, *values)
 
@@ -105,22 +106,21 @@ class Bar:
 
         def close(start: Any, made: Any, *values: Any) -> None:
             began, made = _nanoseconds(start), int(made)
-            self._show(began, made)
-            with _LOCK:
+            with _LOCK:  # in one go, or a run that begins in between takes the bar down
+                self._show(began, made)
                 _BARS.pop(began).close()
             _write(text((time.perf_counter_ns() - began) / 1e9, made, *values))
 
         tell(self.loud, close, self.start, made, *values)
 
     def _show(self, run: int, made: int, label: str = "", text: str | None = None) -> None:
-        with _LOCK:
-            if run not in _BARS:
-                _BARS[run] = tqdm(desc=label, total=self.total, initial=made, unit=self.unit, file=sys.stderr)
-            bar = _BARS[run]
-            if text is not None:
-                bar.set_description(label, refresh=False)
-                bar.set_postfix_str(text, refresh=False)
-            bar.update(made - bar.n)
+        if run not in _BARS:
+            _BARS[run] = tqdm(desc=label, total=self.total, initial=made, unit=self.unit, file=sys.stderr)
+        bar = _BARS[run]
+        if text is not None:
+            bar.set_description(label, refresh=False)
+            bar.set_postfix_str(text, refresh=False)
+        bar.update(made - bar.n)
 
 
 @contextmanager

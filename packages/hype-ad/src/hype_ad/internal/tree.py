@@ -75,12 +75,24 @@ def squared_norm(tree: PyTree) -> Float[Array, ""]:
 
 def norm(tree: PyTree) -> Float[Array, ""]:
     """The 2-norm over all entries, also where squares overflow or underflow; of derivative 0 at 0."""
-    dtype = float_dtype(tree)
-    largest = reduce(jnp.maximum, [jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in jax.tree.leaves(tree)])
+    largest = _largest(tree)
     # The derivative does not depend on the unit.
-    unit = jax.lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1))
+    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     scaled = jax.tree.map(lambda leaf: leaf / unit.astype(leaf.dtype), tree)
     return unit * square_root(squared_norm(scaled))
+
+
+def power_of_two(tree: PyTree) -> Float[Array, ""]:
+    """That next below the largest entry, of derivative 0. Quotients by it are exact, and their squares in range."""
+    # In the range of each leaf, with its reciprocal.
+    limit = min(jnp.finfo(leaf.dtype).maxexp for leaf in jax.tree.leaves(tree)) - 2
+    largest = _largest(tree)
+    return jnp.ldexp(jnp.ones_like(largest), jnp.clip(jnp.frexp(largest)[1] - 1, -limit, limit))
+
+
+def _largest(tree: PyTree) -> Float[Array, ""]:
+    entries, dtype = jax.lax.stop_gradient(jax.tree.leaves(tree)), float_dtype(tree)
+    return reduce(jnp.maximum, [jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in entries])
 
 
 def size(tree: PyTree) -> int:

@@ -1,13 +1,10 @@
 """Gradient clipping."""
 
 import abc
-from functools import reduce
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import squared_norm
-from jax import lax
+from hype_ad.internal.tree import norm, scale
 from jaxtyping import PyTree
 
 from .._hyperparameter.converters import Hyperparameter, positive_number
@@ -45,11 +42,7 @@ class NormClip(AbstractGradientClipping):
 
     def __call__(self, gradient: PyTree) -> PyTree:
         """The gradient, shortened if it is longer than the threshold."""
-        largest = lax.stop_gradient(reduce(jnp.maximum, [jnp.max(jnp.abs(g)) for g in jax.tree.leaves(gradient)]))
-        # In this unit the squares do not overflow; the derivative does not depend on it.
-        unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-        squared = squared_norm(jax.tree.map(lambda g: g / unit.astype(g.dtype), gradient))
-        threshold = self.threshold.astype(squared.dtype) / unit
-        long = squared > threshold**2
-        factor = jnp.where(long, threshold / jnp.sqrt(jnp.where(long, squared, 1)), 1)
-        return jax.tree.map(lambda g: factor.astype(g.dtype) * g, gradient)
+        length = norm(gradient)
+        threshold = self.threshold.astype(length.dtype)
+        long = length > threshold
+        return scale(jnp.where(long, threshold / jnp.where(long, length, 1), 1), gradient)

@@ -51,7 +51,7 @@ class Adam(AbstractLearningRate):
         return _Memory(zeros, zeros, jnp.zeros((), float_dtype(zeros)))
 
     def update(self, direction: PyTree, memory: _Memory, iterate: Iterate) -> tuple[PyTree, _Memory]:
-        """The scaled direction, and the new means."""
+        """The scaled direction, NaN where a square overflows, and the new means."""
         wide = at_least_single(direction)
         mean = add(scale(self.beta1, memory.mean), scale(1 - self.beta1, wide))
         square = jax.tree.map(lambda p: p * p, wide)
@@ -59,5 +59,7 @@ class Adam(AbstractLearningRate):
         step = memory.step + 1
         unbiased = scale(1 / (1 - self.beta1**step), mean)
         unbiased_square = scale(1 / (1 - self.beta2**step), mean_square)
-        scaled = jax.tree.map(lambda m, v: m / (square_root(v) + 1e-8), unbiased, unbiased_square)
+        # Squares out of range would leave the weights where they are, without a word.
+        divisor = jax.tree.map(lambda v: jnp.where(jnp.isinf(v), jnp.nan, square_root(v) + 1e-8), unbiased_square)
+        scaled = jax.tree.map(jnp.divide, unbiased, divisor)
         return cast_like(scale(self.rate, scaled), direction), _Memory(mean, mean_square, step)

@@ -53,5 +53,5 @@ class Backtrack(AbstractLineSearch):
             shorter = shrink * trial.length
             return Search(where(enough, trial, search.low), trial, shorter, enough | line.is_hopeless(trial))
 
-        first = line.first_length(line.number(memory) / shrink) if self.rate is None else self.rate
+        first = line.first_length(line.number(memory) / shrink) if self.rate is None else line.length(self.rate)
         return line.search(judge, first, self.max_trials)

@@ -6,7 +6,19 @@ from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, all_equal, all_finite, dot, float_dtype, norm, quotient, scale, where, zeros_like
+from hype_ad.internal.tree import (
+    add,
+    all_equal,
+    all_finite,
+    dot,
+    float_dtype,
+    norm,
+    power_of_two,
+    quotient,
+    scale,
+    where,
+    zeros_like,
+)
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._objective import Iterate
@@ -76,11 +88,15 @@ class AbstractLineSearch(AbstractLearningRate):
 
 
 class Line:
-    r"""The function $\phi(a) = f(w + a p)$ of a length $a$."""
+    r"""The function $\phi(a) = f(w + a p / u)$ of a length $a$, $u$ being a power of two near the size of $p$.
+
+    So a slope is in range where the square of a gradient would not be.
+    """
 
     def __init__(self, iterate: Iterate, direction: PyTree):
         self._iterate = iterate
-        self._direction = direction
+        self._unit = power_of_two(direction)
+        direction = self._direction = scale(1 / self._unit, direction)
         self.start = Trial(
             jnp.zeros_like(iterate.value), iterate.value, dot(iterate.gradient, direction).astype(iterate.value.dtype)
         )
@@ -90,6 +106,10 @@ class Line:
     def number(self, x: Float[Array, ""]) -> Float[Array, ""]:
         """A hyperparameter, or what a search remembers, in the precision of the objective."""
         return x.astype(self.start.value.dtype)
+
+    def length(self, rate: Float[Array, ""]) -> Float[Array, ""]:
+        """The length of a step of `rate` times the direction."""
+        return self.number(rate) * self.number(self._unit)
 
     def decreased(self, trial: Trial, c: Float[Array, ""]) -> Bool[Array, ""]:
         r"""Whether $\phi(a) \le \phi(0) + c\, a\, \phi'(0)$; not where anything is not finite.
@@ -116,7 +136,8 @@ class Line:
         size = norm(self._direction).astype(slope.dtype)
         unit = jnp.where(size > 0, quotient(jnp.ones_like(size), size), 1)
         same = quotient(last, slope)
-        return jnp.where(self._iterate.natural, 1, jnp.where((same > 0) & jnp.isfinite(same), same, unit))
+        same = jnp.where((same > 0) & jnp.isfinite(same), same, unit)
+        return jnp.where(self._iterate.natural, self.number(self._unit), same)
 
     def search(self, judge: Callable[[Search, Trial], Search], first: Float[Array, ""], max_trials: int) -> Found:
         """Try lengths from `first` on, until `judge`, which says what a trial makes of a search, is done."""

@@ -4,6 +4,8 @@ import abc
 from typing import ClassVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import optax
 from hype_ad.internal.tree import at_least_single, cast_like, scale
 from jaxtyping import PyTree
@@ -30,8 +32,11 @@ class AbstractScaledRate(AbstractLearningRate):
         return self.scaling().init(at_least_single(w))
 
     def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:
-        """The scaled direction, and the new state."""
+        """The scaled direction, NaN where a square overflows, and the new state."""
         scaled, memory = self.scaling().update(at_least_single(direction), memory)
+        # Squares out of range would leave the weights where they are, without a word.
+        squares = jax.tree.unflatten(jax.tree.structure(scaled), jax.tree.leaves(memory))
+        scaled = jax.tree.map(lambda step, square: jnp.where(jnp.isinf(square), jnp.nan, step), scaled, squares)
         return cast_like(scale(self.rate, scaled), direction), memory
 
 

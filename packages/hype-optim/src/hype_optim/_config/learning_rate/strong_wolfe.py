@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 from hype_ad.internal.checks import known
-from hype_ad.internal.tree import quotient, square_root, where
+from hype_ad.internal.tree import power_of_two, quotient, square_root, where
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
@@ -67,7 +67,7 @@ class StrongWolfe(AbstractLineSearch):
 
         first = line.first_length(line.number(memory))
         if self.rate is not None:
-            rate = line.number(self.rate)
+            rate = line.length(self.rate)
             first = jnp.where(iterate.natural | (memory == 0), rate, jnp.minimum(first, rate))
         return line.search(judge, first, self.max_trials)
 
@@ -86,8 +86,7 @@ def _next_length(low: Trial, high: Trial, rounding: Float[Array, ""]) -> Float[A
     rise = jnp.where(jnp.abs(rise) > rounding, rise, (low.slope + end.slope) / 2 * span)
     d1 = low.slope + end.slope - 3 * rise / jnp.where(span == 0, 1, span)
     largest = lax.stop_gradient(jnp.maximum(jnp.abs(d1), jnp.maximum(jnp.abs(low.slope), jnp.abs(end.slope))))
-    in_range = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    unit = jnp.ldexp(jnp.ones_like(in_range), jnp.frexp(in_range)[1] - 1)  # squares of quotients by it are in range
+    unit = power_of_two(largest)
     d2 = jnp.sign(span) * unit * square_root((d1 / unit) ** 2 - (low.slope / unit) * (end.slope / unit))
     part = 1 - quotient(end.slope + d2 - d1, end.slope - low.slope + 2 * d2)
     part = jnp.where(usable & jnp.isfinite(part), jnp.clip(part, 0.1, 0.9), jnp.where(finite, 0.5, 0.1))

@@ -9,7 +9,18 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, dot, negative, quotient, scale, squared_norm, subtract, where, zeros_like
+from hype_ad.internal.tree import (
+    add,
+    dot,
+    negative,
+    power_of_two,
+    quotient,
+    scale,
+    squared_norm,
+    subtract,
+    where,
+    zeros_like,
+)
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._objective import Iterate
@@ -50,13 +61,13 @@ class AbstractConjugateGradient(AbstractMethod):
 
     def direction(self, iterate: Iterate, memory: _Last) -> tuple[PyTree, _Last]:
         r"""Minus the gradient plus $\beta$ times the last direction, or minus the gradient alone."""
-        new = iterate.clipped
-        conjugate = add(negative(new), scale(self.beta(new, memory.gradient, memory.direction), memory.direction))
-        size = squared_norm(new)
-        far_from_orthogonal = jnp.abs(dot(new, memory.gradient)) >= _POWELL * size
+        unit = power_of_two((iterate.clipped, memory.gradient))
+        new, old, last = scale(1 / unit, (iterate.clipped, memory.gradient, memory.direction))
+        conjugate = add(negative(new), scale(self.beta(new, old, last), last))
+        far_from_orthogonal = jnp.abs(dot(new, old)) >= _POWELL * squared_norm(new)
         restart = far_from_orthogonal | ~(dot(conjugate, new) < 0)
-        direction = where(restart, negative(new), conjugate)
-        return direction, _Last(new, direction)
+        direction = scale(unit, where(restart, negative(new), conjugate))
+        return direction, _Last(iterate.clipped, direction)
 
 
 class CG(AbstractConjugateGradient):

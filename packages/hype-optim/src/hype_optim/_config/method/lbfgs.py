@@ -96,6 +96,6 @@ def _inverse_hessian_product(pairs: _Pairs, gradient: PyTree) -> PyTree:
     q, weights = lax.scan(backward, gradient, pairs, reverse=True)
     newest = jax.tree.map(lambda leaf: leaf[-1], pairs)
     curvature = tree.quotient(jnp.ones_like(newest.inverses), newest.inverses)
-    size = tree.squared_norm(newest.changes)
-    gamma = jnp.where(size > 0, tree.quotient(curvature, size), 1)
+    size = tree.norm(newest.changes)
+    gamma = jnp.where(size > 0, tree.quotient(tree.quotient(curvature, size), size), 1)
     return lax.scan(forward, tree.scale(gamma, q), (pairs, weights))[0]

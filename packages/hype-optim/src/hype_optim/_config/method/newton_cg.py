@@ -68,8 +68,10 @@ class NewtonCG(AbstractMethod):
 
     def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """The truncated Newton direction."""
-        size = tree.squared_norm(iterate.clipped)
-        length = tree.square_root(size)
+        unit = tree.power_of_two(iterate.clipped)
+        downhill = tree.scale(-1 / unit, iterate.clipped)
+        size = tree.squared_norm(downhill)
+        length = tree.square_root(size) * unit
         first = jnp.where(memory.first > 0, memory.first, length)
         enough = jnp.minimum(0.25, tree.quotient(length, first)) * size
 
@@ -83,10 +85,9 @@ class NewtonCG(AbstractMethod):
             direction = tree.add(residual, tree.scale(tree.quotient(left, inner.size), inner.direction))
             return _Inner(solution, residual, direction, left, ~(curvature > 0) | (left <= enough))
 
-        downhill = tree.negative(iterate.clipped)
         start = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size, size == 0)
         limit = min(2 * tree.size(iterate.w), 200) if self.max_inner_steps is None else self.max_inner_steps
         inner = bounded_while_loop(lambda inner: ~inner.done, advance, start, limit)
         # The solution is still zero where the very first direction had no curvature.
-        solved = tree.squared_norm(inner.solution) > 0
-        return tree.where(solved, inner.solution, downhill), _Memory(first, solved)
+        solved = tree.norm(inner.solution) > 0
+        return tree.scale(unit, tree.where(solved, inner.solution, downhill)), _Memory(first, solved)
