@@ -155,6 +155,7 @@ def tuned(task: Task, budget: int, total: int, seed: int) -> Found:
             key=jax.random.key(seed),
             steps=total,
             judges=4,
+            batch=4,
             sweep=sweep,
             max_trainings=total,
             silent=True,

@@ -17,7 +17,7 @@ from hype_ad.internal.checks import boolean, check_key, function, instance, inte
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._hyperparameter.converters import optional
-from .._tune.choose import Round, at, best, is_better, judged, seeds_for
+from .._tune.choose import Round, at, best, judged, rank, seeds_for
 from .._tune.gradient import AbstractGradient, ExactGradient
 from .._tune.loop import Log, Plan, make_steps, smoothed
 from .._tune.search import QUARTERS
@@ -27,6 +27,7 @@ from .._tune.sweep import Sweep
 from .._tune.trainings import Objective
 from .._tune.tuned import Tuned
 
+FIRST = 8  # at how many seeds the start is tried before the first step
 CHAOS = 10.0  # perturbations of a training that have grown by more than this, in logarithms, have no small effects
 
 
@@ -160,10 +161,10 @@ def _affordable(
         return steps
     gradient = ExactGradient() if plan.gradient is None else plan.gradient
     of_a_step = gradient.cost * plan.seeds * starts
-    swept = [] if sweep is None else [sweep.points, 2 * sweep.kept]
-    first, last = starts * _first_seeds(starts), (rounds[-1].kept + 1) * rounds[-1].seeds
+    first = [FIRST] if sweep is None else [sweep.points, 2 * sweep.kept]
     chosen = [starts * (QUARTERS + 2) * rounds[0].seeds, rounds[0].kept * rounds[1].seeds]
-    plain = sum(-(-number // plan.batch) * plan.batch for number in (*swept, first, *chosen, last))
+    last = (rounds[-1].kept + 1) * rounds[-1].seeds
+    plain = sum(-(-number // plan.batch) * plan.batch for number in (*first, *chosen, last))
     left = int((_above_zero("max_trainings", max_trainings) - plain) // of_a_step)
     if left < 1:
         raise ValueError(
@@ -174,19 +175,15 @@ def _affordable(
     return min(steps, left)
 
 
-def _first_seeds(starts: int) -> int:
-    """At how many seeds each of the points is judged that the searches begin at."""
-    return max(2, 8 // starts)
-
-
 def _first(plan: Plan, state: TuneState, sweep: Sweep | None, starts: int) -> TuneState:
     """The state before the first step: at the best points of the sweep, if there is one."""
-    if sweep is not None:
+    if sweep is None:
+        found = judged(plan, state, state.searches.point, "first", FIRST)
+    else:
         points = sweep.draw(state.start, seeds_for(state, "sweep", 1)[0])
-        left, state = best(plan, state, points, "sweep", [Round(1, sweep.kept), Round(2, starts)])
+        left, found = best(plan, state, points, "sweep", [Round(1, sweep.kept), Round(2, starts)])
         searches = begin(at(points, left), state.start, state.key, state.values.shape[0]).searches
-        state = replace(state, searches=searches)
-    found = judged(plan, state, state.searches.point, "first", _first_seeds(starts))
+        found = found._replace(state=replace(found.state, searches=searches))
     if not np.isfinite(found.values).any():
         where = "at `start`; a `sweep` may help" if sweep is None else "at any point of the sweep that was best"
         raise ValueError(f"`objective` must be finite at some seed, got no finite value {where}.")
@@ -200,11 +197,11 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
     """The best candidate of all searches, judged beside the start."""
     stacked = jax.vmap(lambda search: search.candidates())(state.searches)
     candidates = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), stacked)
-    order, after = best(plan, state, candidates, "choice", rounds)
+    order, chosen = best(plan, state, candidates, "choice", rounds)
     start = state.start
     judged_points = jax.tree.map(lambda leaf, first: jnp.stack([*leaf[order], first]), candidates, start)
-    found, growth, after = judged(plan, after, judged_points, "held out", judges)
-    better = [place for place in range(len(order)) if is_better(found[place], found[-1])]
+    found, growth, after = judged(plan, chosen.state, judged_points, "held out", judges)
+    better = [place for place in range(len(order)) if rank(found[place]) < rank(found[-1])]
     place = better[0] if better else len(order)
     tuned, found = at(judged_points, np.asarray(place)), found[[place, -1]]
     number = jax.tree.leaves(stacked)[0].shape[1]

@@ -60,10 +60,10 @@ def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) 
     return Judged(np.where(np.isfinite(values), values, np.inf), growth, box[0])
 
 
-def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Round]) -> tuple[np.ndarray, TuneState]:
-    """The indices of the points that are left after all rounds, the best one first.
+def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Round]) -> tuple[np.ndarray, Judged]:
+    """The indices of the points that are left after all rounds, the best one first, and what was seen of them.
 
-    That is the one at which fewest trainings failed, and of these the one with the lowest mean and standard deviations
+    The best is the one at which fewest trainings failed, and of these the one with the lowest mean and standard deviations
     together: where trainings are about to fail, at a seed of many that a few do not show, they differ more from seed to
     seed.
     """
@@ -73,20 +73,16 @@ def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Ro
         found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds)
         state = found.state
         seen = np.concatenate([seen, found.values], axis=1)
-        order = sorted(range(len(left)), key=lambda i: _rank(seen[i], CAUTION))[: a_round.kept]
+        order = sorted(range(len(left)), key=lambda i: rank(seen[i]))[: a_round.kept]
         left, seen = left[order], seen[order]
-    return left, state
+        growth = None if found.growth is None else found.growth[order]
+    return left, Judged(seen, growth, state)
 
 
-def is_better(values: np.ndarray, others: np.ndarray) -> bool:
-    """Whether fewer trainings failed, or as many and the mean of those that did not is lower."""
-    return _rank(values, 0.0) < _rank(others, 0.0)
-
-
-def _rank(values: np.ndarray, caution: float) -> tuple[int, float]:
-    """How many trainings failed, and the mean and standard deviations of the others."""
+def rank(values: np.ndarray) -> tuple[int, float]:
+    """What of points is compared: how many trainings failed, and the mean and standard deviations of the others."""
     finite = values[np.isfinite(values)]
-    return len(values) - len(finite), float(finite.mean() + caution * finite.std()) if len(finite) else math.inf
+    return len(values) - len(finite), float(finite.mean() + CAUTION * finite.std()) if len(finite) else math.inf
 
 
 def at(points: PyTree, indices: np.ndarray) -> PyTree:

@@ -71,7 +71,11 @@ def read(path: str | os.PathLike[str], like: TuneState) -> TuneState | None:
     """The state in a file, if it is there; a ValueError if it is that of a tuning from another start or key."""
     if not Path(path).exists():
         return None
-    found = load(path, like)
+    try:
+        found = load(path, like)
+    except ValueError as error:
+        error.add_note("To go on from a file, `steps` and `starts` must be those of the tuning in it, as `start` must.")
+        raise
     data = lambda key: jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
     same = eqx.tree_equal((found.start, data(found.key)), (like.start, data(like.key)))
     if not same:
