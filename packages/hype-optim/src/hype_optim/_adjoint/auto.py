@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from .._hyperparameter.converters import at_least
 from .._transform.forward_if_few import forward_if_few
 from .base import AbstractAdjoint, Load, Run, Solution, Step
-from .recomputing import CACHE, Sizes, sizes
+from .recomputing import CACHE, Sizes, alone, sizes
 
 DEEPEST = 8
 
@@ -49,15 +49,16 @@ class Auto(AbstractAdjoint):
         known = sizes(step, init, xs, load)
         levels = self.levels(*known)
 
-        def scan(levels: int) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
-            single = known.are_single(levels)
-            run = lambda init, xs: checkpointed_scan(step, init, xs, levels, load=load, single_steps=single)
+        def scan(levels: int, single: bool) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
+            made = alone(step) if single else step
+            run = lambda init, xs: checkpointed_scan(made, init, xs, levels, load=load, single_steps=single)
             return eqx.filter_closure_convert(run, init, xs)
 
         # A run that keeps nothing need not load all data at once, as one that is not cut into segments does.
-        few = max(2, levels)
-        segments = scan(few)
-        return forward_if_few(segments, segments if levels == few else scan(levels), few, init, xs)
+        few, single = max(2, levels), known.are_single(levels)
+        segments = scan(few, False)
+        other = segments if levels == few and not single else scan(levels, single)
+        return forward_if_few(segments, other, few, init, xs)
 
     def levels(self, steps: int, state: int, kept: int) -> int:
         """How deep to nest, if the state has `state` bytes and a step's derivative keeps `kept`; 1 is not at all."""

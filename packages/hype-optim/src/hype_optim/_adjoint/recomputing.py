@@ -2,9 +2,11 @@
 
 Within an innermost segment the reverse pass keeps all that each of its steps computed. That is right where the weights
 outweigh what is computed from them, as in a perceptron on small batches, and not in a deep model, where a step keeps
-tens of times its state. There the innermost level is a single step, for as many forward passes.
+tens of times its state. There the innermost level is a single step, for as many forward passes, and the gradient in it
+is differentiated in mixed mode.
 """
 
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -67,13 +69,19 @@ class Sizes(NamedTuple):
 def recomputing_scan(levels: int, step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
     """`hype_ad.checkpointed_scan` with the innermost level that keeps less."""
     single = False
+    made = step
     if levels > 1:
         x = first_input(xs, load)
-        step = eqx.filter_closure_convert(step, init, x)
+        made = eqx.filter_closure_convert(step, init, x)
         # Most runs are so small that nothing needs to be known exactly.
-        rough = Sizes(number_of_steps(xs), bytes_of(init), results(eqx.filter_make_jaxpr(step)(init, x)[0]))
-        single = rough.of_segments(levels) > CACHE / _SLACK and sizes(step, init, xs, load).are_single(levels)
-    return checkpointed_scan(step, init, xs, levels, load=load, single_steps=single)
+        rough = Sizes(number_of_steps(xs), bytes_of(init), results(eqx.filter_make_jaxpr(made)(init, x)[0]))
+        single = rough.of_segments(levels) > CACHE / _SLACK and sizes(made, init, xs, load).are_single(levels)
+    return checkpointed_scan(alone(step) if single else made, init, xs, levels, load=load, single_steps=single)
+
+
+def alone(step: Step) -> Step:
+    """The step where it is recomputed alone: in mixed mode."""
+    return partial(step, mixed=True)
 
 
 def first_input(xs: PyTree, load: Load) -> PyTree:
