@@ -2,8 +2,8 @@
 
 Reverse mode over a gradient g(w, c) = df/dw keeps what both passes of the gradient computed. By the symmetry of second
 derivatives, what it computes for a cotangent v of g is the derivative of the whole gradient (df/dw, df/dc) along
-(v, 0): a tangent pushed through the gradient's own program, which keeps nothing but its inputs (Kemaev et al. 2025, "Scalable
-meta-learning via mixed-mode differentiation", ICML, whose rule is a `custom_vjp` and has one reverse pass).
+(v, 0): a tangent pushed through the gradient's own program, which keeps nothing but its inputs (Kemaev et al. 2025,
+"Scalable meta-learning via mixed-mode differentiation", ICML, whose rule is a `custom_vjp` and has one reverse pass).
 
 Here the tangent of value and gradient, linear in the tangents of w and c, is one operation with a rule for each of what
 JAX does to operations: evaluation, forward mode, transposition and batching. Only the transposition is unlike what JAX
