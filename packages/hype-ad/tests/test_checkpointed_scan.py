@@ -33,6 +33,29 @@ def test_gives_what_scan_gives(length):
         assert tree_allclose(result, expected, rtol=1e-13), f"{levels} levels"
 
 
+def test_single_steps_give_what_scan_gives_and_its_derivatives():
+    def every(scan, xs):
+        last = lambda xs: jnp.sum(jnp.sin(scan(logistic_step, inputs(17)[0], xs)[1]))
+        slope = lambda xs: jnp.sum(jnp.cos(jax.grad(last)(xs)))
+        return scan(logistic_step, inputs(17)[0], xs), jax.jvp(jax.grad(last), (xs,), (xs,)), jax.grad(slope)(xs)
+
+    scans = [partial(checkpointed_scan, levels=levels, single_steps=True) for levels in LEVELS]
+    expected, *results = jax.jit(lambda xs: [every(scan, xs) for scan in (lax.scan, *scans)])(inputs(17)[1])
+    for levels, result in zip(LEVELS, results, strict=True):
+        assert tree_allclose(result, expected, rtol=1e-12), f"{levels} levels"
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_single_steps_keep_states_and_what_one_step_computes(levels):
+    def temporary_bytes(**how):
+        step = lambda c, _: (jnp.mean(jnp.sin(jnp.tanh(c * jnp.linspace(0.0, 1.0, 5000)) * c)), None)
+        run = lambda x: checkpointed_scan(step, x, length=64, levels=levels, **how)[0]
+        program = jax.jit(jax.grad(run)).lower(1.0).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes(single_steps=True) < 0.45 * temporary_bytes()
+
+
 @pytest.mark.parametrize("levels", LEVELS)
 def test_no_steps_give_the_first_carry_and_empty_outputs(levels):
     carry, ys = checkpointed_scan(logistic_step, *inputs(0), levels)
@@ -93,7 +116,12 @@ def test_load_replaces_what_a_segment_reads():
     data, rows = jnp.sin(jnp.arange(10.0)), jnp.arange(17) % 10
     read = lambda data: checkpointed_scan(logistic_step, inputs(1)[0], rows, load=lambda rows: data[rows])
     direct = lambda data: checkpointed_scan(lambda c, row: logistic_step(c, data[row]), inputs(1)[0], rows)
-    assert tree_allclose(*jax.jit(lambda data: (read(data), direct(data)))(data), rtol=1e-14)
+    alone = lambda data: checkpointed_scan(
+        logistic_step, inputs(1)[0], rows, load=lambda rows: data[rows], single_steps=True
+    )
+    ours, expected, singly = jax.jit(lambda data: (read(data), direct(data), alone(data)))(data)
+    assert tree_allclose(ours, expected, rtol=1e-14)
+    assert tree_allclose(singly, expected, rtol=1e-14)
     assert_derivatives_match(read, data, num_directions=1)
 
 
@@ -145,6 +173,7 @@ def test_float32_stays_float32():
     [
         ({"levels": 0}, ValueError, "`levels` must be at least 1, got 0"),
         ({"levels": 2.0}, TypeError, "levels"),
+        ({"single_steps": 1}, TypeError, "single_steps"),
         ({"levels": True}, TypeError, "^`levels` must be an integer known before compiling, got True"),
         ({"xs": None}, ValueError, "^`length` must be the number of steps where `xs` has no arrays, got None"),
         ({"length": 4}, ValueError, r"^`xs` must have leading axes of one length, that of `length`, got \[3, 4\]"),

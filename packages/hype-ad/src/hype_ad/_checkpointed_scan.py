@@ -3,7 +3,9 @@
 Reverse mode through `jax.lax.scan` keeps what each of the T steps computed. Here the steps are cut into segments of
 about equal length, each under `jax.checkpoint`: the forward pass keeps the state at the start of a segment only, and
 the reverse pass runs one segment again before it goes back through it. With segments of segments, `levels` deep,
-about `levels * T**(1/levels)` states are alive at a time, for `levels - 1` extra forward passes.
+about `levels * T**(1/levels)` states are alive at a time, for `levels - 1` extra forward passes. What the steps of one
+innermost segment compute inside is alive together; where that outweighs the states, the innermost level can be a
+single step.
 
 It is made of `lax.scan` and `jax.checkpoint` alone, so every mode and every order of derivative goes through it.
 """
@@ -16,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .internal.checks import integer
+from .internal.checks import boolean, integer
 
 FEW = 16
 """Fewer steps than this are not worth segments."""
@@ -34,6 +36,7 @@ def checkpointed_scan(
     *,
     length: SupportsIndex | None = None,
     load: Callable[[X], Any] | None = None,
+    single_steps: bool = False,
     policy: Callable[..., bool] | None = None,
 ) -> tuple[Carry, Y]:
     r"""`jax.lax.scan` that keeps about `levels * T**(1/levels)` states for reverse mode instead of T.
@@ -52,19 +55,28 @@ def checkpointed_scan(
         load: maps the `xs` of an innermost segment (leading axis about `T**(1/levels)`) to what its steps read in
             their place, once a segment. A step that picks rows of a large array costs a cotangent of that array's
             size at each step; `load=lambda i: data[i]` with row numbers as `xs` costs it once a segment.
+        single_steps: whether the innermost of the `levels` is one step, recomputed alone, so that the reverse pass
+            keeps about `(levels - 1) * T**(1/(levels - 1))` states and what one step computes inside, in place of that
+            of a segment, for as many forward passes. For steps that compute much more than their state. With 2 levels
+            `load` is called for each step; with 1 it changes nothing.
         policy: what `jax.checkpoint` may keep besides the states, as in `jax.checkpoint_policies`.
 
     Returns:
         The last carry, and the stacked `y` with leading axis T.
 
     Raises:
-        TypeError: if `levels` or `length` is not an integer.
+        TypeError: if `levels` or `length` is not an integer, or `single_steps` not a bool.
         ValueError: if `levels` is below 1 or `length` below 0, if `xs` holds a scalar, if the leading axes of `xs`
             differ from one another or from `length`, or if neither says how many steps there are.
     """
     levels = integer("levels", levels, 1)
     steps = _number_of_steps(xs, length)
     load = (lambda segment: segment) if load is None else load
+    if boolean("single_steps", single_steps) and levels > 1:
+        if levels == 2:
+            f, load = _loading(f, load), lambda segment: segment
+        alone = jax.checkpoint(lambda carry, x: f(carry, x), prevent_cse=False, policy=policy)
+        return checkpointed_scan(alone, init, xs, levels - 1, length=steps, load=load, policy=policy)
     if levels == 1 or steps < FEW:
         return lax.scan(lambda carry, x: f(carry, x), init, load(xs), length=steps)
 
@@ -84,6 +96,18 @@ def checkpointed_scan(
     last = jax.checkpoint(lambda carry, xs: segment(carry, xs, rest), policy=policy)
     carry, ys_rest = last(carry, jax.tree.map(lambda x: x[outer * inner :], xs))
     return carry, jax.tree.map(lambda y, y_rest: jnp.concatenate([y, y_rest]), ys, ys_rest)
+
+
+def _loading(
+    f: Callable[[Carry, Any], tuple[Carry, Y]], load: Callable[[X], Any]
+) -> Callable[[Carry, Any], tuple[Carry, Y]]:
+    """The step that loads what it reads by itself."""
+
+    def step(carry: Carry, x: Any) -> tuple[Carry, Y]:
+        loaded = load(jax.tree.map(lambda leaf: leaf[None], x))
+        return f(carry, jax.tree.map(lambda leaf: leaf[0], loaded))
+
+    return step
 
 
 def _number_of_steps(xs: Any, length: SupportsIndex | None) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from hype_ad import D, grad, value_and_grad
+from hype_ad import D, value_and_grad
+from hype_ad.internal import mixed_mode
 from hype_ad.internal.mode import Mode
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -20,10 +21,13 @@ class Objective(NamedTuple):
     Attributes:
         function: maps the weights to a scalar.
         derivative: "reverse" or "forward".
+        mixed: whether the derivative of its gradient is in mixed mode where it can be, forward over reverse where it is
+            transposed: for steps that are recomputed one by one, where that takes less memory and time.
     """
 
     function: Callable[[PyTree], Float[Array, ""]]
     derivative: Mode
+    mixed: bool = False
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         """Its value."""
@@ -31,12 +35,15 @@ class Objective(NamedTuple):
 
     def grad(self, w: PyTree) -> PyTree:
         """Its gradient."""
-        return grad(self.function, mode=self.derivative)(w)
+        return self.value_and_grad(w)[1]
 
     def value_and_grad(self, w: PyTree) -> tuple[Float[Array, ""], PyTree]:
         """Its value and its gradient."""
+        plain = value_and_grad(self.function, mode=self.derivative)
         try:
-            return value_and_grad(self.function, mode=self.derivative)(w)
+            if self.mixed and self.derivative == "reverse":
+                return mixed_mode.value_and_grad(self.function, plain, w)
+            return plain(w)
         except ValueError as error:
             if "while_loop" in str(error):
                 error.add_note('Params(derivative="forward") takes the derivatives inside of the loop in forward mode.')

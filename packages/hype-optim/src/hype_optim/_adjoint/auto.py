@@ -1,19 +1,16 @@
 """The adjoint chosen by what fits and by what is perturbed."""
 
 from collections.abc import Callable
-from math import prod
 
 import equinox as eqx
-import jax
-import numpy as np
 from hype_ad import checkpointed_scan
 from jaxtyping import PyTree
 
 from .._hyperparameter.converters import at_least
 from .._transform.forward_if_few import forward_if_few
-from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
+from .base import AbstractAdjoint, Load, Run, Solution, Step
+from .recomputing import CACHE, Sizes, alone, sizes
 
-CACHE = 2**26
 DEEPEST = 8
 
 
@@ -22,7 +19,8 @@ class Auto(AbstractAdjoint):
 
     Exact, in any mode and to any order. The budget decides when a run is compiled, by what can be known then: its $T$
     steps, the bytes $s$ of its state, and the bytes $r$ that the derivative of one step keeps, which are found by
-    tracing (not running) that derivative. `Unrolled` is taken to keep $T r$ bytes, and $L$ levels $T^{1/L} (L s + r)$.
+    tracing (not running) that derivative. `Unrolled` is taken to keep $T r$ bytes, and $L$ levels $T^{1/L} (L s + r)$,
+    or with single steps as the innermost of them, where that is less, $(L - 1) T^{1/(L - 1)} s + r$.
     `Unrolled` is chosen where it keeps at most 64 MB, since more than fits a cache takes longer to move than to compute
     again; else the fewest levels that keep at most `memory`; else, where none do, those that keep least. The data, the
     model and the copies of a `vmap` are not counted.
@@ -48,47 +46,24 @@ class Auto(AbstractAdjoint):
         return Solution(*run(self._scan, state, params))
 
     def _scan(self, step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
-        levels = self.levels(number_of_steps(xs), _bytes(init), _kept(step, init, xs, load))
+        known = sizes(step, init, xs, load)
+        levels = self.levels(*known)
 
-        def scan(levels: int) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
-            run = lambda init, xs: checkpointed_scan(step, init, xs, levels, load=load)
+        def scan(levels: int, single: bool) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
+            made = alone(step) if single else step
+            run = lambda init, xs: checkpointed_scan(made, init, xs, levels, load=load, single_steps=single)
             return eqx.filter_closure_convert(run, init, xs)
 
         # A run that keeps nothing need not load all data at once, as one that is not cut into segments does.
-        few = max(2, levels)
-        segments = scan(few)
-        return forward_if_few(segments, segments if levels == few else scan(levels), few, init, xs)
+        few, single = max(2, levels), known.are_single(levels)
+        segments = scan(few, False)
+        other = segments if levels == few and not single else scan(levels, single)
+        return forward_if_few(segments, other, few, init, xs)
 
     def levels(self, steps: int, state: int, kept: int) -> int:
         """How deep to nest, if the state has `state` bytes and a step's derivative keeps `kept`; 1 is not at all."""
-        if steps * kept <= min(CACHE, self.memory):
+        known = Sizes(steps, state, kept)
+        if known.needed(1) <= min(CACHE, self.memory):
             return 1
-        need = {n: steps ** (1 / n) * (n * state + kept) for n in range(2, DEEPEST + 1)}
+        need = {n: known.needed(n) for n in range(2, DEEPEST + 1)}
         return next((n for n, size in need.items() if size <= self.memory), min(need, key=lambda n: need[n]))
-
-
-def _kept(step: Step, init: PyTree, xs: PyTree, load: Load) -> int:
-    """The bytes that the derivative of one step keeps, without what is the same for all steps."""
-    first = jax.tree.map(lambda a: a[:1], xs)
-    x = jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], load(xs)), first)
-    arrays, rest = eqx.partition((init, eqx.filter_closure_convert(step, init, x)), eqx.is_array)
-    sizes = []
-
-    def differentiate(arrays: PyTree, x: PyTree) -> None:
-        moving, fixed = eqx.partition(arrays, eqx.is_inexact_array)
-
-        def run(moving: PyTree) -> PyTree:
-            state, function = eqx.combine(moving, fixed, rest)
-            return eqx.filter(function(state, x), eqx.is_inexact_array)
-
-        _, backward = jax.vjp(run, moving)
-        same = {id(leaf) for leaf in jax.tree.leaves(arrays[1])}
-        sizes.append(_bytes([leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in same]))
-
-    jax.eval_shape(differentiate, arrays, x)
-    return sizes[0]
-
-
-def _bytes(tree: PyTree) -> int:
-    numbers = [leaf for leaf in jax.tree.leaves(tree) if isinstance(getattr(leaf, "dtype", None), np.dtype)]
-    return sum(prod(leaf.shape) * leaf.dtype.itemsize for leaf in numbers)

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -10,8 +10,23 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from .._progress.numbers import with_numbers
 
-Step: TypeAlias = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
-"""One step of a scan: from a carry and an input to the next carry and an output."""
+
+@runtime_checkable
+class Step(Protocol):
+    """One step of a scan: from a carry and an input to the next carry and an output."""
+
+    def __call__(self, carry: PyTree, x: PyTree, /, mixed: bool = False) -> tuple[PyTree, PyTree]:
+        """Make the step.
+
+        Args:
+            carry: the state before it.
+            x: what it reads.
+            mixed: whether the gradient inside may have its derivative in mixed mode, forward over reverse where it is
+                transposed. It is the same derivative; it keeps less and is faster where the step is recomputed alone,
+                and is slower elsewhere.
+        """
+        ...
+
 
 Load: TypeAlias = Callable[[Any], Any]
 """From the `xs` of some steps to what these steps read, batches of data included."""

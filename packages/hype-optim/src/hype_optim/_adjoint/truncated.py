@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from .._hyperparameter.converters import at_least
 from .._transform.stop_gradient import call_stopped
 from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
+from .recomputing import recomputing_scan
 
 
 class Truncated(AbstractAdjoint):
@@ -44,11 +45,11 @@ class Truncated(AbstractAdjoint):
         return Solution(*run(self._scan, state, params))
 
     def _scan(self, step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
-        scan = partial(checkpointed_scan, step, load=load)
+        scan = partial(recomputing_scan, 2, step, load=load)
         before = max(0, number_of_steps(xs) - self.steps)
         if before == 0:
             return scan(init, xs)
         early, late = (jax.tree.map(lambda x, part=part: x[part], xs) for part in (slice(before), slice(before, None)))
-        state, first = call_stopped(scan, init, early)
+        state, first = call_stopped(partial(checkpointed_scan, step, load=load), init, early)
         state, last = scan(state, late)
         return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)

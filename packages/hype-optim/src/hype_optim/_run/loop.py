@@ -58,8 +58,8 @@ def run_loop(
     is_free = isinstance(params.constraint, NoConstraint)
     reuses = searches and is_free and not (params.method.uses_hessian or params.track_sensitivity)
 
-    def advance(state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
-        objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
+    def advance(mixed: bool, state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
+        objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative, mixed)
         epoch = place.number // problem.steps_per_epoch
         value, residual, update, constrained, memory, rate, found = propose_step(
             objective, state, params, place.number, epoch
@@ -119,9 +119,11 @@ def run_loop(
         state = replace(state, evaluation=Evaluation(*objective.value_and_grad(state.w)))
     can_stop = searches or params.tolerance is not None or state.judgement.stopping is not None
 
-    def step(state: RunState, x: tuple[Place, PyTree]) -> tuple[RunState, Histories]:
+    def step(state: RunState, x: tuple[Place, PyTree], mixed: bool = False) -> tuple[RunState, Histories]:
+        # A linearization of the gradient serves many Hessian products, and keeps what it must anyway.
+        go_on = partial(advance, mixed and not params.method.uses_hessian)
         idle = lambda state, *x: skip(state)
-        return lax.cond(state.running, advance, idle, state, *x) if can_stop else advance(state, *x)
+        return lax.cond(state.running, go_on, idle, state, *x) if can_stop else go_on(state, *x)
 
     run = partial(_until_it_ends, scan, skip) if can_stop else scan
     if not params.track_sensitivity:
@@ -143,7 +145,7 @@ def _until_it_ends(
     at = lambda i: jax.tree.map(
         lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, i, 1), places))
     )
-    step = eqx.filter_closure_convert(step, carry, at(0))
+    again, step = step, eqx.filter_closure_convert(step, carry, at(0))
 
     def end_early(carry: PyTree) -> tuple[PyTree, Histories]:
         def advance(reached: tuple[Array, PyTree, Histories]) -> tuple[Array, PyTree, Histories]:
@@ -164,8 +166,10 @@ def _until_it_ends(
         was_made = lambda like: (jnp.arange(steps) < made).reshape(steps, *(1,) * like.ndim)
         return carry, jax.tree.map(lambda all, one: jnp.where(was_made(one), all, one[None]), histories, idle)
 
-    # A module is not hashable, a lambda is.
-    whole = lambda carry: scan(lambda carry, x: step(carry, x), carry, places, load)
+    def either(carry: PyTree, x: PyTree, mixed: bool = False) -> tuple[PyTree, Histories]:
+        return again(carry, x, mixed=True) if mixed else step(carry, x)
+
+    whole = lambda carry: scan(either, carry, places, load)
     return with_derivative_of(whole, end_early, carry)
 
 

@@ -78,9 +78,11 @@ def with_tangent(step: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tu
         growth = jnp.where(squared > 0, jnp.where(usable, jnp.log(length), jnp.inf), -jnp.inf)
         return where(usable, unit, tangent), growth.astype(float_dtype(state.w))
 
-    def step_and_push(carry: tuple[PyTree, PyTree], x: PyTree) -> tuple[tuple[PyTree, PyTree], PyTree]:
+    def step_and_push(
+        carry: tuple[PyTree, PyTree], x: PyTree, mixed: bool = False
+    ) -> tuple[tuple[PyTree, PyTree], PyTree]:
         state, tangent = carry
-        after, histories = step(state, x)
+        after, histories = step(state, x, mixed=mixed)
         tangent, growth = call_stopped(push, state, tangent, x)
         made = after.step > state.step
         return (after, tangent), histories._replace(growth=jnp.where(made, growth, jnp.nan))

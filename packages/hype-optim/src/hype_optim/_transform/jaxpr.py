@@ -43,6 +43,24 @@ def _count(jaxpr: Any) -> tuple[float, bool]:
     return total, whole
 
 
+def results(closed: Any) -> int:
+    """About how many bytes all results in a jaxpr take, those of every turn of a loop of known length."""
+    return _results(closed.jaxpr)
+
+
+def _results(jaxpr: Any) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        turns = equation.params["length"] if equation.primitive.name == "scan" else 1
+        total += turns * sum(_results(sub) for sub in _inner(equation))
+        total += sum(_bytes(variable.aval) for variable in equation.outvars)
+    return total
+
+
+def _bytes(aval: Any) -> int:
+    return prod(getattr(aval, "shape", ())) * getattr(getattr(aval, "dtype", None), "itemsize", 0)
+
+
 def _most_turns(loop: Any) -> int:
     """The number that a counter is compared with in the condition of a loop, as in `(i < 40) & ...`."""
     for equation in loop.params["cond_jaxpr"].jaxpr.eqns:
