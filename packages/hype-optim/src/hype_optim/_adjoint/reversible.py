@@ -40,15 +40,15 @@ class Reversible(AbstractAdjoint):
     optimization through reversible learning"), so the reverse pass runs the training backwards to where it began, bit
     for bit, and computes each step again on the way. A run itself is the same whether or not it is differentiated.
 
-    A number beyond $2^{62 - b}$ in the weights, or beyond $2^{46 - b}$ in the velocity or a step, ends a run as
-    `Status.DIVERGED`. The reverse pass compares where it arrives with where the run began; if they differ, as they may
+    With $m$ the momentum, a weight beyond $2^{60 - b}$, or a step beyond $(1 - m) 2^{44 - b}$ before momentum, ends a
+    run as `Status.DIVERGED`. The reverse pass compares where it arrives with where the run began; if they differ, as they may
     where a device does not compute the same step twice from the same weights, the derivative is NaN and a warning is
     given when the program runs. A `state` has floats, so that a run that goes on from one is not bit for bit the one
     that was not interrupted.
 
     Args:
-        fraction_bits: $b$, from 8 to 44: how fine the weights are. 40 leave the velocity a range of 64.
-        least_momentum: the smallest momentum that there is room for, above 0 and at most 0.999. The memory is that of
+        fraction_bits: $b$, from 8 to 44: how fine the weights are. 40 leave the velocity a range of 16.
+        least_momentum: the smallest momentum that there is room for, at least 1/64 and at most 0.999. The memory is that of
             this one, whatever the momentum is, since the momentum is not known when a program is compiled.
 
     Raises:
@@ -66,8 +66,8 @@ class Reversible(AbstractAdjoint):
         if self.fraction_bits > 44:
             raise ValueError(f"`fraction_bits` must be at most 44, got {fraction_bits}.")
         self.least_momentum = static_number("least_momentum", least_momentum)
-        if not 1 / DENOMINATOR <= self.least_momentum <= 0.999:
-            raise ValueError(f"`least_momentum` must be above 0 and at most 0.999, got {least_momentum}.")
+        if not 1 / 64 <= self.least_momentum <= 0.999:
+            raise ValueError(f"`least_momentum` must be at least 1/64 and at most 0.999, got {least_momentum}.")
 
     def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
         """The run in integers."""
@@ -165,15 +165,15 @@ def _with_best(state: PyTree, best_w: PyTree) -> PyTree:
     return replace(state, judgement=replace(state.judgement, best_w=best_w))
 
 
-def _isolated(step: Step, state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
-    """A step that is compiled the same whatever is before it and after it."""
-    state, x = _barrier((state, x))
-    return _barrier(step(state, x))
+def _make(step: Step, state: PyTree, x: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+    """A step: the state after it, its output, and what it adds to the velocity.
 
-
-def _barrier(tree: PyTree) -> PyTree:
-    arrays, rest = eqx.partition(tree, lambda leaf: eqx.is_array(leaf) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
-    return eqx.combine(lax.optimization_barrier(arrays), rest)
+    That is compiled the same whatever is before it and after it.
+    """
+    keys = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    arrays, rest = eqx.partition((state, x), lambda leaf: eqx.is_array(leaf) and not keys(leaf))
+    state, y = step(*eqx.combine(lax.optimization_barrier(arrays), rest))
+    return state, y, lax.optimization_barrier(state.memory.momentum[1])
 
 
 def _start(moving: PyTree, fixed: PyTree, large_enough: Bool[Array, ""], plan: _Plan) -> tuple[Step, Load, PyTree, Exact]:
@@ -191,8 +191,8 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
     def make(carry: tuple[PyTree, Exact], x: PyTree) -> tuple[Any, Any]:
         rest, exact = carry
         w, v = fixed_point.decode(exact, none, plan.bits)
-        state, y = _isolated(step, _join(rest, w, (v, none)), x)
-        after, made = fixed_point.advance(exact, state.memory.momentum[1], numerators, plan.bits, state.running)
+        state, y, added = _make(step, _join(rest, w, (v, none)), x)
+        after, made = fixed_point.advance(exact, added, numerators, plan.bits, state.running)
         undoing = _Undoing(_with_best(rest, None), made, exact.lost) if keeps else None
         return (_join(state, None, None), after), (y, undoing)
 
@@ -254,8 +254,8 @@ def _run_bwd(
         exact, of_state, of_consts = carry
         exact = fixed_point.weights_before(exact, undoing.made, undoing.lost)
         w, _ = fixed_point.decode(exact, none, plan.bits)
-        again, _ = _isolated(step, _with_best(_join(undoing.rest, w, (none, none)), w), x)
-        exact = fixed_point.velocity_before(exact, again.memory.momentum[1], numerators, plan.bits, undoing.made)
+        _, _, added = _make(step, _with_best(_join(undoing.rest, w, (none, none)), w), x)
+        exact = fixed_point.velocity_before(exact, added, numerators, plan.bits, undoing.made)
         w, v = fixed_point.decode(exact, none, plan.bits)
         # The best weights so far are passed on or not; a derivative does not depend on what they are.
         state, other = _floats(_with_best(_join(undoing.rest, w, (v, none)), w))
