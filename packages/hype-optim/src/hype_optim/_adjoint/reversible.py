@@ -165,15 +165,16 @@ def _with_best(state: PyTree, best_w: PyTree) -> PyTree:
     return replace(state, judgement=replace(state.judgement, best_w=best_w))
 
 
-def _make(step: Step, state: PyTree, x: PyTree) -> tuple[PyTree, PyTree, PyTree]:
-    """A step: the state after it, its output, and what it adds to the velocity.
-
-    That is compiled the same whatever is before it and after it.
-    """
+def _fenced(state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
+    """What a step reads, so that the step is compiled the same whatever is before it."""
     keys = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     arrays, rest = eqx.partition((state, x), lambda leaf: eqx.is_array(leaf) and not keys(leaf))
-    state, y = step(*eqx.combine(lax.optimization_barrier(arrays), rest))
-    return state, y, lax.optimization_barrier(state.memory.momentum[1])
+    return eqx.combine(lax.optimization_barrier(arrays), rest)
+
+
+def _added(state: PyTree) -> PyTree:
+    """What a step has added to the velocity, compiled the same whatever is after it."""
+    return lax.optimization_barrier(state.memory.momentum[1])
 
 
 def _start(moving: PyTree, fixed: PyTree, large_enough: Bool[Array, ""], plan: _Plan) -> tuple[Step, Load, PyTree, Exact]:
@@ -191,8 +192,8 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
     def make(carry: tuple[PyTree, Exact], x: PyTree) -> tuple[Any, Any]:
         rest, exact = carry
         w, v = fixed_point.decode(exact, none, plan.bits)
-        state, y, added = _make(step, _join(rest, w, (v, none)), x)
-        after, made = fixed_point.advance(exact, added, numerators, plan.bits, state.running)
+        state, y = step(*_fenced(_join(rest, w, (v, none)), x))
+        after, made = fixed_point.advance(exact, _added(state), numerators, plan.bits, state.running)
         undoing = _Undoing(_with_best(rest, None), made, exact.lost) if keeps else None
         return (_join(state, None, None), after), (y, undoing)
 
@@ -254,11 +255,13 @@ def _run_bwd(
         exact, of_state, of_consts = carry
         exact = fixed_point.weights_before(exact, undoing.made, undoing.lost)
         w, _ = fixed_point.decode(exact, none, plan.bits)
-        _, _, added = _make(step, _with_best(_join(undoing.rest, w, (none, none)), w), x)
+                # The best weights so far are passed on or not; a derivative does not depend on what they are.
+        state, x = _fenced(_with_best(_join(undoing.rest, w, (none, none)), w), x)
+        added = _added(step(state, x)[0])
         exact = fixed_point.velocity_before(exact, added, numerators, plan.bits, undoing.made)
-        w, v = fixed_point.decode(exact, none, plan.bits)
-        # The best weights so far are passed on or not; a derivative does not depend on what they are.
-        state, other = _floats(_with_best(_join(undoing.rest, w, (v, none)), w))
+        _, v = fixed_point.decode(exact, none, plan.bits)
+        # What this step has in common with the one above is computed once.
+        state, other = _floats(_join(state, state.w, (v, none)))
         x, other_x = _floats(x)
 
         def function(state: PyTree, consts: PyTree, x: PyTree) -> PyTree:
