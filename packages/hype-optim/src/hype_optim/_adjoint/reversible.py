@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.checks import integer, known, static_number
+from hype_ad.internal.checks import integer, static_number
 from hype_ad.internal.tree import add, scale, zeros_like
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
@@ -76,11 +76,6 @@ class Reversible(AbstractAdjoint):
         smallest = round(self.least_momentum * DENOMINATOR)
         numerators = fixed_point.numerators(decay, state.w)
         large_enough = jnp.all(jnp.array([jnp.all(n >= smallest) for n in jax.tree.leaves(numerators)]))
-        if known(large_enough) and not large_enough:
-            raise ValueError(
-                f"`momentum` must be at least {self.least_momentum:g}, the `least_momentum` of Reversible(), got {decay}: "
-                "lower `least_momentum`, which costs memory, or take another adjoint, such as Checkpointed()."
-            )
         lax.cond(large_enough, lambda: None, lambda: jax.debug.callback(_warn_of_momentum, large_enough))
         # The derivative with respect to the momentum is that at the nearest multiple.
         multiple = lambda m: m + lax.stop_gradient(jnp.clip(jnp.round(m * DENOMINATOR), 1, DENOMINATOR - 1) / DENOMINATOR - m)
