@@ -1,8 +1,8 @@
 """What `Reversible` keeps and what it takes, beside the other exact adjoints.
 
 Without arguments: the bits that it keeps of each weight and step, by XLA's analysis of the compiled hypergradients of
-two lengths, against log2(1 / momentum). `--time` runs the hypergradient of 1,000 steps of a 784-300-10 network (one rate
-per step, momentum 0.9, batches of 100) with each adjoint, and compares processor times. `--picture OUT` draws the
+two lengths, against log2(1 / momentum). `--time` runs the hypergradient of 1,000 steps of a 784-300-10 network (one
+rate per step, momentum 0.9, batches of 100) with each adjoint, and compares processor times. `--picture OUT` draws the
 temporary memory over 100 to 100,000 steps, of programs that are compiled and not run.
 """
 
@@ -50,7 +50,6 @@ def loss_at_the_end(adjoint, decay, rates, w, x, y):
 
 def bits(decay, weights=100_000):
     """What a weight and a step cost, without what does not grow with the number of weights or of steps."""
-    # As the smallest multiple of the unit that momenta are rounded to.
     adjoint = Reversible(least_momentum=decay)
 
     def memory(steps, weights):
@@ -74,15 +73,15 @@ def bits(decay, weights=100_000):
 def times(steps):
     w, x, y = data_and_weights(ROWS, 784, 300)
     rates = jnp.full(steps, 0.02)
-    ways = {"Unrolled()": Unrolled(), "Checkpointed(2)": Checkpointed(2), "Reversible()": Reversible(least_momentum=0.9)}
+    adjoints = (Unrolled(), Checkpointed(2), Reversible(least_momentum=0.9))
     rows = {}
-    for name, adjoint in ways.items():
-        gradient = jax.grad(lambda rates, adjoint, *rest: loss_at_the_end(adjoint, 0.9, rates, *rest))
-        rows[name] = measured(partial(lambda adjoint, rates, *rest: gradient(rates, adjoint, *rest), adjoint), rates, w, x, y)
+    for adjoint in adjoints:
+        name = type(adjoint).__name__
+        rows[name] = measured(jax.grad(partial(loss_at_the_end, adjoint, 0.9)), rates, w, x, y)
         report(f"memory of {steps:,} steps, {name}", rows[name][0] / 1e6, None, "MB")
     for name, (_, seconds) in rows.items():
-        limit = 2 if name == "Reversible()" else None
-        report(f"time of {steps:,} steps, {name}", seconds / rows["Unrolled()"][1], limit, "times Unrolled()")
+        limit = 2 if name == "Reversible" else None
+        report(f"time of {steps:,} steps, {name}", seconds / rows["Unrolled"][1], limit, "times Unrolled()")
 
 
 def picture(out, longest):
@@ -95,7 +94,7 @@ def picture(out, longest):
     for name, way in ways.items():
         decay = way if isinstance(way, float) else 0.9
         adjoint = Reversible(least_momentum=way) if isinstance(way, float) else way
-        gradient = jax.grad(lambda rates, *rest, a=adjoint, m=decay: loss_at_the_end(a, m, rates, *rest))
+        gradient = jax.grad(partial(loss_at_the_end, adjoint, decay))
         rows[name] = [compiled(gradient, jnp.full(steps, 0.02), w, x, y)[1] / 1e6 for steps in lengths]
         for steps, memory in zip(lengths, rows[name], strict=True):
             print(json.dumps({"adjoint": name, "steps": steps, "MB": memory}), flush=True)

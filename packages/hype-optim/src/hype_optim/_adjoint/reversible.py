@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,24 +32,26 @@ LOADED = 32
 
 
 class Reversible(AbstractAdjoint):
-    r"""Exact, in reverse mode and of first order; the reverse pass keeps `-log2(least_momentum)` bits a weight and step.
+    r"""Exact, for first derivatives in reverse mode, which keeps `-log2(least_momentum)` bits for each weight and step.
 
     For `GD` and other methods that remember nothing, with `Momentum` and a rate that remembers nothing. The weights and
     the velocity are integers, multiples of $2^{-b}$ and $2^{-b-16}$, and the momentum is a multiple of $2^{-16}$;
     what its multiplication would drop is kept (Maclaurin, Duvenaud & Adams 2015, "Gradient-based hyperparameter
-    optimization through reversible learning"), so the reverse pass runs the training backwards to where it began, bit
-    for bit, and computes each step again on the way. A run itself is the same whether or not it is differentiated.
+    optimization through reversible learning"). So the reverse pass runs the training backwards to where it began, bit
+    for bit, and computes each step again on the way. In a step the weights differ by less than $2^{1-b}$ from those of
+    exact arithmetic with that momentum. A run is the same whether or not it is differentiated.
 
     With $m$ the momentum, a weight beyond $2^{60 - b}$, or a step beyond $(1 - m) 2^{44 - b}$ before momentum, ends a
-    run as `Status.DIVERGED`. The reverse pass compares where it arrives with where the run began; if they differ, as they may
-    where a device does not compute the same step twice from the same weights, the derivative is NaN and a warning is
-    given when the program runs. A `state` has floats, so that a run that goes on from one is not bit for bit the one
-    that was not interrupted.
+    run as `Status.DIVERGED`. The reverse pass compares where it arrives with where the run began; if they differ, as
+    they may where a device does not compute the same step twice from the same weights, the derivative is NaN and a
+    warning is given when the program runs. A `state` has floats, so that a run that goes on from one is not bit for bit
+    the one that was not interrupted.
 
     Args:
-        fraction_bits: $b$, from 8 to 44: how fine the weights are. 40 leave the velocity a range of 16.
-        least_momentum: the smallest momentum that there is room for, at least 1/64 and at most 0.999. The memory is that of
-            this one, whatever the momentum is, since the momentum is not known when a program is compiled.
+        fraction_bits: $b$, from 8 to 44: how fine the weights are.
+        least_momentum: the smallest momentum that there is room for, from 1/64 to 0.999. The memory is that of this
+            one, whatever the momentum is, which is not known when a program is compiled. A run with a smaller one makes
+            no steps and ends as `Status.DIVERGED`, with a warning when the program runs.
 
     Raises:
         TypeError: if `fraction_bits` is not an integer, or `least_momentum` not a number known before compiling.
@@ -77,9 +79,7 @@ class Reversible(AbstractAdjoint):
         numerators = fixed_point.numerators(decay, state.w)
         large_enough = jnp.all(jnp.array([jnp.all(n >= smallest) for n in jax.tree.leaves(numerators)]))
         lax.cond(large_enough, lambda: None, lambda: jax.debug.callback(_warn_of_momentum, large_enough))
-        # The derivative with respect to the momentum is that at the nearest multiple.
-        multiple = lambda m: m + lax.stop_gradient(jnp.clip(jnp.round(m * DENOMINATOR), 1, DENOMINATOR - 1) / DENOMINATOR - m)
-        params = eqx.tree_at(lambda p: p.momentum, params, Shown(jax.tree.map(multiple, decay)))
+        params = eqx.tree_at(lambda p: p.momentum, params, ReversibleMomentum(jax.tree.map(_nearest, decay)))
 
         def scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
             plan = _plan(number_of_steps(xs), fixed_point.steps_per_word(self.least_momentum), self.fraction_bits)
@@ -95,7 +95,7 @@ class Reversible(AbstractAdjoint):
         return Solution(*run(scan, state, params))
 
 
-class Shown(AbstractMomentum):
+class ReversibleMomentum(AbstractMomentum):
     """Heavy-ball momentum whose memory is the velocity and the step that it was given."""
 
     decay: PyTree
@@ -108,6 +108,12 @@ class Shown(AbstractMomentum):
         """The new velocity."""
         velocity = add(scale(self.decay, memory[0]), step)
         return velocity, (velocity, step)
+
+
+def _nearest(decay: Array) -> Array:
+    """The multiple of the unit that is used, with the derivative of `decay` itself."""
+    multiple = jnp.clip(jnp.round(decay * DENOMINATOR), 1, DENOMINATOR - 1) / DENOMINATOR
+    return decay + lax.stop_gradient(multiple - decay)
 
 
 class _Plan(NamedTuple):
@@ -172,7 +178,9 @@ def _added(state: PyTree) -> PyTree:
     return lax.optimization_barrier(state.memory.momentum[1])
 
 
-def _start(moving: PyTree, fixed: PyTree, large_enough: Bool[Array, ""], plan: _Plan) -> tuple[Step, Load, PyTree, Exact]:
+def _start(
+    moving: PyTree, fixed: PyTree, large_enough: Bool[Array, ""], plan: _Plan
+) -> tuple[Step, Load, PyTree, Exact]:
     step, load, init = eqx.combine(moving, fixed)
     exact = fixed_point.encode(init.w, init.memory.momentum, plan.bits)
     return step, load, init, eqx.tree_at(lambda e: e.lost, exact, exact.lost | ~large_enough)
@@ -250,7 +258,7 @@ def _run_bwd(
         exact, of_state, of_consts = carry
         exact = fixed_point.weights_before(exact, undoing.made, undoing.lost)
         w, _ = fixed_point.decode(exact, none, plan.bits)
-                # The best weights so far are passed on or not; a derivative does not depend on what they are.
+        # The best weights so far are passed on or not; a derivative does not depend on what they are.
         state, x = _fenced(_with_best(_join(undoing.rest, w, (none, none)), w), x)
         added = _added(step(state, x)[0])
         exact = fixed_point.velocity_before(exact, added, numerators, plan.bits, undoing.made)
@@ -275,9 +283,7 @@ def _run_bwd(
 
     def part(carry: PyTree, inputs: PyTree) -> tuple[PyTree, None]:
         (exact, of_state, consts, of_loads), (xs, *rest) = carry, inputs
-        read = lambda of_load: _floats(eqx.combine(of_load, load)(xs))
-        _, pull, other = jax.vjp(read, of_load, has_aux=True)
-        x = load(xs)
+        x, pull = load(xs), jax.vjp(lambda of_load: _floats(eqx.combine(of_load, load)(xs))[0], of_load)[1]
         are_some, undoing, of_y = rest
         carry, of_x = lax.scan(maybe, (exact, of_state, consts), (are_some, x, undoing, of_y), reverse=True)
         return (*carry, add(of_loads, pull(of_x)[0]) if reads else of_loads), None

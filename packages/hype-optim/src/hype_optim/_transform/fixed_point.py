@@ -2,8 +2,8 @@ r"""Heavy-ball steps in fixed-point integers that run backwards bit for bit (Mac
 
 Adding integers loses nothing; multiplying the velocity by a momentum $n / d$ below 1 does. The digit that the division
 by $d$ would drop is pushed into a buffer, a large integer in a base of its own, from which the digit that the
-multiplication by $n$ has room for is popped. So each product adds $\log_2(d / n)$ bits to the buffer. Every so often its
-lower half is set aside as a word; the same arithmetic in reverse takes the words back.
+multiplication by $n$ has room for is popped. So each product adds $\log_2(d / n)$ bits to the buffer. Every so often
+its lower half is set aside as a word; the same arithmetic in reverse takes the words back.
 
 The velocity has `EXTRA` more fractional bits than the weights, since a product moves it by up to $n$ units.
 64-bit integers are made here and nowhere else, whether or not JAX's 64-bit mode is on.
@@ -12,12 +12,11 @@ The velocity has `EXTRA` more fractional bits than the weights, since a product 
 import math
 from collections.abc import Iterable
 from functools import reduce
-from operator import and_
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree, UInt
+from jaxtyping import Array, Bool, Int, PyTree, UInt
 
 EXTRA = 16
 DENOMINATOR = 2**16
@@ -59,7 +58,8 @@ def steps_per_word(least: float) -> int:
 def encode(w: PyTree, v: PyTree, bits: int) -> Exact:
     """The integers nearest to floats."""
     with jax.enable_x64(True):
-        lost = ~(_all(_inside(x, bits) for x in jax.tree.leaves(w)) & _all(_inside(x, bits + EXTRA) for x in jax.tree.leaves(v)))
+        inside = lambda tree, bits: _all(jnp.all(_is_inside(x, bits)) for x in jax.tree.leaves(tree))
+        lost = ~(inside(w, bits) & inside(v, bits + EXTRA))
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int64), w)
         return Exact(_rounded(w, bits), _rounded(v, bits + EXTRA), empty, lost)
 
@@ -84,11 +84,12 @@ def advance(
         v = jax.tree.map(lambda _, pair, s: pair[0] + s, exact.v, multiplied, _rounded(step, bits + EXTRA))
         w = jax.tree.map(lambda w, v: w + _shifted(v), exact.w, v)
         made = running & ~exact.lost
-        new = jax.tree.map(lambda a, b: jnp.where(made, a, b), (w, v, buffer), (exact.w, exact.v, exact.buffer))
+        pick = lambda new, old: jax.tree.map(lambda a, b: jnp.where(made, a, b), new, old)
         # A velocity is at most steps / (1 - n / d) long. The step after one out of range can be undone too.
         room = lambda n: (_LIMIT / 2.0 ** (bits + EXTRA)) * (1 - n.astype(jnp.float64) / DENOMINATOR)
         inside = jax.tree.map(lambda s, n: jnp.all(jnp.abs(s.astype(jnp.float64)) < room(n)), step, numerators)
-        return Exact(*new, exact.lost | made & ~_all(jax.tree.leaves(inside))), made
+        lost = exact.lost | made & ~_all(jax.tree.leaves(inside))
+        return Exact(pick(w, exact.w), pick(v, exact.v), pick(buffer, exact.buffer), lost), made
 
 
 def weights_before(exact: Exact, made: Bool[Array, ""], lost: Bool[Array, ""]) -> Exact:
@@ -115,7 +116,7 @@ def set_aside(exact: Exact) -> tuple[Exact, PyTree[UInt[Array, "..."]]]:
     with jax.enable_x64(True):
         words = jax.tree.map(lambda b: b.astype(jnp.uint32), exact.buffer)
         rest = jax.tree.map(lambda b: b >> WORD, exact.buffer)
-        inside = _all(jnp.all((-_LIMIT < w) & (w < _LIMIT)) for w in jax.tree.leaves(exact.w))
+        inside = _all(jnp.all(jnp.abs(w) < _LIMIT) for w in jax.tree.leaves(exact.w))
         return eqx.tree_at(lambda e: (e.buffer, e.lost), exact, (rest, exact.lost | ~inside)), words
 
 
@@ -167,9 +168,5 @@ def _is_inside(x: Array, bits: int) -> Array:
     return jnp.abs(x.astype(jnp.float64)) < _LIMIT / 2.0**bits
 
 
-def _inside(x: Array, bits: int) -> Array:
-    return jnp.all(_is_inside(x, bits))
-
-
 def _all(conditions: Iterable[Array]) -> Array:
-    return reduce(and_, conditions)
+    return reduce(jnp.logical_and, conditions)
