@@ -86,3 +86,11 @@ def test_layer_schedules(run):
     assert len({np.asarray(rate).tobytes() for rate in rates}) == 8  # each array has its own
     assert np.mean(result.history[-3:]) < result.history[0] - 0.05
     assert f"end {result.factor:.2f} times lower" in printed
+
+
+def test_reversible_schedule(run):
+    result, printed = run("reversible_schedule", "--hidden", "8", "--steps", "40", "--outer-steps", "10")
+    assert [rate.shape for rate in jax.tree.leaves(result.rates)] == [(40,)] * 8
+    assert result.after.loss < 0.9 * result.before.loss
+    assert result.difference < 1e-3  # in float32 and with the momentum rounded
+    assert f"{result.after.loss:.4f} with the learned ones" in printed

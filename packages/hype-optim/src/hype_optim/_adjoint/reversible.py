@@ -161,9 +161,9 @@ def _join(state: PyTree, w: PyTree, momentum: PyTree) -> PyTree:
     return replace(state, w=w, memory=replace(state.memory, momentum=momentum))
 
 
-def _with_best(state: PyTree, best_w: PyTree) -> PyTree:
-    """The state with other best weights."""
-    return replace(state, judgement=replace(state.judgement, best_w=best_w))
+def _with_known(state: PyTree, best_w: PyTree, key: Any) -> PyTree:
+    """The state with other best weights and another key, which need not be kept at each step."""
+    return replace(state, key=key, judgement=replace(state.judgement, best_w=best_w))
 
 
 def _fenced(state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
@@ -197,7 +197,7 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
         w, v = fixed_point.decode(exact, none, plan.bits)
         state, y = step(*_fenced(_join(rest, w, (v, none)), x))
         after, made = fixed_point.advance(exact, _added(state), numerators, plan.bits, state.running)
-        undoing = _Undoing(_with_best(rest, None), made, exact.lost) if keeps else None
+        undoing = _Undoing(_with_known(rest, None, None), made, exact.lost) if keeps else None
         return (_join(state, None, None), after), (y, undoing)
 
     def maybe(carry: tuple[PyTree, Exact], inputs: tuple[PyTree, Bool[Array, ""]]) -> tuple[Any, Any]:
@@ -224,12 +224,7 @@ def _are_some(plan: _Plan) -> Array:
 
 
 def _zeros(shapes: PyTree) -> PyTree:
-    def zero(like: Any) -> Array:
-        if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-            return jnp.broadcast_to(jax.random.key(0, impl=jax.random.key_impl(like)), like.shape)
-        return jnp.zeros(like.shape, like.dtype)
-
-    return jax.tree.map(zero, shapes)
+    return jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)
 
 
 @eqx.filter_custom_vjp
@@ -259,7 +254,7 @@ def _run_bwd(
         exact = fixed_point.weights_before(exact, undoing.made, undoing.lost)
         w, _ = fixed_point.decode(exact, none, plan.bits)
         # The best weights so far are passed on or not; a derivative does not depend on what they are.
-        state, x = _fenced(_with_best(_join(undoing.rest, w, (none, none)), w), x)
+        state, x = _fenced(_with_known(_join(undoing.rest, w, (none, none)), w, init.key), x)
         added = _added(step(state, x)[0])
         exact = fixed_point.velocity_before(exact, added, numerators, plan.bits, undoing.made)
         _, v = fixed_point.decode(exact, none, plan.bits)
