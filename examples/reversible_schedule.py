@@ -69,7 +69,7 @@ class Schedule(NamedTuple):
 def load_images(folder: Path | None) -> Dataset:
     """Some images and their classes."""
     if folder is not None:
-        return load_mnist(folder)[0][:10_000]
+        return load_mnist(folder)[0][:2_000]
     from sklearn.datasets import load_digits
 
     pixels, digits = load_digits(return_X_y=True)

@@ -8,7 +8,6 @@ program computes the step from the weights before, which undoes it bit for bit; 
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -158,12 +157,16 @@ class _Undoing(NamedTuple):
 
 def _join(state: PyTree, w: PyTree, momentum: PyTree) -> PyTree:
     """The state with other weights and another memory of the momentum."""
-    return replace(state, w=w, memory=replace(state.memory, momentum=momentum))
+    return _replaced(lambda s: (s.w, s.memory.momentum), state, (w, momentum))
 
 
 def _with_known(state: PyTree, best_w: PyTree, key: Any) -> PyTree:
     """The state with other best weights and another key, which need not be kept at each step."""
-    return replace(state, key=key, judgement=replace(state.judgement, best_w=best_w))
+    return _replaced(lambda s: (s.judgement.best_w, s.key), state, (best_w, key))
+
+
+def _replaced(where: Callable[[PyTree], tuple], state: PyTree, parts: tuple) -> PyTree:
+    return eqx.tree_at(where, state, parts, is_leaf=lambda x: x is None)
 
 
 def _fenced(state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
