@@ -217,7 +217,7 @@ def test_other_derivatives_are_refused(compiled):
 def test_a_forecast_has_a_row_for_it():
     params = quiet(40, learning_rate=0.1)
     found = forecast(lambda params: minimize(BOWL, W0, params).loss, params, [Reversible(), Checkpointed()])
-    assert found[Reversible()].time > found[Checkpointed()].time > found["forward mode, one number"].time > 1
+    assert found[Reversible()].time > found[Checkpointed()].time > found["forward mode, one number"].time > 0
 
 
 def test_arguments_are_checked():
