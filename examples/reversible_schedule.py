@@ -110,7 +110,8 @@ def learn(images: Dataset, steps: int, outer_steps: int, hidden: int, start: flo
 
     programs = {"Reversible": compiled(REVERSIBLE), "Checkpointed": compiled(Checkpointed())}
     mine, other = (jax.flatten_util.ravel_pytree(program(first))[0] for program in programs.values())
-    memory = {name: program.memory_analysis().temp_size_in_bytes for name, program in programs.items()}
+    analyses = {name: program.memory_analysis() for name, program in programs.items()}
+    memory = {name: analysis.temp_size_in_bytes for name, analysis in analyses.items() if analysis}
 
     params = Params(outer_steps, learning_rate=Adam(0.05), gradient_clipping=NormClip(1.0))
     learned = minimize(lambda logarithms: jnp.log(run(logarithms, REVERSIBLE, seed).loss), first, params).w
