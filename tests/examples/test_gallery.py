@@ -86,3 +86,12 @@ def test_layer_schedules(run):
     assert len({np.asarray(rate).tobytes() for rate in rates}) == 8  # each array has its own
     assert np.mean(result.history[-3:]) < result.history[0] - 0.05
     assert f"end {result.factor:.2f} times lower" in printed
+
+
+@pytest.mark.slow
+def test_reversible_schedule(run):
+    result, printed = run("reversible_schedule", "--hidden", "8", "--steps", "20", "--outer-steps", "8")
+    assert [rate.shape for rate in jax.tree.leaves(result.rates)] == [(20,)] * 8
+    assert result.after.loss < result.before.loss
+    assert result.difference < 1e-3  # in float32 and with the momentum rounded
+    assert f"{result.after.loss:.4f} with the learned ones" in printed

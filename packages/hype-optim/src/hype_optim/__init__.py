@@ -11,6 +11,7 @@ from ._adjoint.base import Step as Step
 from ._adjoint.checkpointed import Checkpointed as Checkpointed
 from ._adjoint.implicit import Implicit as Implicit
 from ._adjoint.neumann import Neumann as Neumann
+from ._adjoint.reversible import Reversible as Reversible
 from ._adjoint.truncated import Truncated as Truncated
 from ._adjoint.unrolled import Unrolled as Unrolled
 from ._api.check_hypergradient import HypergradientCheck as HypergradientCheck

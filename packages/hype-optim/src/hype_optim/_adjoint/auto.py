@@ -23,7 +23,8 @@ class Auto(AbstractAdjoint):
     or with single steps as the innermost of them, where that is less, $(L - 1) T^{1/(L - 1)} s + r$.
     `Unrolled` is chosen where it keeps at most 64 MB, since more than fits a cache takes longer to move than to compute
     again; else the fewest levels that keep at most `memory`; else, where none do, those that keep least. The data, the
-    model and the copies of a `vmap` are not counted.
+    model and the copies of a `vmap` are not counted. `Reversible` is never chosen: it has no forward mode and no second
+    derivatives, and a run under it is another one in its last digits.
 
     If at most `max(2, levels)` scalars are perturbed, even `jax.grad` uses forward mode inside: on a CPU, $k$ tangents
     take about as long as $k$ levels (`Unrolled` no less than two), need $k$ more states and store nothing per step.

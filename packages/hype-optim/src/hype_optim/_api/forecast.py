@@ -16,7 +16,7 @@ from .._adjoint.checkpointed import Checkpointed
 from .._adjoint.unrolled import Unrolled
 from .._objective import as_scalar
 from .._transform.jaxpr import influential, operations
-from .._transform.nondifferentiable import has_derivative
+from .._transform.nondifferentiable import NoDerivativeError, has_derivative
 
 EXACT = (Unrolled(), Checkpointed(2), Checkpointed(3), Checkpointed(4))
 PLAIN, FORWARD, FORWARD_ALL = "a plain run", "forward mode, one number", "forward mode, all numbers"
@@ -93,7 +93,8 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
             `adjoints` in turn. In a pytree without, such as a learning rate alone, there is none to replace, and
             reverse mode has one row.
         adjoints: which to compare; if not given, those that give exact derivatives at different costs, and the
-            configuration's own. One that has no derivative with respect to some of the floats gets no row.
+            configuration's own. One that has no derivative with respect to some of the floats gets no row. `Reversible`
+            is compared where it is named, since it needs a run that it can run backwards.
 
     Returns:
         A `Forecast`: print it, or ask for its `fastest` within a budget of memory.
@@ -133,9 +134,15 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
             raise RuntimeError(f"XLA does not say how much memory a program needs on {jax.default_backend()}.")
         return ForecastRow(name, analysis.temp_size_in_bytes, count / unit, exact)
 
+    def forward(way: Callable[[PyTree], Float[Array, ""]]) -> ForecastRow:
+        try:
+            return look(FORWARD, lambda floats, v: jax.jvp(way, (floats,), (v,))[1], floats, floats)
+        except NoDerivativeError:  # the configuration's own adjoint has reverse mode only
+            return forward(objective(Checkpointed()))
+
     named = {_name(adjoint): objective(adjoint) for adjoint in compared}
     ways = named if own else {"reverse mode": plain}
-    once = look(FORWARD, lambda floats, v: jax.jvp(plain, (floats,), (v,))[1], floats, floats)
+    once = forward(plain)
     rows = [look(PLAIN, plain, floats)]
     rows += [look(name, jax.grad(way), floats) for name, way in ways.items() if has_derivative(jax.grad(way), floats)]
     rows += [once, ForecastRow(FORWARD_ALL, once.bytes, numbers * once.time, once.exact)]
