@@ -96,11 +96,11 @@ def hype(loss, w, adjoint, rates):
 
 
 def by_hand(loss, w, mixed, levels, rates):
-    gradient = jax.grad(loss)
+    plain = gradient = jax.grad(loss)
     if mixed:
-        rule = jax.custom_vjp(gradient)
-        rule.defvjp(lambda w: (gradient(w), w), lambda w, v: (jax.jvp(gradient, (w,), (v,))[1],))
-    step = lambda w, rate: (jax.tree.map(lambda w, g: w - rate * g, w, (rule if mixed else gradient)(w)), None)
+        gradient = jax.custom_vjp(plain)
+        gradient.defvjp(lambda w: (plain(w), w), lambda w, v: (jax.jvp(plain, (w,), (v,))[1],))
+    step = lambda w, rate: (jax.tree.map(lambda w, g: w - rate * g, w, gradient(w)), None)
     step = jax.checkpoint(step, prevent_cse=False)
     if levels == 2:
         return loss(lax.scan(step, w, rates)[0])

@@ -63,12 +63,12 @@ def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) 
 def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Round]) -> tuple[np.ndarray, Judged]:
     """The indices of the points that are left after all rounds, the best one first, and what was seen of them.
 
-    The best is the one at which fewest trainings failed, and of these the one with the lowest mean and standard deviations
-    together: where trainings are about to fail, at a seed of many that a few do not show, they differ more from seed to
-    seed.
+    The best is the one at which fewest trainings failed, and of these the one with the lowest mean and standard
+    deviations together: where trainings are about to fail, at a seed of many that a few do not show, they differ more
+    from seed to seed.
     """
     left = np.arange(jax.tree.leaves(points)[0].shape[0])
-    seen = np.zeros((len(left), 0))
+    seen, growth = np.zeros((len(left), 0)), None
     for number, a_round in enumerate(rounds):
         found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds)
         state = found.state
