@@ -62,7 +62,7 @@ class Reversible(AbstractAdjoint):
     fraction_bits: int = eqx.field(static=True)
     least_momentum: float = eqx.field(static=True)
 
-    def __init__(self, fraction_bits: int = 40, least_momentum: float = 0.5):
+    def __init__(self, fraction_bits: int = 40, least_momentum: float | int = 0.5):
         self.fraction_bits = integer("fraction_bits", fraction_bits, 8)
         if self.fraction_bits > 44:
             raise ValueError(f"`fraction_bits` must be at most 44, got {fraction_bits}.")
