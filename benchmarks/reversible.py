@@ -2,7 +2,7 @@
 
 Without arguments: the bits that it keeps of each weight and step, by XLA's analysis of the compiled hypergradients of
 two lengths, against log2(1 / momentum). `--time` runs the hypergradient of 1,000 steps of a 784-300-10 network (one
-rate per step, momentum 0.9, batches of 100) with each adjoint, and compares processor times. `--picture OUT` draws the
+rate per step, momentum 0.9, batches of 100) with each adjoint, in turn, and compares medians. `--picture OUT` draws the
 temporary memory over 100 to 100,000 steps, of programs that are compiled and not run.
 """
 
@@ -28,8 +28,8 @@ from hype_optim import (
     minimize,
     train,
 )
-from lengths import data_and_weights, measured, report
-from training_loop import BATCH, ROWS, compiled, network
+from lengths import data_and_weights, report
+from training_loop import BATCH, ROWS, compiled, medians, network
 
 MOMENTA = (0.5, 0.9, 0.98)
 
@@ -74,14 +74,16 @@ def times(steps):
     w, x, y = data_and_weights(ROWS, 784, 300)
     rates = jnp.full(steps, 0.02)
     adjoints = (Unrolled(), Checkpointed(2), Reversible(least_momentum=0.9))
-    rows = {}
+    programs = {}
     for adjoint in adjoints:
         name = type(adjoint).__name__
-        rows[name] = measured(jax.grad(partial(loss_at_the_end, adjoint, 0.9)), rates, w, x, y)
-        report(f"memory of {steps:,} steps, {name}", rows[name][0] / 1e6, None, "MB")
-    for name, (_, seconds) in rows.items():
+        gradient = jax.grad(partial(loss_at_the_end, adjoint, 0.9))
+        programs[name], memory, _ = compiled(gradient, rates, w, x, y)
+        report(f"memory of {steps:,} steps, {name}", memory / 1e6, None, "MB")
+    seconds = medians(programs, 5)
+    for name in programs:
         limit = 2 if name == "Reversible" else None
-        report(f"time of {steps:,} steps, {name}", seconds / rows["Unrolled"][1], limit, "times Unrolled()")
+        report(f"time of {steps:,} steps, {name}", seconds[name] / seconds["Unrolled"], limit, "times Unrolled()")
 
 
 def picture(out, longest):
