@@ -68,7 +68,7 @@ def test_the_rate_matters_more_than_a_setting_that_does_nothing():
 
 def test_what_it_cost(tuned):
     # The start at 8 seeds, 40 gradients of 4, 6 candidates at 4, 2 at 8, and these and the start at 8 in the end.
-    assert tuned.trainings == 8 + 160 + 24 + 16 + 24
+    assert tuned.trainings == 8 + 160 + 24 + 24 + 24
     assert tuned.seconds > 0
     assert tuned.compiling > 0
 
@@ -139,7 +139,7 @@ def test_trainings_that_fail_at_some_seeds_whatever_the_settings():
     sometimes = lambda s, key: jnp.where(jax.random.uniform(key) < 0.2, jnp.nan, jnp.log(s["x"]) ** 2)
     tuned = tune(sometimes, {"x": positive(0.1)}, key=jax.random.key(0), steps=40, silent=True)
     assert tuned.improved
-    assert abs(jnp.log(tuned.values["x"])) < abs(jnp.log(0.1)) / 3  # each failure looks as if the step had led there
+    assert abs(jnp.log(tuned.values["x"])) < 0.5
     worse = tune(sometimes, {"x": positive(0.1)}, key=jax.random.key(1), steps=40, judges=30, silent=True)
     assert np.isinf(worse.value)  # where a training failed at a held-out seed no mean hides that
     assert np.isnan(worse.value_error)

@@ -123,7 +123,7 @@ def tune(
         raise FileNotFoundError(f"`path` must be in a folder that exists, got {os.fspath(path)!r}.")
     if starts > most:
         raise ValueError(f"`starts` must be at most {most}, the number of points that the sweep keeps, got {starts}.")
-    rounds = [Round(max(2, judges // 2), 2), Round(judges, 2)]
+    rounds = [Round(max(2, judges // 2), 3), Round(judges, 2)]
     steps = _affordable(integer("steps", steps, 1), max_trainings, plan, sweep, starts, rounds)
 
     fresh = begin(jax.tree.map(lambda leaf: jnp.stack([leaf] * starts), point), point, key, steps)

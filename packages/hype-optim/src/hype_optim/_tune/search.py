@@ -1,9 +1,9 @@
 """How a search moves: steps of Adam in unconstrained coordinates, taken back where they lead to a failed training.
 
 Each step is made at a training seed of its own, so that values are noisy and no seed is learned. A step failed if the
-value or the gradient where it led to is not finite, or if the value has jumped. The search then returns to near its
-best point, a quarter of the way to the mean of all, and goes on with half the rate, which recovers slowly. What a
-search suggests are its best point and its means over each quarter of the steps, of which held-out seeds choose.
+value or the gradient where it led to is not finite, or if the value has jumped. The search then returns to its best
+point, and goes on with half the rate, which recovers slowly. What a search suggests are its best point and its means
+over each quarter of the steps, of which held-out seeds choose.
 """
 
 import equinox as eqx
@@ -36,7 +36,7 @@ class Search(eqx.Module):
         squares: the mean squared gradient, of Adam.
         updates: how many gradients are in these.
         damping: what the rate is multiplied by.
-        returned: whether it has just returned to near its best point.
+        returned: whether it has just returned to its best point.
         returns: how often it has.
         sums: the sum of the points of each quarter of the steps, but for those of failed steps.
         counts: how many they are.
@@ -116,11 +116,6 @@ def advance(
     halfway = jax.tree.map(lambda a, b: (a + b) / 2, search.origin, search.best)
     best = where(search.returned & ~usable, halfway, best)
 
-    # The lowest value of all is often that of a point at the edge of failure, which its seed does not show.
-    number = jnp.sum(search.counts)
-    mean = jax.tree.map(lambda sums: quotient(jnp.sum(sums, axis=0), number.astype(sums.dtype)), search.sums)
-    nearby = where(number > 0, jax.tree.map(lambda b, m: b + (m - b) / 4, best, mean), best)
-
     difference = jnp.abs(value - search.last_value)
     first = search.change == 0
     change = jnp.where(first, difference, 0.8 * search.change + 0.2 * jnp.minimum(difference, 3 * search.change))
@@ -147,7 +142,7 @@ def advance(
     tally = lambda count, happened: count + happened.astype(count.dtype)
     collect = lambda sums, point: jnp.where(here.reshape(-1, *(1,) * point.ndim), sums + point[None], sums)
     return Search(
-        point=where(success, moved, nearby),
+        point=where(success, moved, best),
         origin=search.origin,
         best=best,
         best_value=best_value,
