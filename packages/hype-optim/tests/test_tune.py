@@ -67,7 +67,7 @@ def test_the_rate_matters_more_than_a_setting_that_does_nothing():
 
 
 def test_what_it_cost(tuned):
-    # The start at 8 seeds, 40 gradients of 4, 6 candidates at 4, 2 at 8, and these and the start at 8 in the end.
+    # The start at 8 seeds, 40 gradients of 4, 6 candidates at 4, 3 at 8, and the best 2 and the start at 8 in the end.
     assert tuned.trainings == 8 + 160 + 24 + 24 + 24
     assert tuned.seconds > 0
     assert tuned.compiling > 0
