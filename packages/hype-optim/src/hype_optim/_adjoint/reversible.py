@@ -353,7 +353,8 @@ def _check(state: PyTree, params: PyTree) -> None:
     }
     for name, (given, is_refused) in refused.items():
         if is_refused:
-            raise ValueError(f"`{name}` must be left out under Reversible(), got {given!r}: or {_OTHERS}.")
+            got = f", got {kind(given)}" if isinstance(given, eqx.Module) else ""
+            raise ValueError(f"`{name}` must be left out under Reversible(){got}; or {_OTHERS}.")
 
 
 def _warn_of_momentum(large_enough: Array) -> None:
