@@ -17,7 +17,7 @@ from hype_ad.internal.checks import boolean, check_key, function, instance, inte
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._hyperparameter.converters import optional
-from .._tune.choose import Round, at, best, judged, rank, seeds_for
+from .._tune.choose import Round, at, best, is_better, judged, seeds_for
 from .._tune.gradient import AbstractGradient, ExactGradient
 from .._tune.loop import Log, Plan, make_steps, smoothed
 from .._tune.search import QUARTERS
@@ -201,7 +201,7 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
     start = state.start
     judged_points = jax.tree.map(lambda leaf, first: jnp.stack([*leaf[order], first]), candidates, start)
     found, growth, after = judged(plan, chosen.state, judged_points, "held out", judges)
-    better = [place for place in range(len(order)) if rank(found[place]) < rank(found[-1])]
+    better = [place for place in range(len(order)) if is_better(found[place], found[-1])]
     place = better[0] if better else len(order)
     tuned, found = at(judged_points, np.asarray(place)), found[[place, -1]]
     number = jax.tree.leaves(stacked)[0].shape[1]

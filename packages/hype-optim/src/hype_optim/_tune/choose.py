@@ -73,13 +73,27 @@ def best(plan: Plan, state: TuneState, points: PyTree, use: str, rounds: list[Ro
         found = judged(plan, state, at(points, left), f"{use} {number}", a_round.seeds)
         state = found.state
         seen = np.concatenate([seen, found.values], axis=1)
-        order = sorted(range(len(left)), key=lambda i: rank(seen[i]))[: a_round.kept]
+        order = sorted(range(len(left)), key=lambda i: _rank(seen[i]))[: a_round.kept]
         left, seen = left[order], seen[order]
         growth = None if found.growth is None else found.growth[order]
     return left, Judged(seen, growth, state)
 
 
-def rank(values: np.ndarray) -> tuple[int, float]:
+def is_better(values: np.ndarray, others: np.ndarray) -> bool:
+    """Whether fewer trainings failed; or as many, and the mean is lower by more than the standard error of that.
+
+    At the edge of failure the mean of a few seeds can be lower by chance, and then some of them are far higher.
+    """
+    failed, others_failed = (int(np.sum(~np.isfinite(x))) for x in (values, others))
+    if failed != others_failed:
+        return failed < others_failed
+    both = np.isfinite(values) & np.isfinite(others)
+    gains = others[both] - values[both]
+    error = gains.std(ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
+    return len(gains) > 0 and bool(gains.mean() > error)
+
+
+def _rank(values: np.ndarray) -> tuple[int, float]:
     """What of points is compared: how many trainings failed, and the mean and standard deviations of the others."""
     finite = values[np.isfinite(values)]
     return len(values) - len(finite), float(finite.mean() + CAUTION * finite.std()) if len(finite) else math.inf
