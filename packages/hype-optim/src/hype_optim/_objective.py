@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from hype_ad import D, value_and_grad
 from hype_ad.internal import mixed_mode
@@ -19,19 +20,19 @@ class Objective(NamedTuple):
     """A scalar function of the weights, and the mode of its derivatives.
 
     Attributes:
-        function: maps the weights to a scalar.
+        function: maps the weights to a scalar and to what else it gives, such as the model's next state, or `None`.
         derivative: "reverse" or "forward".
         mixed: whether the derivative of its gradient is in mixed mode where it can be, forward over reverse where it is
             transposed: for steps that are recomputed one by one, where that takes less memory and time.
     """
 
-    function: Callable[[PyTree], Float[Array, ""]]
+    function: Callable[[PyTree], tuple[Float[Array, ""], PyTree]]
     derivative: Mode
     mixed: bool = False
 
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         """Its value."""
-        return self.function(w)
+        return self.function(w)[0]
 
     def grad(self, w: PyTree) -> PyTree:
         """Its gradient."""
@@ -39,11 +40,16 @@ class Objective(NamedTuple):
 
     def value_and_grad(self, w: PyTree) -> tuple[Float[Array, ""], PyTree]:
         """Its value and its gradient."""
-        plain = value_and_grad(self.function, mode=self.derivative)
+        return self.evaluate(w)[0]
+
+    def evaluate(self, w: PyTree) -> tuple[tuple[Float[Array, ""], PyTree], PyTree]:
+        """Its value and its gradient, and what else the function gives."""
         try:
-            if self.mixed and self.derivative == "reverse":
-                return mixed_mode.value_and_grad(self.function, plain, w)
-            return plain(w)
+            if self.mixed and self.derivative == "reverse" and not jax.tree.leaves(jax.eval_shape(self.function, w)[1]):
+                plain = value_and_grad(self, mode=self.derivative)
+                return mixed_mode.value_and_grad(self, plain, w), None
+            (value, rest), gradient = value_and_grad(self.function, has_aux=True, mode=self.derivative)(w)
+            return (value, gradient), rest
         except ValueError as error:
             if "while_loop" in str(error):
                 error.add_note('Params(derivative="forward") takes the derivatives inside of the loop in forward mode.')

@@ -65,17 +65,17 @@ def minimize(
 def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, steps: int) -> Result:
     w, static = eqx.partition(w0, eqx.is_inexact_array)
 
-    def objective(w: PyTree) -> Float[Array, ""]:
+    def objective(w: PyTree, model_state: None = None) -> Float[Array, ""]:
         return as_scalar("f", f(eqx.combine(w, static)))
 
     params = resolve(params, dtype_of_hyperparameters(w))
     problem = Problem(
         objective,
-        lambda w, batch: objective(w),
+        lambda w, model_state, batch: (objective(w), None),
         lambda steps: (),
         steps_per_epoch=1,
         constraint=params.constraint,
         validate=None,
         is_fixed=True,
     )
-    return solve(problem, w, static, params, None, state, steps)
+    return solve(problem, w, None, static, params, None, state, steps)

@@ -196,24 +196,24 @@ def _fit(given: Training, steps: int, captured: Captured) -> Result:
         return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
 
     if per_epoch == 1:  # the data themselves, not a copy of them for each step
-        objective, load = lambda w, key: batch_objective(w, ((data, None), key)), model_keys
+        objective, load = lambda w, model_state, key: (batch_objective(w, ((data, None), key)), None), model_keys
     else:
         first_epoch = 0 if state is None else state.step // per_epoch
         # A run that goes on in the middle of an epoch touches one more.
         epochs = number_of_batches(steps, per_epoch) + (state is not None)
         order = None if key is None else shuffled(key, rows, first_epoch, epochs)
         batches = Batches(data, rows, size, order, first_epoch)
-        objective, load = batch_objective, lambda steps: (batches.load(steps), model_keys(steps))
+        objective, load = lambda w, model_state, batch: (batch_objective(w, batch), None), lambda steps: (batches.load(steps), model_keys(steps))
 
     problem = Problem(
-        objective=lambda w: penalized(w, mean_loss(w, data)),
+        objective=lambda w, model_state: penalized(w, mean_loss(w, data)),
         batch_objective=objective,
         load=load,
         steps_per_epoch=per_epoch,
         constraint=params.constraint,
-        validate=None if valid is None else lambda w: mean_loss(w, valid),
+        validate=None if valid is None else lambda w, model_state: mean_loss(w, valid),
         is_fixed=per_epoch == 1 and not given.keyed,
         examples=None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size),
-        draws=given.keyed,
+        is_training=given.keyed,
     )
-    return solve(problem, w, static, params, key, state, steps)
+    return solve(problem, w, None, static, params, key, state, steps)

@@ -41,7 +41,8 @@ def is_loud(problem: Problem, state: RunState, params: Params) -> Bool[Array, ""
     if params.silent and params.logging_function is None:
         return jnp.array(False)
     functions = [f for f in (problem.objective, problem.validate) if f is not None]
-    return progress.is_plain(([eqx.filter_closure_convert(f, state.w) for f in functions], state, params))
+    closed = [eqx.filter_closure_convert(f, state.w, state.model_state) for f in functions]
+    return progress.is_plain((closed, state, params))
 
 
 def reporter(state: RunState, params: Params, steps: int, steps_per_epoch: int, loud: Bool[Array, ""]) -> Reporter:

@@ -72,9 +72,15 @@ class Judge(NamedTuple):
     checks: Checks
 
     def __call__(
-        self, state: RunState, place: Place, value: Float[Array, ""], w: PyTree, running: Bool[Array, ""]
+        self,
+        state: RunState,
+        place: Place,
+        value: Float[Array, ""],
+        w: PyTree,
+        model_state: PyTree,
+        running: Bool[Array, ""],
     ) -> Verdict:
-        """Judge the step from `state` to `w`, if it was made; `value` is the objective before it."""
+        """Judge the step from `state` to `w` and `model_state`, if it was made; `value` is the objective before it."""
         problem, old, examples = self.problem, state.judgement, self.problem.examples
         unknown = None if problem.validate is None else jnp.full_like(old.best_loss, jnp.nan)
         no_stop = jnp.array(False)
@@ -90,20 +96,21 @@ class Judge(NamedTuple):
             if examples is not None:  # a batch of few examples must not decide for all
                 epoch = place.number - jnp.arange(self.checks.window)
                 training = losses / jnp.sum(self._of(examples, epoch)).astype(losses.dtype)
-            valid = None if problem.validate is None else problem.validate(w)
+            valid = None if problem.validate is None else problem.validate(w, model_state)
             monitored = training if valid is None else lax.stop_gradient(valid)
-            best_w, best_loss, stopping, stop = old.best_w, old.best_loss, old.stopping, no_stop
+            best, best_loss, stopping, stop = (old.best_w, old.best_model_state), old.best_loss, old.stopping, no_stop
             if self.params.return_best:
                 by_value = problem.judged_by_value
                 better = running & (monitored < best_loss) & (True if by_value else all_finite(w))
-                best_w, best_loss = where(better, (state.w if by_value else w, monitored), (best_w, best_loss))
+                judged = (state.w, state.model_state) if by_value else (w, model_state)
+                best, best_loss = where(better, (judged, monitored), (best, best_loss))
             if stopping is not None:
                 after, stop = self.params.early_stopping.check(
                     stopping, training, None if valid is None else monitored, self.params.improvement_threshold
                 )
                 stopping, stop = where(due, after, stopping), due & stop
             valid = None if valid is None else jnp.where(state.running, valid, jnp.nan)
-            return Verdict(Judgement(best_w, best_loss, losses, stopping, old.worth), valid, stop)
+            return Verdict(Judgement(best[0], best_loss, losses, stopping, old.worth, best[1]), valid, stop)
 
         if problem.judged_by_value:
             return decide(old)
@@ -115,20 +122,21 @@ class Judge(NamedTuple):
         """What of an epoch's batches belongs to the steps with these numbers."""
         return jnp.take(batches, numbers % self.problem.steps_per_epoch)
 
-    def last_point(self, state: RunState) -> tuple[PyTree, Status]:
-        """The weights that a run results in, and how it ended."""
+    def last_point(self, state: RunState) -> tuple[PyTree, PyTree, Status]:
+        """The weights that a run results in, the model's state with them, and how it ended."""
+        last_point = state.w, state.model_state
         if not self.params.return_best:
-            return state.w, state.status
-        best = state.judgement.best_loss
+            return *last_point, state.status
+        best, best_point = state.judgement.best_loss, (state.judgement.best_w, state.judgement.best_model_state)
         if not self.problem.judged_by_value:
-            return where(jnp.isfinite(best), state.judgement.best_w, state.w), state.status
+            return *where(jnp.isfinite(best), best_point, last_point), state.status
         if state.evaluation is None:
             batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
-            last = self.problem.batch_objective(state.w, batch)
+            last, _ = self.problem.batch_objective(state.w, state.model_state, batch)
         else:
             last = state.evaluation.value
         last = lax.stop_gradient(self.problem.constraint.penalized(last, state.w))
         # A point that is lower only by rounding can have a longer gradient than the one at which the run converged.
         converged = state.status == Status.CONVERGED
-        w = where((last <= best) | jnp.isinf(best) | converged, state.w, state.judgement.best_w)
-        return w, Status.where(state.running & ~jnp.isfinite(last), Status.DIVERGED, state.status)
+        point = where((last <= best) | jnp.isinf(best) | converged, last_point, best_point)
+        return *point, Status.where(state.running & ~jnp.isfinite(last), Status.DIVERGED, state.status)

@@ -59,9 +59,9 @@ def run_loop(
     reuses = searches and is_free and not (params.method.uses_hessian or params.track_sensitivity)
 
     def advance(mixed: bool, state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
-        objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative, mixed)
+        objective = Objective(lambda w: problem.batch_objective(w, state.model_state, batch), params.derivative, mixed)
         epoch = place.number // problem.steps_per_epoch
-        value, residual, update, constrained, memory, rate, found = propose_step(
+        value, residual, update, constrained, memory, model_state, rate, found = propose_step(
             objective, state, params, place.number, epoch
         )
         value = problem.constraint.penalized(value, state.w)
@@ -84,8 +84,9 @@ def run_loop(
             w = jax.tree.map(lambda w, u: w + jnp.where(running, u, 0).astype(w.dtype), state.w, update)
         else:
             w = where(running, constrained, state.w)
+        model_state = where(running, model_state, state.model_state)
         report(place, state.w, value)
-        judgement, valid, stop = judge(state, place, value, w, running)
+        judgement, valid, stop = judge(state, place, value, w, model_state, running)
         histories = Histories(
             loss=jnp.where(state.running, value, jnp.nan),
             rate=None if rate is None else jnp.where(running, rate, jnp.nan).astype(value.dtype),
@@ -101,6 +102,7 @@ def run_loop(
             status=Status.where(running & stop, Status.EARLY_STOPPED, status),
             judgement=judgement,
             is_fresh=is_fresh,
+            model_state=model_state,
             evaluation=evaluation,
         ), histories
 
@@ -115,7 +117,7 @@ def run_loop(
     load = lambda places: (places, problem.load(places.number))
     if reuses:
         _, batch = jax.tree.map(lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: leaf[:1], places)))
-        objective = Objective(lambda w: problem.batch_objective(w, batch), params.derivative)
+        objective = Objective(lambda w: problem.batch_objective(w, state.model_state, batch), params.derivative)
         state = replace(state, evaluation=Evaluation(*objective.value_and_grad(state.w)))
     can_stop = searches or params.tolerance is not None or state.judgement.stopping is not None
 

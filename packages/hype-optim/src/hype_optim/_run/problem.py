@@ -9,27 +9,37 @@ from .._config.constraint import AbstractConstraint
 
 
 class Problem(NamedTuple):
-    """An objective, and the batches that the steps of a run evaluate it on; all as functions of the weights."""
+    """An objective, and the batches that the steps of a run evaluate it on.
 
-    objective: Callable[[PyTree], Float[Array, ""]]  # on all data
-    batch_objective: Callable[[PyTree, Any], Float[Array, ""]]
+    All are functions of the weights and of the model's state, such as running statistics, which is `None` if it has
+    none. Only a step changes it.
+    """
+
+    objective: Callable[[PyTree, PyTree], Float[Array, ""]]  # on all data
+    batch_objective: Callable[[PyTree, PyTree, Any], tuple[Float[Array, ""], PyTree]]  # and the model's next state
     load: Callable[[Int[Array, " n"]], PyTree]  # from step numbers to their batches, with leading axis n
     steps_per_epoch: int
     constraint: AbstractConstraint
-    validate: Callable[[PyTree], Float[Array, ""]] | None  # the validation loss
+    validate: Callable[[PyTree, PyTree], Float[Array, ""]] | None  # the validation loss
     is_fixed: bool = False  # whether the steps of a run all have the same objective
     examples: Float[Array, " steps_per_epoch"] | None = None  # how many each batch of an epoch has, if they differ
-    draws: bool = False  # whether `batch_objective` depends on keys, unlike the others
+    is_training: bool = False  # whether `batch_objective` depends on keys or changes a state, unlike the others
 
-    def total(self, w: PyTree) -> Float[Array, ""]:
+    def total(self, w: PyTree, model_state: PyTree) -> Float[Array, ""]:
         """The objective with the penalty that a constraint adds."""
-        return self.constraint.penalized(self.objective(w), w)
+        return self.constraint.penalized(self.objective(w, model_state), w)
 
     def with_losses_in(self, dtype: Any) -> "Problem":
         """The same with losses of one dtype, whatever weights and data of several make of them."""
         cast = lambda f: None if f is None else lambda *args: f(*args).astype(dtype)
-        parts = {name: cast(getattr(self, name)) for name in ("objective", "batch_objective", "validate")}
-        return self._replace(**parts)
+
+        def batch_objective(*args: Any) -> tuple[Float[Array, ""], PyTree]:
+            value, model_state = self.batch_objective(*args)
+            return value.astype(dtype), model_state
+
+        return self._replace(
+            objective=cast(self.objective), batch_objective=batch_objective, validate=cast(self.validate)
+        )
 
     @property
     def judged_by_value(self) -> bool:

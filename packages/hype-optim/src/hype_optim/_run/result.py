@@ -42,6 +42,7 @@ class Result(eqx.Module):
         state: what `minimize` and `train` take as `state=` to go on.
         stationarity: how nearly the gradient vanishes at `w`, under `Implicit`, whose derivatives rest on that; else
             `None`.
+        model_state: the state of the model that belongs to `w`, if `train` was given one; else `None`. Differentiable.
         sensitivity: how perturbations grew from step to step, if `Params.track_sensitivity`; else `None`.
     """
 
@@ -57,6 +58,7 @@ class Result(eqx.Module):
     steps: Int[Array, ""]
     state: RunState
     stationarity: Stationarity | None = None
+    model_state: PyTree = None
     sensitivity: Sensitivity | None = None
 
     def __repr__(self) -> str:

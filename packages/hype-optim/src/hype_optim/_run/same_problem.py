@@ -43,10 +43,10 @@ def with_worth(problem: Problem, params: Params, state: RunState, loss: Float[Ar
 
 
 def _is_judged_by_worth(problem: Problem) -> bool:
-    """Whether the best loss is what the weights are worth, not a mean over steps and not drawn at random."""
-    return problem.validate is not None or (problem.judged_by_value and not problem.draws)
+    """Whether the best loss is what the weights are worth, not a mean over steps and nor of a model that is in training."""
+    return problem.validate is not None or (problem.judged_by_value and not problem.is_training)
 
 
 def _worth(problem: Problem, judgement: Judgement) -> Float[Array, ""]:
     judge = problem.total if problem.validate is None else problem.validate
-    return call_stopped(judge, judgement.best_w).astype(judgement.worth.dtype)
+    return call_stopped(judge, judgement.best_w, judgement.best_model_state).astype(judgement.worth.dtype)

@@ -47,13 +47,13 @@ def summary(history: Float[Array, " steps"]) -> Sensitivity:
 
 
 def first_tangent(state: PyTree) -> PyTree:
-    """A direction of unit length in the weights, always the same one, and none in the memory."""
+    """A direction of unit length in the weights, always the same one, and none in what is remembered."""
     leaves, structure = jax.tree.flatten(state.w)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
     length = jnp.sqrt(squared_norm(drawn))
     in_w = jax.tree.unflatten(structure, [leaf / length.astype(leaf.dtype) for leaf in drawn])
-    return in_w, zeros_like(eqx.filter(state.memory, eqx.is_inexact_array))
+    return in_w, zeros_like(eqx.filter((state.memory, state.model_state), eqx.is_inexact_array))
 
 
 def with_tangent(step: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tuple[PyTree, PyTree]]:
@@ -63,12 +63,12 @@ def with_tangent(step: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tu
     """
 
     def push(state: PyTree, tangent: PyTree, x: PyTree) -> tuple[PyTree, Float[Array, ""]]:
-        moving, fixed = eqx.partition((state.w, state.memory), eqx.is_inexact_array)
+        moving, fixed = eqx.partition((state.w, (state.memory, state.model_state)), eqx.is_inexact_array)
 
         def move(moving: PyTree) -> PyTree:
-            w, memory = eqx.combine(moving, fixed)
-            after, _ = step(replace(state, w=w, memory=memory), x)
-            return eqx.filter((after.w, after.memory), eqx.is_inexact_array)
+            w, (memory, model_state) = eqx.combine(moving, fixed)
+            after, _ = step(replace(state, w=w, memory=memory, model_state=model_state), x)
+            return eqx.filter((after.w, (after.memory, after.model_state)), eqx.is_inexact_array)
 
         _, pushed = jax.jvp(move, (moving,), (tangent,))
         squared = squared_norm(pushed)

@@ -26,6 +26,7 @@ from .status import Status
 def solve(
     problem: Problem,
     w: PyTree,
+    model_state: PyTree,
     static: PyTree,
     params: Params,
     key: PRNGKeyArray | None,
@@ -34,34 +35,35 @@ def solve(
 ) -> Result:
     """Make `steps` steps on a problem from `w`, or on from `state`, and gather what comes of it.
 
-    The weights are `w`, the float leaves, and `static`, the others; `key` is what the problem draws from.
+    The weights are `w`, those that are trained, and `static`, all other leaves; `model_state` is the state of the model
+    or `None`, and `key` what the problem draws from.
     """
-    dtype = np.promote_types(float_dtype(w), jax.eval_shape(problem.objective, w).dtype)
+    dtype = np.promote_types(float_dtype(w), jax.eval_shape(problem.objective, w, model_state).dtype)
     problem = problem.with_losses_in(dtype)
-    fresh = initial_state(w, params, key, dtype)
+    fresh = initial_state(w, model_state, params, key, dtype)
     begins = state is None
     first = fresh if state is None else judged_by(problem, resumed(state, fresh), fresh)
     checks = Checks(steps, problem.steps_per_epoch, params.validation_interval)
     loud = is_loud(problem, first, params)
 
-    def run(scan: Scan, state: RunState, params: Params) -> tuple[PyTree, tuple[RunState, Histories, Status]]:
+    def run(scan: Scan, state: RunState, params: Params) -> tuple[PyTree, tuple[PyTree, RunState, Histories, Status]]:
         if begins:
             state = constrained(state, params.constraint)
         report = reporter(state, params, steps, problem.steps_per_epoch, loud)
         judge = Judge(problem, params, checks)
         after, histories = run_loop(problem, state, params, judge, report.step, scan)
-        best, status = judge.last_point(after)
+        best, model_state, status = judge.last_point(after)
         report.end(histories.loss, histories.valid, after.step - state.step, status)
-        return best, (replace(after, evaluation=None), histories, status)
+        return best, (model_state, replace(after, evaluation=None), histories, status)
 
-    gradient = Objective(problem.objective, params.derivative).grad
-    best, (after, histories, status), stationarity = params.adjoint.solve(run, first, params, gradient)
-    loss = problem.total(best)
+    gradient = Objective(lambda w: (problem.objective(w, first.model_state), None), params.derivative).grad
+    best, (model_state, after, histories, status), stationarity = params.adjoint.solve(run, first, params, gradient)
+    loss = problem.total(best, model_state)
     valid = histories.valid
     return Result(
         w=eqx.combine(best, static),
         loss=loss,
-        valid_loss=None if problem.validate is None else problem.validate(best),
+        valid_loss=None if problem.validate is None else problem.validate(best, model_state),
         loss_history=histories.loss,
         learning_rate_history=histories.rate,
         valid_history=None if valid is None else valid[checks.taken],
@@ -71,5 +73,6 @@ def solve(
         steps=after.step,
         state=with_worth(problem, params, after, jax.lax.stop_gradient(loss)),
         stationarity=stationarity,
+        model_state=model_state,
         sensitivity=None if histories.growth is None else summary(histories.growth),
     )

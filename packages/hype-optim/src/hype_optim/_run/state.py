@@ -27,6 +27,7 @@ class Judgement(eqx.Module):
 
     Attributes:
         best_w: the best weights.
+        best_model_state: the state of the model with them, or `None`.
         best_loss: the loss that they were judged by.
         losses: the running sum of this epoch's training losses, over batches or examples.
         stopping: the patience of early stopping; `None` if nothing stops a run early.
@@ -39,6 +40,7 @@ class Judgement(eqx.Module):
     losses: Float[Array, ""]
     stopping: PyTree
     worth: Float[Array, ""]
+    best_model_state: PyTree = None
 
 
 class Evaluation(eqx.Module):
@@ -60,6 +62,7 @@ class RunState(eqx.Module):
         status: how it ended, if it has.
         judgement: the best weights, and what early stopping counts.
         is_fresh: whether the method remembers nothing yet: then a search that fails ends a run.
+        model_state: the state of the model, such as running statistics, or `None`.
         evaluation: the objective at `w`, within a run whose searches find it; else `None`.
     """
 
@@ -71,6 +74,7 @@ class RunState(eqx.Module):
     status: Status
     judgement: Judgement
     is_fresh: Bool[Array, ""]
+    model_state: PyTree = None
     evaluation: Evaluation | None = None
 
 
@@ -81,7 +85,9 @@ class Place(NamedTuple):
     left: Int[Array, "..."]
 
 
-def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None, dtype: Any) -> RunState:
+def initial_state(
+    w: PyTree, model_state: PyTree, params: Params, key: PRNGKeyArray | None, dtype: Any
+) -> RunState:
     """The state before the first step. `w` has float leaves only, `params` no ranges, and losses are of `dtype`."""
     never, nothing = jnp.array(jnp.inf, dtype), jnp.array(0, dtype)
     return RunState(
@@ -91,8 +97,9 @@ def initial_state(w: PyTree, params: Params, key: PRNGKeyArray | None, dtype: An
         key=key,
         running=jnp.array(True),
         status=Status.MAX_STEPS,
-        judgement=Judgement(w, never, nothing, params.early_stopping.init(dtype), never),
+        judgement=Judgement(w, never, nothing, params.early_stopping.init(dtype), never, model_state),
         is_fresh=jnp.array(True),
+        model_state=model_state,
     )
 
 

@@ -25,6 +25,7 @@ class Proposal(NamedTuple):
     update: PyTree  # what to add to the weights
     constrained: PyTree | None  # the weights after the step, if a constraint says where they are
     memory: Memory  # after the step
+    model_state: PyTree  # after the step
     rate: Float[Array, ""] | None  # the length of the step, before momentum, over that of its direction
     found: Found | None  # by a line search
 
@@ -34,12 +35,16 @@ def propose_step(
 ) -> Proposal:
     """The step from `state`."""
     method, w, memory = params.method, state.w, state.memory
+    model_state = state.model_state
     if method.uses_hessian:
-        (value, gradient), push = jax.linearize(objective.value_and_grad, w)
+        (value, gradient), push, model_state = jax.linearize(objective.evaluate, w, has_aux=True)
         product = lambda v: push(v)[1]
     else:
         known = state.evaluation
-        value, gradient = objective.value_and_grad(w) if known is None else (known.value, known.gradient)
+        if known is None:
+            (value, gradient), model_state = objective.evaluate(w)
+        else:
+            value, gradient = known.value, known.gradient
         product = lambda v: jax.jvp(objective.grad, (w,), (v,))[1]
     clipped = params.gradient_clipping(gradient)
     iterate = Iterate(objective, w, value, gradient, clipped, product, step, epoch)
@@ -62,7 +67,7 @@ def propose_step(
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
     after = jax.tree.map(lambda new, old: new.astype(old.dtype), Memory(of_method, of_rate, of_momentum), memory)
     length = _effective_rate(scaled, direction) if method.takes_rate else None
-    return Proposal(value, gradient, update, constrained, after, length, found)
+    return Proposal(value, gradient, update, constrained, after, model_state, length, found)
 
 
 def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
