@@ -18,6 +18,7 @@ from hype_optim import (
     AbstractMethod,
     AbstractMomentum,
     AbstractRegularization,
+    AbstractSampling,
     AbstractSchedule,
     Checkpointed,
     Constant,
@@ -139,7 +140,15 @@ class Pinball(AbstractLoss):
         return jnp.sum(self.quantile * error + jax.nn.softplus(-5 * error) / 5)
 
 
+class Backwards(AbstractSampling):
+    def order(self, key, data):
+        return jnp.arange(len(data))[::-1]
+
+
 class Third(AbstractBatch):
+    drop_last: ClassVar[bool] = False
+    sampling: ClassVar[AbstractSampling] = Backwards()
+
     def size(self, rows):
         return -(-rows // 3)
 

@@ -63,6 +63,7 @@ from ._config.learning_rate.sequence import Schedule as Schedule
 from ._config.learning_rate.sequence import StepSchedule as StepSchedule
 from ._config.learning_rate.sequence import WindowSchedule as WindowSchedule
 from ._config.learning_rate.strong_wolfe import StrongWolfe as StrongWolfe
+from ._config.loss import AbstractClassLoss as AbstractClassLoss
 from ._config.loss import AbstractLoss as AbstractLoss
 from ._config.loss import CrossEntropyOnLinear as CrossEntropyOnLinear
 from ._config.loss import CrossEntropyOnSoftmax as CrossEntropyOnSoftmax
@@ -88,6 +89,10 @@ from ._config.regularization import AbstractRegularization as AbstractRegulariza
 from ._config.regularization import L1Reg as L1Reg
 from ._config.regularization import L2Reg as L2Reg
 from ._config.regularization import NoReg as NoReg
+from ._config.sampling import AbstractSampling as AbstractSampling
+from ._config.sampling import Shuffled as Shuffled
+from ._config.sampling import Stratified as Stratified
+from ._config.sampling import Weighted as Weighted
 from ._data.dataset import Dataset as Dataset
 from ._data.delimited import load_csv as load_csv
 from ._data.delimited import load_delimited as load_delimited
@@ -96,6 +101,7 @@ from ._data.image import load_image as load_image
 from ._data.mnist import load_mnist as load_mnist
 from ._data.npz import load_npz as load_npz
 from ._data.scaling import Scaling as Scaling
+from ._data.stream import Stream as Stream
 from ._file.save import load as load
 from ._file.save import save as save
 from ._hyperparameter.converters import Hyperparameter as Hyperparameter

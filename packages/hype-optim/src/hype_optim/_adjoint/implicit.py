@@ -71,7 +71,7 @@ class Implicit(AbstractAdjoint):
     Raises:
         TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program; if
             `tolerance` is not a number known before compiling.
-        ValueError: if `tolerance` is below 0.
+        ValueError: if `tolerance` is below 0, or if a run has a `model_state`.
     """
 
     assumption: ClassVar[str] = "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
@@ -89,6 +89,11 @@ class Implicit(AbstractAdjoint):
 
     def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
         """The weights that the run ends with, with the derivative of the stationary point there."""
+        if state.model_state is not None:
+            raise ValueError(
+                "`model_state` must be left out under Implicit(): what the steps minimize changes with it, so that no "
+                "gradient vanishes at the end. Take another adjoint, such as Checkpointed()."
+            )
         state, params = nondifferentiable(state, _START), nondifferentiable(params, _PART, except_for=SEEN)
         w, rest = call_stopped(lambda state, params: run(_scan, state, params), state, params)
         solver = self.linear_solver

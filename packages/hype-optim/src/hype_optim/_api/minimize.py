@@ -17,11 +17,16 @@ from .._run.problem import Problem
 from .._run.result import Result
 from .._run.solve import solve
 from .._run.state import RunState, check_state
-from .._run.weights import check_weights
+from .._run.weights import partition
 
 
 def minimize(
-    f: Callable[[Any], Scalar], w0: PyTree, params: Params | None = None, *, state: RunState | None = None
+    f: Callable[[Any], Scalar],
+    w0: PyTree,
+    params: Params | None = None,
+    *,
+    where: Callable[[Any], PyTree] | PyTree | None = None,
+    state: RunState | None = None,
 ) -> Result:
     r"""Find a point where a function of one pytree is small.
 
@@ -38,6 +43,9 @@ def minimize(
         w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are
             left alone.
         params: how to optimize; an epoch is one step.
+        where: which part of `w0` changes, all else being held: a function that gives it, `lambda w: w["a"]` or `lambda
+            w: [w.layers[0], w.bias]`, or a pytree of truth values of the structure of `w0` or of its upper part. What
+            is held is differentiated like any other constant.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
             the end of its schedule; of `w0` only the structure is used then. If `f` is another one, the best point so
             far is judged anew by it; what the method, the rate and the momentum remember stays.
@@ -46,24 +54,23 @@ def minimize(
         A `Result` whose `w` is of the kind of `w0`.
 
     Raises:
-        TypeError: if `w0` has no float leaf, or complex ones, if `f` does not return a real scalar, or if `state` is
-            not that of a `Result`.
+        TypeError: if `w0` has no float leaf, or complex ones, if `where` is neither a function nor truth values, if `f`
+            does not return a real scalar, or if `state` is not that of a `Result`.
         ValueError: if `w0` has entries that are known not to be finite, if `params` has a loss, a penalty or a batch
-            size, which only `train` can honor, if a schedule has no step left, or if `state` is that of another kind
-            of run.
+            size, which only `train` can honor, if `where` gives no floats or what is not there, if a schedule has no
+            step left, or if `state` is that of another kind of run.
     """
     function("f", f, "a function of a point")
     w0 = as_arrays(w0)
-    check_weights("w0", w0)
+    w, static = partition("w0", w0, where)
     params, state = as_params_without_data(params), check_state(state)
     steps = steps_to_make(params, 1, None if state is None else state.step)
     with clearing():
-        return _minimize(watched(f), w0, params, state, steps)
+        return _minimize(watched(f), w, static, params, state, steps)
 
 
 @eqx.filter_jit
-def _minimize(f: Callable, w0: PyTree, params: Params, state: RunState | None, steps: int) -> Result:
-    w, static = eqx.partition(w0, eqx.is_inexact_array)
+def _minimize(f: Callable, w: PyTree, static: PyTree, params: Params, state: RunState | None, steps: int) -> Result:
 
     def objective(w: PyTree, model_state: None = None) -> Float[Array, ""]:
         return as_scalar("f", f(eqx.combine(w, static)))

@@ -8,12 +8,13 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._config.params import Params
 from .._data.dataset import Dataset
+from .._data.stream import Stream
 from .._hyperparameter.converters import as_arrays
 from .._objective import Scalar
 from .._run.result import Result
 from .._run.state import RunState
 from .minimize import minimize
-from .train import Training, fit
+from .train import train_by
 
 
 class Optimize:
@@ -34,14 +35,14 @@ class Optimize:
     def Train(
         f: Callable[[PyTree, Array], PyTree],
         w0: PyTree,
-        data: Dataset,
+        data: Dataset | Stream,
         params: Params | None = None,
         *,
-        valid: Dataset | None = None,
+        valid: Dataset | Stream | None = None,
         key: PRNGKeyArray | None = None,
         batched: bool = False,
         state: RunState | None = None,
     ) -> Result:
         """Fit a model given as a function `f(w, x)` of weights and one example to data, as `train` does."""
         function("f", f, "a function of weights and one example")
-        return fit("w0", Training(f, as_arrays(w0), data, params, valid, key, batched, False, state))
+        return train_by("w0", f, as_arrays(w0), data, params, valid=valid, key=key, batched=batched, state=state)

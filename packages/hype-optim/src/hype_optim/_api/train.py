@@ -1,49 +1,48 @@
 """`train`: fit a model to data."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.captured import Captured, captured
 from hype_ad.internal.checks import boolean, check_key, function, instance
-from hype_ad.internal.progress import clearing
-from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import PRNGKeyArray, PyTree
 
-from .._config.loss import FunctionLoss
-from .._config.params import Params, as_params, steps_to_make
+from .._config.loss import L2Loss
+from .._config.params import Params, as_params
+from .._config.sampling import Shuffled
 from .._data.dataset import Dataset
-from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
-from .._objective import as_scalar
-from .._run.batching import Batches, mean_in_pieces, number_of_batches, shuffled
-from .._run.problem import Problem
+from .._data.stream import Stream
 from .._run.result import Result
-from .._run.solve import solve
 from .._run.state import RunState, check_state
-from .._run.weights import check_weights
-
-_MODEL_KEYS = 2**32 - 1  # a `fold_in` value that no epoch has: keeps the model's keys apart from the shuffling
+from .._run.training import Training, fit
+from .._run.weights import partition
 
 
 def train(
-    model: Callable[[Array], PyTree],
-    data: Dataset,
+    model: Callable[..., Any],
+    data: Dataset | Stream,
     params: Params | None = None,
     *,
-    valid: Dataset | None = None,
+    objective: Callable[..., Any] | None = None,
+    valid: Dataset | Stream | None = None,
     key: PRNGKeyArray | None = None,
+    evaluation_key: PRNGKeyArray | None = None,
     batched: bool = False,
     keyed: bool = False,
+    model_state: PyTree = None,
+    where: Callable[[Any], PyTree] | PyTree | None = None,
     state: RunState | None = None,
 ) -> Result:
     r"""Fit a model to data: find weights where the mean loss over the examples, plus the penalty, is small.
 
-    The result is differentiable with respect to the floats of `model`, `data`, `valid` and `params`, in reverse and
-    forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap`, and inside
-    another training.
+    The result is differentiable with respect to the floats of `model`, `model_state`, `data`, `valid` and `params`, in
+    reverse and forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap`, and
+    inside another training.
+
+    For the validation loss and the final loss the model is put into inference mode (`equinox.nn.inference_mode`) if it
+    draws at random, has a state or is given to an objective.
 
     Args:
         model: a pytree that is a function of one example; its float arrays are what is trained. A model with
@@ -52,168 +51,181 @@ def train(
             closed-over variables or attributes, where that can be seen.
         data: the training examples.
         params: how to optimize.
+        objective: what to minimize in place of the mean of `params.loss` over the predictions, where that does not say
+            it: a variational bound, a contrastive or an adversarial loss, a penalty on gradients. It is called as
+            `objective(model, batch, key)`, `batch` being a `Dataset`, and returns a scalar; what is reported is its
+            mean over batches, by their numbers of examples. Weights of examples are left to it. `key` is a new one for
+            each step, and `None` if `train` has none.
         valid: other examples; where there are some, the best weights and early stopping are judged by them, without
             the penalty.
         key: if given, every epoch goes through the examples in a new random order; else in their own.
+        evaluation_key: what a `keyed` model or an objective draws from where the validation loss and the final loss
+            are computed, the same each time. Without it a model is called with `key=None` there, and an objective with
+            a key that follows from `key`.
         batched: whether `model` takes a whole batch, with the examples along the leading axis: the last one of an
             epoch with what is left of them alone.
         keyed: whether `model` draws at random in training, as one with an `equinox.nn.Dropout` does. It is called as
-            `model(x, key=k)` then, with a new key for each example of each step. For the validation loss and the
-            final loss it is put into inference mode (`equinox.nn.inference_mode`) and called with `key=None`.
+            `model(x, key=k)` then, with a new key for each example of each step.
+        model_state: the first state of a model that has one, such as the running statistics of `equinox.nn.BatchNorm`:
+            `model, model_state = equinox.nn.make_with_state(Net)(key=key)`; or any pytree of arrays. The model is
+            called as `model(x, model_state)` then, with `key=k` if it is `keyed`, and returns a pair of prediction and
+            next state, the same for all examples of a batch; an objective as `objective(model, batch, key,
+            model_state)`, and returns a pair of scalar and next state. `Result.model_state` is the state that belongs
+            to the weights returned.
+        where: which part of `model` is trained, all else being held: a function that gives it, such as `lambda model:
+            model.layers[-1]`, or a pytree of truth values of the structure of `model` or of its upper part. Penalties
+            see only what is trained. What is held is differentiated like any other constant.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
-            the end of its schedule; of `model` only the structure is used then, and the key is the state's. If the
-            data, the loss, the penalty or `valid` are others, the best weights so far and early stopping are judged
-            anew by them; what the method, the rate and the momentum remember stays.
+            the end of its schedule; of `model` and `model_state` only the structure is used then, and the key is the
+            state's. If the data, the loss, the penalty or `valid` are others, the best weights so far and early
+            stopping are judged anew by them; what the method, the rate and the momentum remember stays.
 
     Returns:
         A `Result` whose `w` is the model trained.
 
     Raises:
-        TypeError: if `model` is not callable, has no float leaf or keeps state (`equinox.nn.BatchNorm`), if the data
-            are not a `Dataset`, if `key` is not a key, or if the loss is not a real scalar.
-        ValueError: if a batch is larger than the data, if there are no examples, if predictions and targets have
-            different shapes, if the floats of `model` are known not to be finite, if a schedule has no step left, if
-            `state` is that of another kind of run, if `keyed` is true and there is no key, or if `key` is several.
+        TypeError: if `model` is not callable, has no float leaf, or keeps state and is given none, if the data are
+            neither a `Dataset` nor a `Stream`, if `key` is not a key, if the loss is not a real scalar, or if what has
+            a state does not return a pair.
+        ValueError: if a batch is larger than the data, if there are no examples, or no targets for a loss, if
+            predictions and targets have different shapes, if the floats of `model` are known not to be finite, if a
+            schedule has no step left, if `state` is that of another kind of run, if `keyed` is true or examples are to
+            be sampled and there is no key, if `key` is several, if the next state of a model is not like the one
+            before, if `where` gives no floats or what is not there, or if `params.loss`, `batched` or `keyed` is given
+            beside an objective.
     """
     function("model", model, "a callable pytree, `model(x)` being the prediction of one example")
-    is_state = lambda node: isinstance(node, eqx.nn.StateIndex)
-    if any(map(is_state, jax.tree.leaves(model, is_leaf=is_state))):
-        raise TypeError(
-            "`model` must not keep state from one call to the next, as equinox.nn.BatchNorm does: a prediction must be "
-            "a function of one example. Take equinox.nn.LayerNorm or GroupNorm."
-        )
-    predict = _call_keyed if keyed else _call
-    return fit("model", Training(predict, model, data, params, valid, key, batched, keyed, state))
+    return train_by(
+        "model",
+        _call,
+        model,
+        data,
+        params,
+        objective=objective,
+        valid=valid,
+        key=key,
+        evaluation_key=evaluation_key,
+        batched=batched,
+        keyed=keyed,
+        model_state=model_state,
+        where=where,
+        state=state,
+    )
 
 
-def _call(model: Callable, x: Array) -> PyTree:
+def _call(model: Callable[..., Any], *args: Any, **keywords: Any) -> PyTree:
     try:
-        return model(x)
+        return model(*args, **keywords)
     except RuntimeError as error:
         if "requires a key" in str(error):
             error.add_note("`train(..., keyed=True, key=key)` gives a key to a model that draws.")
         raise
 
 
-def _call_keyed(model: Callable, x: Array, key: PRNGKeyArray | None) -> PyTree:
-    return model(x, key=key)
-
-
-class Training(NamedTuple):
-    """What a training is given.
-
-    Attributes:
-        predict: maps weights, one example and, if it is `keyed`, a key or `None` to a prediction.
-        w0: the weights to start from, with arrays for Python floats.
-    """
-
-    predict: Callable[..., PyTree]
-    w0: PyTree
-    data: Dataset
-    params: Params | None
-    valid: Dataset | None
-    key: PRNGKeyArray | None
-    batched: bool
-    keyed: bool
-    state: RunState | None
-
-
-def fit(name: str, given: Training) -> Result:
+def train_by(
+    name: str,
+    predict: Callable[..., Any],
+    w0: PyTree,
+    data: Dataset | Stream,
+    params: Params | None,
+    *,
+    objective: Callable[..., Any] | None = None,
+    valid: Dataset | Stream | None = None,
+    key: PRNGKeyArray | None = None,
+    evaluation_key: PRNGKeyArray | None = None,
+    batched: bool = False,
+    keyed: bool = False,
+    model_state: PyTree = None,
+    where: Callable[[Any], PyTree] | PyTree | None = None,
+    state: RunState | None = None,
+) -> Result:
     """Check what a training is given, and train; `name` is what the caller calls the weights."""
-    _check_examples("data", given.data)
-    if given.valid is not None:
-        _check_examples("valid", given.valid)
-    check_weights(name, given.w0)
-    params, key, state = as_params(given.params), given.key, check_state(given.state)
-    boolean("batched", given.batched)
-    if state is not None:
-        key = state.key
-    if boolean("keyed", given.keyed) and key is None:
-        raise ValueError("`key` must be given for a model that is `keyed`.")
-    if key is not None:
-        key = check_key("key", key)
-    rows = len(given.data)
-    per_epoch = number_of_batches(rows, params.batch.size(rows))
-    steps = steps_to_make(params, per_epoch, None if state is None else state.step)
-    with clearing():
-        return _fit(given._replace(params=params, key=key), steps, captured(*_functions(given, params)))
-
-
-def _check_examples(name: str, data: Dataset) -> None:
-    if len(instance(name, data, Dataset, "a `Dataset(x, y)`")) == 0:
-        raise ValueError(f"`{name}` must hold at least one example, got none.")
-
-
-def _functions(given: Training, params: Params) -> list[Any]:
-    """The caller's own functions, which may read what changes from one call to the next."""
-    loss = params.loss
-    return [given.predict, given.w0, loss.function if isinstance(loss, FunctionLoss) else loss, params.regularization]
-
-
-@eqx.filter_jit
-def _fit(given: Training, steps: int, captured: Captured) -> Result:
-    w, static = eqx.partition(given.w0, eqx.is_inexact_array)
-    params = resolve(given.params, dtype_of_hyperparameters(w))
-    data, valid, key, state = given.data, given.valid, given.key, given.state
-    rows, size = len(data), params.batch.size(len(data))
-    per_epoch = number_of_batches(rows, size)
-
-    def losses(w: PyTree, examples: Dataset, key: PRNGKeyArray | None = None) -> Float[Array, " rows"]:
-        model = eqx.combine(w, static)
-        if not given.keyed:
-            keys = ()
-        elif key is None:
-            model, keys = eqx.nn.inference_mode(model), (None,)
-        else:
-            keys = (key if given.batched else jax.random.split(key, len(examples)),)
-        predict = given.predict if given.batched else jax.vmap(given.predict, in_axes=(None, 0) + (0,) * len(keys))
-        predictions = predict(model, examples.x, *keys)
-        return jax.vmap(lambda prediction, y: as_scalar("loss", params.loss(prediction, y)))(predictions, examples.y)
-
-    def penalized(w: PyTree, loss: Float[Array, ""]) -> Float[Array, ""]:
-        return loss + jnp.asarray(params.regularization(w), loss.dtype)
-
-    def batch_objective(w: PyTree, batch: tuple[tuple[Dataset, Array | None], PyTree]) -> Float[Array, ""]:
-        (examples, weights), key = batch
-        mean = lambda examples: lambda w: jnp.mean(losses(w, examples, key))
-        if weights is None:
-            loss = mean(examples)(w)
-        elif given.batched:  # the rows that only fill a batch up must not reach a model that sees them all at once
-            left = jax.tree.map(lambda leaf: leaf[: rows % size], examples)
-            loss = lax.cond(weights[-1] > 0, mean(examples), mean(left), w)
-        else:
-            each = losses(w, examples, key)
-            loss = jnp.sum(weights.astype(each.dtype) * each)
-        return penalized(w, loss)
-
-    def mean_loss(w: PyTree, examples: Dataset) -> Float[Array, ""]:
-        return mean_in_pieces(lambda piece: losses(w, piece), examples, size)
-
-    def model_keys(steps: Int[Array, " n"]) -> Shaped[Array, "n ..."] | None:
-        if key is None or not given.keyed:
-            return None
-        # Folded twice: the orders of the epochs come from the key folded once.
-        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
-
-    if per_epoch == 1:  # the data themselves, not a copy of them for each step
-        objective, load = lambda w, model_state, key: (batch_objective(w, ((data, None), key)), None), model_keys
-    else:
-        first_epoch = 0 if state is None else state.step // per_epoch
-        # A run that goes on in the middle of an epoch touches one more.
-        epochs = number_of_batches(steps, per_epoch) + (state is not None)
-        order = None if key is None else shuffled(key, rows, first_epoch, epochs)
-        batches = Batches(data, rows, size, order, first_epoch)
-        objective, load = lambda w, model_state, batch: (batch_objective(w, batch), None), lambda steps: (batches.load(steps), model_keys(steps))
-
-    problem = Problem(
-        objective=lambda w, model_state: penalized(w, mean_loss(w, data)),
-        batch_objective=objective,
-        load=load,
-        steps_per_epoch=per_epoch,
-        constraint=params.constraint,
-        validate=None if valid is None else lambda w, model_state: mean_loss(w, valid),
-        is_fixed=per_epoch == 1 and not given.keyed,
-        examples=None if rows % size == 0 else jnp.full(per_epoch, float(size)).at[-1].set(rows % size),
-        is_training=given.keyed,
+    _check_examples("data", data, objective)
+    if valid is not None:
+        _check_examples("valid", valid, objective)
+    params, state = as_params(params), check_state(state)
+    if isinstance(data, Stream) and params.batch.size(len(data)) == len(data):
+        raise ValueError(f"`batch` must be smaller than a Stream, got {params.batch!r}: take Minibatch(n).")
+    w, static = partition(name, w0, where)
+    key = key if state is None else state.key
+    key, evaluation_key = (
+        None if k is None else check_key(n, k) for n, k in (("key", key), ("evaluation_key", evaluation_key))
     )
-    return solve(problem, w, None, static, params, key, state, steps)
+    if objective is not None:
+        _check_objective(objective, params, batched, keyed)
+    if boolean("keyed", keyed) and key is None:
+        raise ValueError("`key` must be given for a model that is `keyed`.")
+    if key is None and not isinstance(params.batch.sampling, Shuffled):
+        raise ValueError(f"`key` must be given for {params.batch.sampling!r} to draw from.")
+    return fit(
+        Training(
+            predict=predict,
+            w=w,
+            static=static,
+            model_state=_state_of_model(w0, model_state),
+            data=data,
+            params=params,
+            valid=valid,
+            key=key,
+            evaluation_key=evaluation_key,
+            objective=objective,
+            batched=boolean("batched", batched),
+            keyed=keyed,
+            axis_name=_axis_name(w0),
+            state=state,
+        )
+    )
+
+
+def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
+    if len(instance(name, data, Dataset | Stream, "a `Dataset(x, y)` or a `Stream`")) == 0:
+        raise ValueError(f"`{name}` must hold at least one example, got none.")
+    has_targets = (data.reader.one if isinstance(data, Stream) else data).y is not None
+    if objective is None and not has_targets:
+        raise ValueError(f"`{name}` must have targets `y` for the loss, got none; or give `train` an `objective`.")
+
+
+def _check_objective(objective: Any, params: Params, batched: bool, keyed: bool) -> None:
+    function("objective", objective, "a function of a model, a batch and a key")
+    given = {"loss": not isinstance(params.loss, L2Loss), "batched": batched, "keyed": keyed}
+    if any(given.values()):
+        names = " and ".join(f"`{name}`" for name, is_given in given.items() if is_given)
+        raise ValueError(
+            f"{names} must be left out beside an `objective`, which calls the model itself, on a whole batch."
+        )
+
+
+def _state_of_model(model: PyTree, model_state: PyTree) -> PyTree:
+    has_index = any(map(_is_index, jax.tree.leaves(model, is_leaf=_is_index)))
+    if model_state is None:
+        if has_index:
+            raise TypeError(
+                "`model_state` must be given for a model that keeps state, as equinox.nn.BatchNorm does: "
+                "model, model_state = equinox.nn.make_with_state(Net)(key=key)."
+            )
+        return None
+    if has_index and not isinstance(model_state, eqx.nn.State):
+        raise TypeError(
+            f"`model_state` must be the `equinox.nn.State` of `model`, got {type(model_state).__name__}: model, "
+            "model_state = equinox.nn.make_with_state(Net)(key=key)."
+        )
+    arrays = jax.tree.leaves(model_state)
+    if not arrays or not all(map(eqx.is_array_like, arrays)):
+        raise TypeError(f"`model_state` must be a pytree of arrays, got {model_state!r}.")
+    return jax.tree.map(jnp.asarray, model_state)
+
+
+def _is_index(node: Any) -> bool:
+    return isinstance(node, eqx.nn.StateIndex)
+
+
+def _axis_name(model: PyTree) -> Any:
+    """What the layers of a model call the axis of the examples."""
+    is_norm = lambda node: isinstance(node, eqx.nn.BatchNorm)
+    norms = filter(is_norm, jax.tree.leaves(model, is_leaf=is_norm))
+    names = {norm.axis_name if isinstance(norm.axis_name, str) else tuple(norm.axis_name) for norm in norms}
+    if len(names) > 1 or any(isinstance(name, tuple) for name in names):
+        raise ValueError(
+            f"`model` must have one `axis_name` for all of its BatchNorm layers, got {sorted(map(str, names))}."
+        )
+    return names.pop() if names else "batch"

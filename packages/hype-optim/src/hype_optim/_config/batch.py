@@ -1,14 +1,26 @@
-"""How many examples a step looks at."""
+"""How many examples a step looks at, and which."""
 
 import abc
+from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
+from hype_ad.internal.checks import boolean, instance
 
 from .._hyperparameter.converters import at_least
+from .sampling import AbstractSampling, Shuffled
 
 
 class AbstractBatch(eqx.Module):
-    """Cuts the training data into batches."""
+    """Cuts the training data into batches.
+
+    Attributes:
+        drop_last: whether an epoch ends before a last batch that would be smaller than the others.
+        sampling: how the order of an epoch is drawn, in a training that has a key.
+    """
+
+    drop_last: eqx.AbstractVar[bool]
+    sampling: eqx.AbstractVar[AbstractSampling]
 
     @abc.abstractmethod
     def size(self, rows: int) -> int:
@@ -17,6 +29,9 @@ class AbstractBatch(eqx.Module):
 
 class Full(AbstractBatch):
     """Every step looks at all examples."""
+
+    drop_last: ClassVar[bool] = False
+    sampling: ClassVar[AbstractSampling] = Shuffled()
 
     def size(self, rows: int) -> int:
         """All of them."""
@@ -28,13 +43,21 @@ class Minibatch(AbstractBatch):
 
     Args:
         n: how many, from 1 to the number of examples.
+        drop_last: whether to leave out, in each epoch, what does not fill a last batch. The final loss is that of all.
+        sampling: how the order of an epoch is drawn, such as `Stratified()` or `Weighted(weights)`; the training needs
+            a key then. By default every example comes once: in a random order, or, without a key, in their own.
 
     Raises:
-        TypeError: if `n` is not an integer.
+        TypeError: if `n` is not an integer, `drop_last` not a truth value or `sampling` not an `AbstractSampling`.
         ValueError: if `n` is below 1, or, in training, above the number of examples.
     """
 
     n: int = eqx.field(static=True, converter=at_least("n", 1))
+    drop_last: bool = eqx.field(static=True, converter=partial(boolean, "drop_last"), default=False)
+    sampling: AbstractSampling = eqx.field(
+        converter=lambda s: instance("sampling", s, AbstractSampling, "a sampling such as Stratified()"),
+        default=Shuffled(),
+    )
 
     def size(self, rows: int) -> int:
         """The number `n`."""
@@ -45,6 +68,9 @@ class Minibatch(AbstractBatch):
 
 class Stochastic(AbstractBatch):
     """Every step looks at one example."""
+
+    drop_last: ClassVar[bool] = False
+    sampling: ClassVar[AbstractSampling] = Shuffled()
 
     def size(self, rows: int) -> int:
         """One."""

@@ -1,6 +1,7 @@
-"""A data set: inputs and targets of examples, along the leading axis of two arrays."""
+"""A data set: inputs and targets of examples, along the leading axis of arrays."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, overload
 
 import equinox as eqx
@@ -10,54 +11,63 @@ import numpy as np
 from hype_ad import AbstractTensor, image_grid, visualize
 from hype_ad.internal.checks import check_key, integer, known
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Int, Integer, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Integer, PRNGKeyArray, PyTree, Shaped
 
 from .partition import part_sizes, plain_parts, stratified_parts
-from .rows import append_column, row_numbers, rows_of, take
+from .rows import append_column, array_of, check_rows, row_numbers, take, tree_of_rows, weights_of
 from .scaling import Scaling, standard_scaling, unit_scaling
 
 
 class Dataset(eqx.Module):
     """Examples to learn from: row i of `x` goes with row i of `y`.
 
-    A pytree of two arrays, so it can be an argument of what is differentiated, compiled or mapped. Everything here that
-    computes gives a new `Dataset` and is differentiable in `x` and, where it holds floats, in `y`.
+    A pytree of arrays, so it can be an argument of what is differentiated, compiled or mapped. Everything here that
+    computes gives a new `Dataset` and is differentiable in `x`, in `weights` and, where it holds floats, in `y`.
 
     Args:
-        x: the inputs, one example a row; a row can have any shape.
-        y: what belongs to them: an integer class label a row, or floats of any shape.
+        x: the inputs, one example a row; a row can have any shape. Several inputs are a dict, a named tuple or an
+            Equinox module of such arrays, of numbers or keys; lists and plain tuples are read as arrays.
+        y: what belongs to them: an integer class label a row, or floats of any shape; several as for `x`. `None` if the
+            inputs are all there is.
+        weights: how much each example counts in a mean over them, at least 0; all alike if not given. Only their ratios
+            matter: twice the weight is what the example twice would be. A row of weight 0 that holds NaN is padding: it
+            counts for nothing, and neither its entries nor its weight have a derivative.
 
     Raises:
-        TypeError: if `x` or `y` is not an array of real numbers.
-        ValueError: if `x` or `y` has no axis of rows, their numbers of rows differ, or one has a number that JAX would
-            make another (without 64-bit mode an integer beyond 32 bits, or a float beyond single precision).
+        TypeError: if `x`, `y` or `weights` is not made of arrays of real numbers.
+        ValueError: if an array has no axis of rows, their numbers of rows differ, one has a number that JAX would
+            make another (without 64-bit mode an integer beyond 32 bits, or a float beyond single precision), or a
+            weight is known to be below 0 or not finite.
     """
 
-    x: Num[Array, "rows ..."] | Bool[Array, "rows ..."]
-    y: Num[Array, "rows ..."] | Bool[Array, "rows ..."]
+    x: PyTree[Shaped[Array, "rows ..."]]
+    y: PyTree[Shaped[Array, "rows ..."]]
+    weights: Float[Array, " rows"] | None
 
-    def __init__(self, x: ArrayLike | AbstractTensor | Sequence[Any], y: ArrayLike | AbstractTensor | Sequence[Any]):
-        self.x = rows_of("x", x)
-        self.y = rows_of("y", y)
-        if self.x.shape[0] != self.y.shape[0]:
-            raise ValueError(
-                f"`x` has {self.x.shape[0]} rows (shape {self.x.shape}) and `y` has {self.y.shape[0]} "
-                f"(shape {self.y.shape}); each example needs a row of both."
-            )
+    def __init__(
+        self,
+        x: ArrayLike | AbstractTensor | Sequence[Any] | PyTree,
+        y: ArrayLike | AbstractTensor | Sequence[Any] | PyTree | None = None,
+        weights: ArrayLike | AbstractTensor | Sequence[Any] | None = None,
+    ):
+        self.x = tree_of_rows("x", x)
+        self.y = None if y is None else tree_of_rows("y", y)
+        self.weights = None if weights is None else weights_of("weights", weights)
+        check_rows({"x": self.x, "y": self.y, "weights": self.weights})
 
     def __len__(self) -> int:
-        return self.x.shape[0]
+        return jax.tree.leaves(self.x)[0].shape[0]
 
     @overload
-    def __getitem__(self, index: int) -> tuple[Array, Array]: ...
+    def __getitem__(self, index: int) -> tuple[Any, Any]: ...
 
     @overload
     def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> "Dataset": ...
 
     @overload
-    def __getitem__(self, index: Array) -> "Dataset | tuple[Array, Array]": ...
+    def __getitem__(self, index: Array) -> "Dataset | tuple[Any, Any]": ...
 
-    def __getitem__(self, index: Any) -> "Dataset | tuple[Array, Array]":
+    def __getitem__(self, index: Any) -> "Dataset | tuple[Any, Any]":
         """One example `(x, y)` for an integer; a `Dataset` for a slice, an array of row numbers or a mask of rows.
 
         Raises:
@@ -65,12 +75,15 @@ class Dataset(eqx.Module):
             TypeError: if `index` is something else, or a traced mask.
         """
         if isinstance(index, slice):
-            return Dataset(self.x[index], self.y[index])
+            return jax.tree.map(lambda leaf: leaf[index], self)
         rows = row_numbers(index, len(self))
-        return (take(self.x, rows), take(self.y, rows)) if rows.ndim == 0 else self._take(rows)
+        if rows.ndim:
+            return self._take(rows)
+        return jax.tree.map(lambda leaf: take(leaf, rows), (self.x, self.y))
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        return zip(self.x, self.y, strict=True)
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        leaves, structure = jax.tree.flatten((self.x, self.y))
+        return (jax.tree.unflatten(structure, row) for row in zip(*leaves, strict=True))
 
     @property
     def labels(self) -> Integer[Array, "rows ..."]:
@@ -79,29 +92,30 @@ class Dataset(eqx.Module):
         Raises:
             TypeError: if `y` holds one float a row, which says nothing about classes.
         """
-        if jnp.issubdtype(self.y.dtype, jnp.integer):
-            return self.y
-        if self.y.ndim < 2 or self.y.shape[-1] < 2 or self.y.dtype == bool:
+        y = array_of("y", self.y)
+        if jnp.issubdtype(y.dtype, jnp.integer):
+            return y
+        if y.ndim < 2 or y.shape[-1] < 2 or y.dtype == bool:
             raise TypeError(
-                f"`labels` takes integers or rows of class scores in `y`, got {self.y.dtype} of shape {self.y.shape}."
+                f"`labels` takes integers or rows of class scores in `y`, got {y.dtype} of shape {y.shape}."
             )
-        return jnp.argmax(self.y, axis=-1)
+        return jnp.argmax(y, axis=-1)
 
-    def map_x(self, f: Callable[[Array], ArrayLike]) -> "Dataset":
+    def map_x(self, f: Callable[[Any], Any]) -> "Dataset":
         """The data set with `f(x)` for `x`: `test.map_x(scaling)`, `data.map_x(lambda x: x / 255)`.
 
         Args:
-            f: a function of the whole array that keeps the number of rows.
+            f: a function of the whole array, or pytree of arrays, that keeps the number of rows.
         """
-        return Dataset(f(self.x), self.y)
+        return Dataset(f(self.x), self.y, self.weights)
 
-    def map_y(self, f: Callable[[Array], ArrayLike]) -> "Dataset":
+    def map_y(self, f: Callable[[Any], Any]) -> "Dataset":
         """The data set with `f(y)` for `y`.
 
         Args:
-            f: a function of the whole array that keeps the number of rows.
+            f: a function of the whole array, or pytree of arrays, that keeps the number of rows.
         """
-        return Dataset(self.x, f(self.y))
+        return Dataset(self.x, f(self.y), self.weights)
 
     def shuffle(self, key: PRNGKeyArray) -> "Dataset":
         """All examples in a random order; the same key gives the same order.
@@ -147,10 +161,11 @@ class Dataset(eqx.Module):
         key = None if key is None else check_key("key", key)
         if not stratify:
             return tuple(map(self._take, plain_parts(counts, key)))
-        if not known(self.y) or self.labels.ndim != 1:
+        y = array_of("y", self.y)
+        if not known(y) or self.labels.ndim != 1:
             raise TypeError(
                 "`stratify` takes one class label an example that is known before compiling, got "
-                f"{self.y.dtype} of shape {self.y.shape}; split outside of jit, or with stratify=False."
+                f"{y.dtype} of shape {y.shape}; split outside of jit, or with stratify=False."
             )
         return tuple(map(self._take, stratified_parts(counts, np.asarray(self.labels), key)))
 
@@ -164,8 +179,8 @@ class Dataset(eqx.Module):
             TypeError: if the answer depends on a traced value.
             ValueError: if the answer is not a single truth value.
         """
-        xs, ys = [np.asarray(array) if known(array) else array for array in (self.x, self.y)]
-        keep = [predicate(x, y) for x, y in zip(xs, ys, strict=True)]
+        values = jax.tree.map(lambda leaf: np.asarray(leaf) if _has_values(leaf) else leaf, self)
+        keep = [predicate(x, y) for x, y in values]
         if not all(map(known, keep)):
             raise TypeError(
                 "`predicate` must be decided by known values, got a traced answer; filter outside of jit and grad."
@@ -184,12 +199,12 @@ class Dataset(eqx.Module):
         Raises:
             ValueError: if there are no examples.
         """
-        scaling = standard_scaling(self.x)
+        scaling = standard_scaling(array_of("x", self.x))
         return self.map_x(scaling), scaling
 
     def standardize_y(self) -> tuple["Dataset", Scaling]:
         """Bring each entry of `y` to mean 0 and standard deviation 1; otherwise as `standardize`."""
-        scaling = standard_scaling(self.y)
+        scaling = standard_scaling(array_of("y", self.y))
         return self.map_y(scaling), scaling
 
     def normalize(self) -> tuple["Dataset", Scaling]:
@@ -202,12 +217,12 @@ class Dataset(eqx.Module):
         Raises:
             ValueError: if there are no examples.
         """
-        scaling = unit_scaling(self.x)
+        scaling = unit_scaling(array_of("x", self.x))
         return self.map_x(scaling), scaling
 
     def normalize_y(self) -> tuple["Dataset", Scaling]:
         """Bring each entry of `y` to the range from 0 to 1; otherwise as `normalize`."""
-        scaling = unit_scaling(self.y)
+        scaling = unit_scaling(array_of("y", self.y))
         return self.map_y(scaling), scaling
 
     def append_x(self, feature: ArrayLike) -> "Dataset":
@@ -236,11 +251,11 @@ class Dataset(eqx.Module):
         Raises:
             ValueError: if `x` is not a matrix.
         """
-        return self.append_x(jnp.ones(len(self), self.x.dtype))
+        return self.append_x(jnp.ones(len(self), array_of("x", self.x).dtype))
 
     def flatten(self) -> "Dataset":
         """Make each example's `x` a vector."""
-        return self.map_x(lambda x: x.reshape(len(self), int(np.prod(x.shape[1:]))))
+        return self.map_x(partial(jax.tree.map, _flat))
 
     def one_hot(self, num_classes: int | None = None) -> "Dataset":
         """Replace integer labels in `y` by vectors with a 1 at the label and 0 elsewhere.
@@ -252,9 +267,10 @@ class Dataset(eqx.Module):
             TypeError: if `y` does not hold integers, or is traced and `num_classes` is not given.
             ValueError: if a known label is below 0 or not below `num_classes`.
         """
-        if not jnp.issubdtype(self.y.dtype, jnp.integer):
-            raise TypeError(f"`one_hot` takes integer class labels in `y`, got {self.y.dtype}.")
-        labels = np.asarray(self.y) if known(self.y) else np.zeros(0, int)
+        y = array_of("y", self.y)
+        if not jnp.issubdtype(y.dtype, jnp.integer):
+            raise TypeError(f"`one_hot` takes integer class labels in `y`, got {y.dtype}.")
+        labels = np.asarray(y) if known(y) else np.zeros(0, int)
         if num_classes is None:
             if labels.size == 0:
                 raise TypeError("`num_classes` must be given where `y` is traced or empty.")
@@ -264,7 +280,8 @@ class Dataset(eqx.Module):
             raise ValueError(
                 f"Labels in `y` must be from 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}."
             )
-        dtype = self.x.dtype if jnp.issubdtype(self.x.dtype, jnp.floating) else jnp.result_type(float)
+        floats = [leaf.dtype for leaf in jax.tree.leaves(self.x) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        dtype = floats[0] if floats else jnp.result_type(float)
         return self.map_y(lambda y: jax.nn.one_hot(y, num_classes, dtype=dtype))
 
     def image_grid(self, image_rows: int | None = None) -> Array:
@@ -280,12 +297,13 @@ class Dataset(eqx.Module):
         Raises:
             ValueError: if there are no examples, `x` holds no images, or `image_rows` does not divide their length.
         """
-        if self.x.ndim == 3 and image_rows is None:
-            image_rows = self.x.shape[1]
-        if self.x.ndim not in (2, 3) or image_rows is None:
+        x = array_of("x", self.x)
+        if x.ndim == 3 and image_rows is None:
+            image_rows = x.shape[1]
+        if x.ndim not in (2, 3) or image_rows is None:
             raise ValueError(
                 "An image grid takes matrices in `x`, or vectors and `image_rows`, the height of the images that they "
-                f"are; got `x` of shape {self.x.shape} and image_rows={image_rows}."
+                f"are; got `x` of shape {x.shape} and image_rows={image_rows}."
             )
         return image_grid(self.flatten().x, image_rows)
 
@@ -300,11 +318,20 @@ class Dataset(eqx.Module):
         """
         if len(self) == 0:
             raise ValueError("A data set without examples has no picture.")
-        images = self.x.ndim == 3 or image_rows is not None
-        x = self.image_grid(image_rows) if images else self.flatten().x
-        y = self.y.reshape(len(self), int(np.prod(self.y.shape[1:])))
-        shapes = f"x of shape {self.x.shape}, y of shape {self.y.shape}"
-        return "\n".join([f"Dataset : {len(self)} examples, {shapes}", "x", visualize(x), "y", visualize(y)])
+        x, y = array_of("x", self.x), array_of("y", self.y)
+        images = x.ndim == 3 or image_rows is not None
+        picture = self.image_grid(image_rows) if images else _flat(x)
+        shapes = f"x of shape {x.shape}, y of shape {y.shape}"
+        parts = [f"Dataset : {len(self)} examples, {shapes}", "x", visualize(picture), "y", visualize(_flat(y))]
+        return "\n".join(parts)
 
     def _take(self, rows: Int[Array | np.ndarray, " part"]) -> "Dataset":
-        return Dataset(take(self.x, rows), take(self.y, rows))
+        return jax.tree.map(lambda leaf: take(leaf, rows), self)
+
+
+def _flat(rows: Shaped[Array, "rows ..."]) -> Shaped[Array, "rows numbers"]:
+    return rows.reshape(rows.shape[0], int(np.prod(rows.shape[1:])))
+
+
+def _has_values(leaf: Array) -> bool:
+    return known(leaf) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

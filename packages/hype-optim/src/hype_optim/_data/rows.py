@@ -1,4 +1,4 @@
-"""Checks of what a data set is given: arrays of rows, row numbers, and columns."""
+"""Checks of what a data set is given: arrays of rows, weights, row numbers, and columns."""
 
 from functools import partial
 from typing import Any
@@ -6,13 +6,64 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import as_array, is_real, known
+from hype_ad import AbstractTensor
+from hype_ad.internal.checks import as_array, as_float_array, is_real, known
 from hype_ad.internal.narrowing import check_fits
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int, PyTree, Shaped
+
+
+def is_array(node: Any) -> bool:
+    """Whether what a caller gives for rows is one array: lists and plain tuples are, other nodes of pytrees not."""
+    return type(node) in (list, tuple) or isinstance(node, AbstractTensor)
+
+
+def tree_of_rows(name: str, value: Any) -> PyTree[Shaped[Array, "rows ..."]]:
+    """What a caller gives for rows, one array or a pytree of them; lists and plain tuples are arrays."""
+    paths, structure = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_array)
+    if not paths:
+        raise TypeError(f"`{name}` must hold at least one array, got {value!r}.")
+    arrays = [rows_of(name + jax.tree_util.keystr(path), leaf) for path, leaf in paths]
+    return jax.tree.unflatten(structure, arrays)
+
+
+def check_rows(parts: dict[str, PyTree]) -> None:
+    """Raises unless all arrays have the same number of rows."""
+    shapes = [
+        (name + jax.tree_util.keystr(path), leaf.shape)
+        for name, part in parts.items()
+        for path, leaf in jax.tree_util.tree_leaves_with_path(part)
+    ]
+    first, shape = shapes[0]
+    for name, other in shapes:
+        if other[0] != shape[0]:
+            raise ValueError(
+                f"`{first}` has {shape[0]} rows (shape {shape}) and `{name}` has {other[0]} (shape {other}); each "
+                "example needs a row of both."
+            )
+
+
+def array_of(name: str, part: Any) -> Array:
+    """The one array that a part of a data set is."""
+    if not hasattr(part, "dtype"):
+        held = "none" if part is None else f"a {type(part).__name__} of several: `map_{name}` goes through all"
+        raise TypeError(f"`{name}` must be one array here, got {held}.")
+    return part
+
+
+def weights_of(name: str, value: Any) -> Float[Array, " rows"]:
+    """The weights of examples: one number a row, at least 0."""
+    weights = as_float_array(rows_of(name, value))
+    if weights.ndim != 1:
+        raise ValueError(f"`{name}` must have one number for each example, got shape {weights.shape}.")
+    if known(weights) and not np.all((np.asarray(weights) >= 0) & np.isfinite(weights)):
+        raise ValueError(f"`{name}` must be at least 0 and finite, got {np.asarray(weights)}.")
+    return weights
 
 
 def rows_of(name: str, value: Any) -> Array:
     """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim:
+        return value
     try:
         plain = not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value))
         array = np.asarray(value) if plain else jnp.asarray(value)

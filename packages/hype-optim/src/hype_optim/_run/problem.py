@@ -24,6 +24,7 @@ class Problem(NamedTuple):
     is_fixed: bool = False  # whether the steps of a run all have the same objective
     examples: Float[Array, " steps_per_epoch"] | None = None  # how many each batch of an epoch has, if they differ
     is_training: bool = False  # whether `batch_objective` depends on keys or changes a state, unlike the others
+    sees_all: bool = True  # whether an epoch looks at all data
 
     def total(self, w: PyTree, model_state: PyTree) -> Float[Array, ""]:
         """The objective with the penalty that a constraint adds."""
@@ -44,4 +45,4 @@ class Problem(NamedTuple):
     @property
     def judged_by_value(self) -> bool:
         """Whether the value that a step computes is all there is to know of the weights before the step."""
-        return self.steps_per_epoch == 1 and self.validate is None
+        return self.steps_per_epoch == 1 and self.sees_all and self.validate is None

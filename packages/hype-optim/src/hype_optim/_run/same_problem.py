@@ -43,7 +43,7 @@ def with_worth(problem: Problem, params: Params, state: RunState, loss: Float[Ar
 
 
 def _is_judged_by_worth(problem: Problem) -> bool:
-    """Whether the best loss is what the weights are worth, not a mean over steps and nor of a model that is in training."""
+    """Whether the best loss is what the weights are worth, not a mean over steps or of a model in training."""
     return problem.validate is not None or (problem.judged_by_value and not problem.is_training)
 
 

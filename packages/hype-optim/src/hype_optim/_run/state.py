@@ -85,9 +85,7 @@ class Place(NamedTuple):
     left: Int[Array, "..."]
 
 
-def initial_state(
-    w: PyTree, model_state: PyTree, params: Params, key: PRNGKeyArray | None, dtype: Any
-) -> RunState:
+def initial_state(w: PyTree, model_state: PyTree, params: Params, key: PRNGKeyArray | None, dtype: Any) -> RunState:
     """The state before the first step. `w` has float leaves only, `params` no ranges, and losses are of `dtype`."""
     never, nothing = jnp.array(jnp.inf, dtype), jnp.array(0, dtype)
     return RunState(

@@ -1,5 +1,6 @@
-"""What weights a run can start from: any pytree with real floats in it, all of them finite."""
+"""What weights a run can start from: any pytree with real floats in it, all of them finite; and which it changes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +16,45 @@ _FLAX_STATE = {"BatchStat", "Cache", "Intermediate"}
 
 def _is_flax_state(node: Any) -> bool:
     return any(c.__name__ in _FLAX_STATE and c.__module__.startswith("flax.") for c in type(node).__mro__)
+
+
+Part = Callable[[PyTree], PyTree] | PyTree
+"""What gives a part of a pytree, or a pytree of truth values like it or like its upper part."""
+
+
+def partition(name: str, w: PyTree, where: Part | None) -> tuple[PyTree, PyTree]:
+    """The weights that a run changes, which are checked, and all other leaves; `name` is what the caller calls `w`."""
+    if where is None:
+        moving, rest = eqx.partition(w, eqx.is_inexact_array)
+    else:
+        mask = _mask(name, w, where)
+        moving, rest = eqx.partition(w, jax.tree.map(lambda leaf, on: on and eqx.is_inexact_array(leaf), w, mask))
+        if not jax.tree.leaves(moving):
+            raise ValueError(f"`where` must choose at least one leaf of floats of `{name}`, got none.")
+    check_weights(name, w if where is None else moving)
+    return moving, rest
+
+
+def _mask(name: str, w: PyTree, where: Part) -> PyTree:
+    """`where` as a pytree of truth values like `w`."""
+    leaves = jax.tree.leaves(where)
+    if leaves and all(isinstance(leaf, bool | np.bool_) for leaf in leaves):
+        try:
+            return jax.tree.map(lambda on, part: jax.tree.map(lambda _: bool(on), part), where, w)
+        except ValueError as error:
+            raise ValueError(
+                f"`where` must be a pytree of truth values of the structure of `{name}` or of its upper part: {error}"
+            ) from error
+    if not callable(where):
+        raise TypeError(
+            f"`where` must be a function from `{name}` to the parts that are changed, such as lambda w: w.layers[-1], "
+            f"or a pytree of truth values, got {where!r}."
+        )
+    chosen = lambda part: jax.tree.map(lambda _: True, part)
+    try:
+        return eqx.tree_at(where, jax.tree.map(lambda _: False, w), replace_fn=chosen)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"`where` must give parts of `{name}` that are there, got {error!r}.") from error
 
 
 def check_weights(name: str, w: PyTree) -> None:
