@@ -87,6 +87,7 @@ def test_the_best_weights_come_with_their_state():
     np.testing.assert_allclose(result.valid_loss, np.min(result.valid_history), rtol=1e-9)
 
 
+@jax.numpy_dtype_promotion("standard")  # Equinox raises a number to an integer that has come from a file
 def test_a_run_goes_on_and_is_saved_bit_for_bit(tmp_path):
     model, state = made()
     run = lambda epochs, **more: train(model, DATA, quiet(epochs, batch=Minibatch(4)), model_state=state, **more)
@@ -109,7 +110,9 @@ def test_derivatives_with_respect_to_rate_data_weights_and_state():
         start = eqx.tree_at(lambda m: m.linear.weight, model, weight)
         params = quiet(2, learning_rate=rate, batch=Minibatch(4))
         result = train(start, Dataset(x, DATA.y), params, model_state=state)
-        return result.loss + sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(result.model_state))
+        return result.loss + sum(
+            jnp.sum(leaf**2) for leaf in jax.tree.leaves(eqx.filter(result.model_state, eqx.is_inexact_array))
+        )
 
     assert_derivatives_match(trained, (jnp.array(0.05), X, model.linear.weight, floats), num_directions=1)
 

@@ -15,6 +15,9 @@ from ._config.constraint import AbstractConstraint, NoConstraint
 Scalar = Float[Array, ""] | D
 """What an objective returns."""
 
+Losses = Scalar | tuple | list | dict
+"""The same, or one for each part of the weights."""
+
 
 class Objective(NamedTuple):
     """A scalar function of the weights, and the mode of its derivatives.
@@ -85,11 +88,35 @@ class Iterate(NamedTuple):
     constraint: AbstractConstraint = NoConstraint()
 
 
+def total_loss(name: str, losses: Callable[[PyTree], Any], w: PyTree, held: PyTree = None) -> Float[Array, ""]:
+    """What `losses` gives at `w`, if that is one loss; of several, each of which a part of `w` makes small, their sum.
+
+    With `held`, a loss changes with its own part of `w` alone, and all other parts are those of `held`. So the gradient
+    in `w` at `held = w` has for each part that of its own loss, and derivatives of that gradient see all parts.
+    """
+    several = losses(w)
+    if not isinstance(several, tuple | list | dict) or not several:
+        return as_scalar(name, several)
+    values, structure = jax.tree.flatten(several)
+    try:
+        numbers = jax.tree.unflatten(structure, range(len(values)))
+        owner = jax.tree.map(lambda k, part: jax.tree.map(lambda _: k, part), numbers, w)
+    except ValueError:
+        return as_scalar(name, several)  # which says what it must be
+    if held is not None:
+        own = lambda k: jax.tree.map(lambda i, new, old: new if i == k else old, owner, w, held)
+        values = [jax.tree.leaves(losses(own(k)))[k] for k in range(len(values))]
+    return sum(as_scalar(name, value) for value in values)  # pyright: ignore[reportReturnType]
+
+
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:
     """A real scalar as an array."""
     if value is None or isinstance(value, tuple | list | dict):
         got = f"a {type(value).__name__} of {len(value)}" if value else repr(value)
-        raise TypeError(f"`{name}` must return a real scalar, got {got}; it must return that and nothing else.")
+        raise TypeError(
+            f"`{name}` must return a real scalar, got {got}; it must return that and nothing else, or one for each part "
+            "of the weights in their upper structure."
+        )
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:

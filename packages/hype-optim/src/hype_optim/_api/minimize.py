@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from .._config.params import Params, as_params_without_data, steps_to_make
 from .._hyperparameter.converters import as_arrays
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
-from .._objective import Scalar, as_scalar
+from .._objective import Losses, total_loss
 from .._run.problem import Problem
 from .._run.result import Result
 from .._run.solve import solve
@@ -21,7 +21,7 @@ from .._run.weights import partition
 
 
 def minimize(
-    f: Callable[[Any], Scalar],
+    f: Callable[[Any], Losses],
     w0: PyTree,
     params: Params | None = None,
     *,
@@ -35,7 +35,9 @@ def minimize(
     inside `f` of another `minimize`.
 
     Args:
-        f: maps a point to a scalar. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox module,
+        f: maps a point to a scalar; or to several, one for each part of the point in its upper structure, such as
+            `{"x": ..., "y": ...}` or a tuple: then each part is changed by the gradient of its own, as players of a
+            game do, and the loss is their sum. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox module,
             its arrays are arguments of the compiled program, and new ones do not recompile; what a plain function
             closes over is baked in. It is compiled again when a global, a closed-over variable or an attribute of its
             object has changed, where that can be seen: arrays and numbers that it, or functions of its own package
@@ -72,13 +74,13 @@ def minimize(
 @eqx.filter_jit
 def _minimize(f: Callable, w: PyTree, static: PyTree, params: Params, state: RunState | None, steps: int) -> Result:
 
-    def objective(w: PyTree, model_state: None = None) -> Float[Array, ""]:
-        return as_scalar("f", f(eqx.combine(w, static)))
+    def objective(w: PyTree, held: PyTree = None) -> Float[Array, ""]:
+        return total_loss("f", lambda w: f(eqx.combine(w, static)), w, held)
 
     params = resolve(params, dtype_of_hyperparameters(w))
     problem = Problem(
-        objective,
-        lambda w, model_state, batch: (objective(w), None),
+        lambda w, model_state: objective(w),
+        lambda w, held, model_state, batch: (objective(w, held), None),
         lambda steps: (),
         steps_per_epoch=1,
         constraint=params.constraint,

@@ -10,7 +10,7 @@ from .._config.params import Params
 from .._data.dataset import Dataset
 from .._data.stream import Stream
 from .._hyperparameter.converters import as_arrays
-from .._objective import Scalar
+from .._objective import Losses
 from .._run.result import Result
 from .._run.state import RunState
 from .minimize import minimize
@@ -22,7 +22,7 @@ class Optimize:
 
     @staticmethod
     def Minimize(
-        f: Callable[[Any], Scalar],
+        f: Callable[[Any], Losses],
         w0: PyTree,
         params: Params | None = None,
         *,

@@ -21,7 +21,7 @@ from .._run.weights import partition
 
 
 def train(
-    model: Callable[..., Any],
+    model: Callable[..., Any] | PyTree,
     data: Dataset | Stream,
     params: Params | None = None,
     *,
@@ -45,7 +45,8 @@ def train(
     draws at random, has a state or is given to an objective.
 
     Args:
-        model: a pytree that is a function of one example; its float arrays are what is trained. A model with
+        model: a pytree that is a function of one example, or with an objective any; its float arrays are what is
+            trained. A model with
             functions as leaves, such as `eqx.nn.MLP`, needs `eqx.filter_jit`, `eqx.filter_grad`, ... around this
             function. Like the loss it is compiled again when arrays or numbers have changed that it reads as globals,
             closed-over variables or attributes, where that can be seen.
@@ -53,8 +54,10 @@ def train(
         params: how to optimize.
         objective: what to minimize in place of the mean of `params.loss` over the predictions, where that does not say
             it: a variational bound, a contrastive or an adversarial loss, a penalty on gradients. It is called as
-            `objective(model, batch, key)`, `batch` being a `Dataset`, and returns a scalar; what is reported is its
-            mean over batches, by their numbers of examples. Weights of examples are left to it. `key` is a new one for
+            `objective(model, batch, key)`, `batch` being a `Dataset`, and returns a scalar; or several, one for each
+            part of the model in its upper structure, such as `{"generator": ..., "critic": ...}`: then each part is
+            changed by the gradient of its own, and the loss is their sum. What is reported is the mean over batches, by
+            their numbers of examples. Weights of examples are left to it. `key` is a new one for
             each step, and `None` if `train` has none.
         valid: other examples; where there are some, the best weights and early stopping are judged by them, without
             the penalty.
@@ -94,7 +97,8 @@ def train(
             before, if `where` gives no floats or what is not there, or if `params.loss`, `batched` or `keyed` is given
             beside an objective.
     """
-    function("model", model, "a callable pytree, `model(x)` being the prediction of one example")
+    if objective is None:
+        function("model", model, "a callable pytree, `model(x)` being the prediction of one example")
     return train_by(
         "model",
         _call,

@@ -12,14 +12,14 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from .._config.loss import number_counted
 from .._data.dataset import Dataset
-from .._objective import as_scalar
+from .._objective import as_scalar, total_loss
 
 Loss = tuple[Float[Array, ""], PyTree]
 """A loss, and the state of the model after it."""
 
 
 class AbstractBatchLoss(eqx.Module):
-    """A function of a model, its state, examples, and a key.
+    """A function of a model, the model that several losses hold, its state, examples, and a key.
 
     Attributes:
         is_whole: whether a model or an objective sees the examples together, so that rows that only fill a batch up
@@ -32,6 +32,7 @@ class AbstractBatchLoss(eqx.Module):
     def __call__(
         self,
         model: PyTree,
+        held: PyTree,
         model_state: PyTree,
         examples: Dataset,
         key: PRNGKeyArray | None,
@@ -54,18 +55,22 @@ class ObjectiveLoss(AbstractBatchLoss):
     def __call__(
         self,
         model: PyTree,
+        held: PyTree,
         model_state: PyTree,
         examples: Dataset,
         key: PRNGKeyArray | None,
         counted: Float[Array, " rows"] | None,
     ) -> Loss:
         """The objective, times what the examples count in all."""
-        if self.has_state:
+
+        def evaluate(model: PyTree) -> tuple[Any, PyTree]:
+            if not self.has_state:
+                return self.objective(model, examples, key), None
             given = self.objective(model, examples, key, fresh(model_state))
-            value, model_state = pair("objective", "(loss, state)", given, model_state)
-        else:
-            value = self.objective(model, examples, key)
-        value = as_scalar("objective", value)
+            return pair("objective", "(loss, state)", given, model_state)
+
+        value = total_loss("objective", lambda model: evaluate(model)[0], model, held)
+        model_state = evaluate(model)[1] if self.has_state else None
         return value if counted is None else value * jnp.sum(counted).astype(value.dtype), model_state
 
     def weights(self, examples: Dataset) -> None:
@@ -96,6 +101,7 @@ class ExampleLosses(AbstractBatchLoss):
     def __call__(
         self,
         model: PyTree,
+        held: PyTree,
         model_state: PyTree,
         examples: Dataset,
         key: PRNGKeyArray | None,

@@ -132,7 +132,7 @@ class Judge(NamedTuple):
             return *where(jnp.isfinite(best), best_point, last_point), state.status
         if state.evaluation is None:
             batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
-            last, _ = self.problem.batch_objective(state.w, state.model_state, batch)
+            last, _ = self.problem.batch_objective(state.w, state.w, state.model_state, batch)
         else:
             last = state.evaluation.value
         last = lax.stop_gradient(self.problem.constraint.penalized(last, state.w))

@@ -59,7 +59,9 @@ def run_loop(
     reuses = searches and is_free and not (params.method.uses_hessian or params.track_sensitivity)
 
     def advance(mixed: bool, state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
-        objective = Objective(lambda w: problem.batch_objective(w, state.model_state, batch), params.derivative, mixed)
+        objective = Objective(
+            lambda w: problem.batch_objective(w, state.w, state.model_state, batch), params.derivative, mixed
+        )
         epoch = place.number // problem.steps_per_epoch
         value, residual, update, constrained, memory, model_state, rate, found = propose_step(
             objective, state, params, place.number, epoch
@@ -117,7 +119,9 @@ def run_loop(
     load = lambda places: (places, problem.load(places.number))
     if reuses:
         _, batch = jax.tree.map(lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: leaf[:1], places)))
-        objective = Objective(lambda w: problem.batch_objective(w, state.model_state, batch), params.derivative)
+        objective = Objective(
+            lambda w: problem.batch_objective(w, state.w, state.model_state, batch), params.derivative
+        )
         state = replace(state, evaluation=Evaluation(*objective.value_and_grad(state.w)))
     can_stop = searches or params.tolerance is not None or state.judgement.stopping is not None
 

@@ -16,7 +16,8 @@ class Problem(NamedTuple):
     """
 
     objective: Callable[[PyTree, PyTree], Float[Array, ""]]  # on all data
-    batch_objective: Callable[[PyTree, PyTree, Any], tuple[Float[Array, ""], PyTree]]  # and the model's next state
+    # On a batch, with the weights before the step, which several losses hold, and with the model's next state:
+    batch_objective: Callable[[PyTree, PyTree, PyTree, Any], tuple[Float[Array, ""], PyTree]]
     load: Callable[[Int[Array, " n"]], PyTree]  # from step numbers to their batches, with leading axis n
     steps_per_epoch: int
     constraint: AbstractConstraint

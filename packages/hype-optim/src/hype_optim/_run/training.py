@@ -100,9 +100,9 @@ def _fit(training: Training, steps: int, captured: Captured) -> Result:
     scale = _scale_of_weights(batch_loss, data, size)
     scale_valid = scale if valid is None else _scale_of_weights(batch_loss, valid, size)
 
-    def batch_objective(w: PyTree, model_state: PyTree, batch: Any) -> tuple[Float[Array, ""], PyTree]:
+    def batch_objective(w: PyTree, held: PyTree, model_state: PyTree, batch: Any) -> tuple[Float[Array, ""], PyTree]:
         (examples, counted), key = batch
-        loss = partial(batch_loss, eqx.combine(w, static), model_state)
+        loss = partial(batch_loss, eqx.combine(w, static), eqx.combine(held, static), model_state)
         if counted is None or not batch_loss.is_whole:
             value, model_state = loss(examples, key, counted)
         else:  # the rows that only fill a batch up must not reach what sees them all at once
@@ -117,7 +117,7 @@ def _fit(training: Training, steps: int, captured: Captured) -> Result:
         model = eqx.nn.inference_mode(model) if switches else model
 
         def sum_over(examples: Dataset, key: PRNGKeyArray | None) -> Float[Array, ""]:
-            return batch_loss(model, model_state, examples, key, jnp.ones(len(examples)))[0]
+            return batch_loss(model, None, model_state, examples, key, jnp.ones(len(examples)))[0]
 
         return scale(mean_in_pieces(sum_over, data, min(size, len(data)), evaluation_key))
 
@@ -128,7 +128,7 @@ def _fit(training: Training, steps: int, captured: Captured) -> Result:
         return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
 
     if per_epoch == 1 and len(data) == size:  # the data themselves, not a copy of them for each step
-        objective, load = lambda w, s, key: batch_objective(w, s, ((data, None), key)), step_keys
+        objective, load = lambda w, held, s, key: batch_objective(w, held, s, ((data, None), key)), step_keys
     else:
         first_epoch = 0 if state is None else state.step // per_epoch
         # A run that goes on in the middle of an epoch touches one more.
