@@ -12,6 +12,7 @@ from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_optim import (
     AbstractAdjoint,
     Dataset,
+    Implicit,
     L2Reg,
     Minibatch,
     Momentum,
@@ -179,6 +180,8 @@ def test_what_is_refused():
         train(MODEL, data, quiet(1), objective=lambda m, b, k: b.x[:, 0])
     with pytest.raises(TypeError, match=r"`objective` must return a real scalar, got a dict of 1"):
         train(MODEL, data, quiet(1), objective=lambda m, b, k: {"loss": 1.0})
+    with pytest.raises(ValueError, match=r"`objective` must return one scalar under Implicit\(\), got several"):
+        train((MODEL,), data, quiet(1, adjoint=Implicit()), objective=lambda m, b, k: (jnp.sum(m[0].weight),))
     with pytest.raises(TypeError, match=r"`objective` must return the pair \(loss, state\)"):
         train(MODEL, data, quiet(1), objective=lambda m, b, k, s: 1.0, model_state=jnp.ones(1))
     with pytest.raises(ValueError, match="`data` must have targets `y` for the loss"):

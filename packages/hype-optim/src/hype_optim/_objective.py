@@ -88,6 +88,11 @@ class Iterate(NamedTuple):
     constraint: AbstractConstraint = NoConstraint()
 
 
+def is_several(losses: Any) -> bool:
+    """Whether an objective has given a loss for each part of the weights."""
+    return isinstance(losses, tuple | list | dict) and bool(losses)
+
+
 def total_loss(name: str, losses: Callable[[PyTree], Any], w: PyTree, held: PyTree = None) -> Float[Array, ""]:
     """What `losses` gives at `w`, if that is one loss; of several, each of which a part of `w` makes small, their sum.
 
@@ -95,7 +100,7 @@ def total_loss(name: str, losses: Callable[[PyTree], Any], w: PyTree, held: PyTr
     in `w` at `held = w` has for each part that of its own loss, and derivatives of that gradient see all parts.
     """
     several = losses(w)
-    if not isinstance(several, tuple | list | dict) or not several:
+    if not is_several(several):
         return as_scalar(name, several)
     values, structure = jax.tree.flatten(several)
     try:
@@ -114,8 +119,8 @@ def as_scalar(name: str, value: Any) -> Float[Array, ""]:
     if value is None or isinstance(value, tuple | list | dict):
         got = f"a {type(value).__name__} of {len(value)}" if value else repr(value)
         raise TypeError(
-            f"`{name}` must return a real scalar, got {got}; it must return that and nothing else, or one for each part "
-            "of the weights in their upper structure."
+            f"`{name}` must return a real scalar, got {got}; it must return that and nothing else, or one for each "
+            "part of the weights in their upper structure."
         )
     try:
         array = jnp.asarray(value)

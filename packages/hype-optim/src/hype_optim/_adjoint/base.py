@@ -79,9 +79,11 @@ class AbstractAdjoint(eqx.Module):
 
     Attributes:
         assumption: what must hold for its derivatives to be right, as a sentence for reports; empty if they are exact.
+        needs_minimum: whether its derivatives are those of a minimum of one objective.
     """
 
     assumption: ClassVar[str] = ""
+    needs_minimum: ClassVar[bool] = False
 
     @abc.abstractmethod
     def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:

@@ -71,10 +71,12 @@ class Implicit(AbstractAdjoint):
     Raises:
         TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program; if
             `tolerance` is not a number known before compiling.
-        ValueError: if `tolerance` is below 0, or if a run has a `model_state`.
+        ValueError: if `tolerance` is below 0, or if a run has several losses or a `model_state`.
     """
 
     assumption: ClassVar[str] = "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
+
+    needs_minimum: ClassVar[bool] = True
 
     linear_solver: lx.AbstractLinearSolver | None = eqx.field(static=True)
     tolerance: float | None = eqx.field(static=True)

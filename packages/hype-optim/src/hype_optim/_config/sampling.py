@@ -61,9 +61,10 @@ class Stratified(AbstractSampling):
         by_class = shuffled[jnp.argsort(labels[shuffled], stable=True)]
         classes = labels[by_class]
         first = jnp.searchsorted(classes, classes, side="left")
-        size = jnp.searchsorted(classes, classes, side="right") - first
+        last = jnp.searchsorted(classes, classes, side="right")
         place = jax.random.uniform(of_place, (rows,))[first]  # one for each class
-        return by_class[jnp.argsort((jnp.arange(rows) - first + place) / size, stable=True)]
+        rank = jnp.arange(rows, dtype=first.dtype) - first
+        return by_class[jnp.argsort((rank.astype(place.dtype) + place) / (last - first).astype(place.dtype))]
 
 
 class Weighted(AbstractSampling):

@@ -62,16 +62,19 @@ class ObjectiveLoss(AbstractBatchLoss):
         counted: Float[Array, " rows"] | None,
     ) -> Loss:
         """The objective, times what the examples count in all."""
+        losses = lambda model: self.losses(model, model_state, examples, key)
+        value = total_loss("objective", lambda model: losses(model)[0], model, held)
+        after = losses(model)[1] if self.has_state else None
+        return value if counted is None else value * jnp.sum(counted).astype(value.dtype), after
 
-        def evaluate(model: PyTree) -> tuple[Any, PyTree]:
-            if not self.has_state:
-                return self.objective(model, examples, key), None
-            given = self.objective(model, examples, key, fresh(model_state))
-            return pair("objective", "(loss, state)", given, model_state)
-
-        value = total_loss("objective", lambda model: evaluate(model)[0], model, held)
-        model_state = evaluate(model)[1] if self.has_state else None
-        return value if counted is None else value * jnp.sum(counted).astype(value.dtype), model_state
+    def losses(
+        self, model: PyTree, model_state: PyTree, examples: Dataset, key: PRNGKeyArray | None
+    ) -> tuple[Any, PyTree]:
+        """What the objective returns, one loss or several, and the state of the model after it."""
+        if not self.has_state:
+            return self.objective(model, examples, key), None
+        given = self.objective(model, examples, key, fresh(model_state))
+        return pair("objective", "(loss, state)", given, model_state)
 
     def weights(self, examples: Dataset) -> None:
         """None: what they mean is the objective's to say."""
@@ -109,12 +112,12 @@ class ExampleLosses(AbstractBatchLoss):
     ) -> Loss:
         """The sum of what the examples count times their weights times their losses."""
         weights = self.weights(examples)
-        examples, is_padding = (examples, None) if weights is None else without_padding(examples, weights)
+        examples = examples if weights is None else without_padding(examples, weights)[0]
         predictions, model_state = self._predictions(model, model_state, examples, key)
         loss = lambda prediction, y: as_scalar("loss", self.loss(prediction, y))
         losses = jax.vmap(loss)(predictions, examples.y)
         if weights is not None:
-            losses = jnp.where(is_padding, 0, weights.astype(losses.dtype) * losses)
+            losses = weights.astype(losses.dtype) * losses
         if counted is None:
             return jnp.mean(losses), model_state
         return jnp.sum(counted.astype(losses.dtype) * losses), model_state
@@ -122,9 +125,10 @@ class ExampleLosses(AbstractBatchLoss):
     def weights(self, examples: Dataset) -> Float[Array, " rows"] | None:
         """The examples' weights times the number of their targets that count."""
         counted = jax.vmap(lambda y: number_counted(self.loss, y))(examples.y)
-        if counted is None or examples.weights is None:
-            return examples.weights if counted is None else counted
-        return examples.weights * counted.astype(examples.weights.dtype)
+        if examples.weights is None:
+            return counted
+        weights = examples.weights if counted is None else examples.weights * counted.astype(examples.weights.dtype)
+        return jnp.where(without_padding(examples, weights)[1], 0, weights)
 
     def _predictions(
         self, model: PyTree, model_state: PyTree, examples: Dataset, key: PRNGKeyArray | None

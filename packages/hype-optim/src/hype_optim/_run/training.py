@@ -19,7 +19,7 @@ from .._data.stream import Stream
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
 from .batch_loss import AbstractBatchLoss, ExampleLosses, ObjectiveLoss
 from .batching import Batches, mean_in_pieces, number_of_batches, orders
-from .problem import Problem
+from .problem import Problem, check_single
 from .result import Result
 from .solve import solve
 from .state import RunState
@@ -139,6 +139,9 @@ def _fit(training: Training, steps: int, captured: Captured) -> Result:
 
     is_training = training.draws or model_state is not None
     is_uneven = per_epoch * size > len(data)
+    if isinstance(batch_loss, ObjectiveLoss):
+        first = lambda w: batch_loss.losses(eqx.combine(w, static), model_state, _first(data), evaluation_key)[0]
+        check_single("objective", first, w, params)
     problem = Problem(
         objective=lambda w, model_state: penalized(w, mean_loss(w, model_state, data, scale)),
         batch_objective=objective,
@@ -168,11 +171,15 @@ def _batch_loss(training: Training, params: Params) -> AbstractBatchLoss:
     )
 
 
+def _first(data: Dataset | Stream) -> Dataset:
+    """The first example, in a batch of one."""
+    return data.at(jnp.arange(1)) if isinstance(data, Stream) else jax.tree.map(lambda leaf: leaf[:1], data)
+
+
 def _scale_of_weights(batch_loss: AbstractBatchLoss, data: Dataset | Stream, size: int) -> Callable[[Array], Array]:
     """What makes of a mean of weighted losses a weighted mean: a division by the mean weight over all of the data."""
     weigh = batch_loss.weights
-    first = data.at(jnp.arange(1)) if isinstance(data, Stream) else jax.tree.map(lambda leaf: leaf[:1], data)
-    if jax.eval_shape(weigh, first) is None:
+    if jax.eval_shape(lambda: weigh(_first(data))) is None:
         return lambda value: value
     mean = mean_in_pieces(lambda examples, key: jnp.sum(weigh(examples)), data, min(size, len(data)))
     return lambda value: value / mean.astype(value.dtype)
