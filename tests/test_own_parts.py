@@ -240,7 +240,7 @@ each_case = pytest.mark.parametrize(
 @each_case
 def test_goes_downhill_resumes_bit_for_bit_and_is_saved(run, parts, tmp_path):
     at_once = run(Params(6, return_best=False, silent=True, **parts))
-    assert at_once.loss < at_once.loss_history[0]
+    assert at_once.loss < np.max(at_once.loss_history[:3])  # the three batches of an epoch
     first = run(Params(4, return_best=False, silent=True, **parts))
     save(tmp_path / "state.npz", first.state)
     state = load(tmp_path / "state.npz", like=first.state)

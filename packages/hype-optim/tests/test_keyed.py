@@ -95,23 +95,12 @@ def test_a_batched_model_is_given_one_key():
     assert len(np.unique(result.loss_history)) == 3
 
 
-class Stateful(eqx.Module):
-    weight: jax.Array
-    norm: eqx.nn.BatchNorm
-
-    def __call__(self, x):
-        return self.weight @ x
-
-
 def test_what_is_refused():
     with pytest.raises(ValueError, match="`key` must be given for a model that is `keyed`"):
         train(model(), DATA, quiet(2), keyed=True)
     unkeyed = train(eqx.nn.inference_mode(model()), DATA, quiet(2))
     with pytest.raises(ValueError, match="`key` must be given"):
         train(model(), DATA, quiet(2), state=unkeyed.state, keyed=True)
-    stateful = Stateful(jnp.ones((1, 3)), eqx.nn.BatchNorm(3, "batch", mode="batch"))
-    with pytest.raises(TypeError, match=r"`model` must not keep state.*BatchNorm.*LayerNorm"):
-        train(stateful, DATA, quiet(2))
 
 
 def test_a_model_that_draws_says_what_it_needs():

@@ -1,4 +1,4 @@
-"""Training a part of the weights and holding the rest."""
+"""Training a part of the weights and holding the rest; and leaving out what is not asked for."""
 
 from functools import partial
 
@@ -85,3 +85,23 @@ def test_a_method_that_counts_weights_sees_those_that_move():
 def test_what_is_refused(where, error, message):
     with pytest.raises(error, match=message):
         minimize(bowl, START, quiet(1), where=where)
+
+
+def test_without_the_final_loss():
+    """It is the same run, whose end is not evaluated: neither is the loss, nor does it say that it diverged."""
+    calls = []
+
+    def watched(w):
+        jax.debug.callback(lambda x: calls.append(float(x)), w["b"][0])
+        return bowl(w)
+
+    params = partial(quiet, 3, learning_rate=0.1, return_best=False)
+    plain, without = minimize(bowl, START, params()), minimize(bowl, START, params(evaluate=False))
+    np.testing.assert_array_equal(without.w["a"], plain.w["a"])
+    assert np.isnan(without.loss)
+    assert bool(without.status == plain.status)
+    minimize(watched, START, params(evaluate=False))
+    jax.effects_barrier()
+    assert len(calls) == 3
+    with pytest.raises(ValueError, match="`return_best` must be False with evaluate=False"):
+        Params(evaluate=False)

@@ -40,8 +40,8 @@ def minimize(
             game do, and the loss is their sum. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox
             module, its arrays are arguments of the compiled program, and new ones do not recompile; what a plain
             function closes over is baked in. It is compiled again when a global, a closed-over variable or an attribute
-            of its object has changed, where that can be seen: arrays and numbers that it, or functions of its own package
-            that it calls, read by name.
+            of its object has changed, where that can be seen: arrays and numbers that it, or functions of its own
+            package that it calls, read by name.
         w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are
             left alone.
         params: how to optimize; an epoch is one step.

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.checks import boolean, check_key, function, instance
+from hype_ad.internal.checks import boolean, check_key, function
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._config.loss import L2Loss
@@ -182,7 +182,9 @@ def train_by(
 
 
 def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
-    if len(instance(name, data, Dataset | Stream, "a `Dataset(x, y)` or a `Stream`")) == 0:
+    if not isinstance(data, Dataset | Stream):
+        raise TypeError(f"`{name}` must be a `Dataset(x, y)` or a `Stream`, got {data!r}.")
+    if len(data) == 0:
         raise ValueError(f"`{name}` must hold at least one example, got none.")
     has_targets = (data.reader.one if isinstance(data, Stream) else data).y is not None
     if objective is None and not has_targets:

@@ -2,7 +2,6 @@
 
 import abc
 from functools import partial
-from typing import ClassVar
 
 import equinox as eqx
 from hype_ad.internal.checks import boolean, instance
@@ -30,8 +29,8 @@ class AbstractBatch(eqx.Module):
 class Full(AbstractBatch):
     """Every step looks at all examples."""
 
-    drop_last: ClassVar[bool] = False
-    sampling: ClassVar[AbstractSampling] = Shuffled()
+    drop_last: bool = eqx.field(static=True, init=False, default=False)
+    sampling: AbstractSampling = eqx.field(init=False, default=Shuffled())
 
     def size(self, rows: int) -> int:
         """All of them."""
@@ -69,8 +68,8 @@ class Minibatch(AbstractBatch):
 class Stochastic(AbstractBatch):
     """Every step looks at one example."""
 
-    drop_last: ClassVar[bool] = False
-    sampling: ClassVar[AbstractSampling] = Shuffled()
+    drop_last: bool = eqx.field(static=True, init=False, default=False)
+    sampling: AbstractSampling = eqx.field(init=False, default=Shuffled())
 
     def size(self, rows: int) -> int:
         """One."""

@@ -130,6 +130,9 @@ class Params(eqx.Module):
         keep_w_history: whether the result has the weights at each step.
         track_sensitivity: whether the result says how perturbations grow from step to step, at about the cost of two
             more steps for each.
+        evaluate: whether the loss of the weights returned is computed, on all of the training data and on the
+            validation data. Without it `loss` and `valid_loss` of the result are NaN, which saves that where only the
+            weights matter, as in meta-learning; it goes with `return_best=False`.
 
     Raises:
         TypeError: if an argument is not of its kind.
@@ -178,6 +181,7 @@ class Params(eqx.Module):
     tolerance: Hyperparameter | None = eqx.field(converter=optional(non_negative("tolerance")), default=None)
     keep_w_history: bool = eqx.field(static=True, converter=partial(boolean, "keep_w_history"), default=False)
     track_sensitivity: bool = eqx.field(static=True, converter=partial(boolean, "track_sensitivity"), default=False)
+    evaluate: bool = eqx.field(static=True, converter=partial(boolean, "evaluate"), default=True)
 
     def __post_init__(self) -> None:
         self.method = _method(self.method)
@@ -203,6 +207,10 @@ class Params(eqx.Module):
             )
         if not isinstance(self.constraint, NoConstraint):
             self._check_constrained()
+        if self.return_best and not self.evaluate:
+            raise ValueError(
+                "`return_best` must be False with evaluate=False: the best weights are found by evaluating."
+            )
         if rate.searches and not isinstance(momentum, NoMomentum):
             raise ValueError(
                 f"`momentum` must be NoMomentum() with a line search, got {type(momentum).__name__}: what is added to "

@@ -120,11 +120,11 @@ class Reader:
 
     def __call__(self, rows: np.ndarray, *soon: np.ndarray) -> list[np.ndarray]:
         """The examples at `rows`, and begin to read those of `soon`, of which the one behind was asked for before."""
-        rows, *soon = (np.asarray(numbers) for numbers in (rows, *soon))
+        rows = np.asarray(rows)
         key = rows.tobytes()
         future = self._ahead.pop(key, None)
         examples = self.now(rows.ravel()) if future is None else future.result()
-        nearby = [n for n in soon if n.tobytes() not in (key, *self._asked[-1:])]
+        nearby = [n for n in map(np.asarray, soon) if n.tobytes() not in (key, *self._asked[-1:])]
         self._asked = [*self._asked[-1:], key]
         for numbers in nearby[:1]:
             if numbers.tobytes() not in self._ahead:
@@ -156,4 +156,5 @@ def _parts(given: Any) -> tuple[Any, Any, Any]:
     parts = given if type(given) is tuple else (given,)
     if len(parts) > 3:
         raise TypeError(f"`read` must give `x`, `(x, y)` or `(x, y, weights)`, got a tuple of {len(parts)}.")
-    return (*parts, None, None)[:3]
+    x, y, weights, *_ = (*parts, None, None)
+    return x, y, weights

@@ -19,14 +19,12 @@ Loss = tuple[Float[Array, ""], PyTree]
 
 
 class AbstractBatchLoss(eqx.Module):
-    """A function of a model, the model that several losses hold, its state, examples, and a key.
+    """A function of a model, the model that several losses hold, its state, examples, and a key."""
 
-    Attributes:
-        is_whole: whether a model or an objective sees the examples together, so that rows that only fill a batch up
-            must not reach it.
-    """
-
-    is_whole: eqx.AbstractVar[bool]
+    @property
+    @abc.abstractmethod
+    def is_whole(self) -> bool:
+        """Whether a model or an objective sees examples together, so that rows to fill a batch up must not reach it."""
 
     @abc.abstractmethod
     def __call__(
@@ -50,7 +48,11 @@ class ObjectiveLoss(AbstractBatchLoss):
 
     objective: Callable[..., Any]
     has_state: bool = eqx.field(static=True)
-    is_whole: bool = eqx.field(static=True, default=True)
+
+    @property
+    def is_whole(self) -> bool:
+        """It does."""
+        return True
 
     def __call__(
         self,
@@ -97,7 +99,7 @@ class ExampleLosses(AbstractBatchLoss):
     axis_name: Any = eqx.field(static=True)
 
     @property
-    def is_whole(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_whole(self) -> bool:
         """Whether the model takes the batch as one, or has a state that it changes."""
         return self.batched or self.has_state
 

@@ -25,7 +25,8 @@ class Result(eqx.Module):
     Attributes:
         w: the best point seen, or the last, as `Params.return_best` says; of the kind that was passed in.
             Differentiable.
-        loss: the objective at `w`; in training with the penalty, on all of the training data. Differentiable.
+        loss: the objective at `w`; in training with the penalty, on all of the training data. Differentiable. NaN
+            without `Params.evaluate`.
         valid_loss: the loss of `w` on the validation data without the penalty, or `None`. Differentiable.
         loss_history: the objective at each step, before the step, in training that of the step's batch; NaN
             past `steps`.

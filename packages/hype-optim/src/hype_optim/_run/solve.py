@@ -58,18 +58,23 @@ def solve(
 
     gradient = Objective(lambda w: (problem.objective(w, first.model_state), None), params.derivative).grad
     best, (model_state, after, histories, status), stationarity = params.adjoint.solve(run, first, params, gradient)
-    loss = problem.total(best, model_state)
+    loss = problem.total(best, model_state) if params.evaluate else jnp.array(jnp.nan, dtype)
+    valid_loss = None
+    if problem.validate is not None:
+        valid_loss = problem.validate(best, model_state) if params.evaluate else jnp.array(jnp.nan, dtype)
+    if params.evaluate:
+        status = Status.where(after.running & ~jnp.isfinite(loss), Status.DIVERGED, status)
     valid = histories.valid
     return Result(
         w=eqx.combine(best, static),
         loss=loss,
-        valid_loss=None if problem.validate is None else problem.validate(best, model_state),
+        valid_loss=valid_loss,
         loss_history=histories.loss,
         learning_rate_history=histories.rate,
         valid_history=None if valid is None else valid[checks.taken],
         valid_steps=None if valid is None else jnp.arange(1, steps + 1)[checks.taken],
         w_history=None if histories.w is None else eqx.combine(histories.w, static),
-        status=Status.where(after.running & ~jnp.isfinite(loss), Status.DIVERGED, status),
+        status=status,
         steps=after.step,
         state=with_worth(problem, params, after, jax.lax.stop_gradient(loss)),
         stationarity=stationarity,

@@ -57,14 +57,29 @@ class Training(NamedTuple):
     state: RunState | None
 
     @property
+    def size(self) -> int:
+        """The number of examples in a batch."""
+        return self.params.batch.size(len(self.data))
+
+    @property
     def per_epoch(self) -> int:
         """The number of steps in an epoch."""
         return number_of_batches(self.params.batch, len(self.data))
 
     @property
+    def is_full(self) -> bool:
+        """Whether each step looks at all of the data."""
+        return self.per_epoch == 1 and self.size == len(self.data)
+
+    @property
     def draws(self) -> bool:
         """Whether a step draws at random, beside the order of the examples."""
         return self.key is not None and (self.keyed or self.objective is not None)
+
+    @property
+    def in_training(self) -> bool:
+        """Whether the model may behave otherwise in a step than where it is judged."""
+        return self.keyed or self.objective is not None or self.model_state is not None
 
 
 def fit(training: Training) -> Result:
@@ -84,86 +99,91 @@ def _functions(training: Training) -> list[Any]:
 
 @eqx.filter_jit
 def _fit(training: Training, steps: int, captured: Captured) -> Result:
-    w, static, data, valid = training.w, training.static, training.data, training.valid
-    key, state, model_state = training.key, training.state, training.model_state
-    params = resolve(training.params, dtype_of_hyperparameters(w))
-    batch_loss = _batch_loss(training, params)
-    size, per_epoch = params.batch.size(len(data)), training.per_epoch
+    params = resolve(training.params, dtype_of_hyperparameters(training.w))
+    training = training._replace(params=params)
+    problem = _problem(training, steps, _batch_loss(training))
+    return solve(
+        problem, training.w, training.model_state, training.static, params, training.key, training.state, steps
+    )
+
+
+def _problem(training: Training, steps: int, batch_loss: AbstractBatchLoss) -> Problem:
+    data, valid, size, per_epoch = training.data, training.valid, training.size, training.per_epoch
+    model_of = lambda w: eqx.combine(w, training.static)
     evaluation_key = training.evaluation_key
-    if evaluation_key is None and training.objective is not None and key is not None:
-        evaluation_key = jax.random.fold_in(key, _EVALUATION_KEYS)
-    switches = training.keyed or training.objective is not None or model_state is not None
-
-    def penalized(w: PyTree, loss: Float[Array, ""]) -> Float[Array, ""]:
-        return loss + jnp.asarray(params.regularization(w), loss.dtype)
-
+    if evaluation_key is None and training.objective is not None and training.key is not None:
+        evaluation_key = jax.random.fold_in(training.key, _EVALUATION_KEYS)
     scale = _scale_of_weights(batch_loss, data, size)
     scale_valid = scale if valid is None else _scale_of_weights(batch_loss, valid, size)
 
-    def batch_objective(w: PyTree, held: PyTree, model_state: PyTree, batch: Any) -> tuple[Float[Array, ""], PyTree]:
+    def penalized(w: PyTree, loss: Float[Array, ""]) -> Float[Array, ""]:
+        return loss + jnp.asarray(training.params.regularization(w), loss.dtype)
+
+    def batch_objective(w: PyTree, held: PyTree, state: PyTree, batch: Any) -> tuple[Float[Array, ""], PyTree]:
         (examples, counted), key = batch
-        loss = partial(batch_loss, eqx.combine(w, static), eqx.combine(held, static), model_state)
+        loss = partial(batch_loss, model_of(w), model_of(held), state)
         if counted is None or not batch_loss.is_whole:
-            value, model_state = loss(examples, key, counted)
+            value, state = loss(examples, key, counted)
         else:  # the rows that only fill a batch up must not reach what sees them all at once
             left = jax.tree.map(lambda leaf: leaf[: len(data) % size], examples)
-            value, model_state = lax.cond(
-                counted[-1] > 0, lambda: loss(examples, key, None), lambda: loss(left, key, None)
-            )
-        return penalized(w, scale(value)), model_state
+            whole, part = (lambda: loss(examples, key, None)), (lambda: loss(left, key, None))
+            value, state = lax.cond(counted[-1] > 0, whole, part)
+        return penalized(w, scale(value)), state
 
-    def mean_loss(w: PyTree, model_state: PyTree, data: Dataset | Stream, scale: Callable) -> Float[Array, ""]:
-        model = eqx.combine(w, static)
-        model = eqx.nn.inference_mode(model) if switches else model
-
-        def sum_over(examples: Dataset, key: PRNGKeyArray | None) -> Float[Array, ""]:
-            return batch_loss(model, None, model_state, examples, key, jnp.ones(len(examples)))[0]
-
+    def mean_loss(w: PyTree, state: PyTree, data: Dataset | Stream, scale: Callable) -> Float[Array, ""]:
+        model = eqx.nn.inference_mode(model_of(w)) if training.in_training else model_of(w)
+        ones = lambda examples: jnp.ones(len(examples))
+        sum_over = lambda examples, key: batch_loss(model, None, state, examples, key, ones(examples))[0]
         return scale(mean_in_pieces(sum_over, data, min(size, len(data)), evaluation_key))
 
-    def step_keys(steps: Int[Array, " n"]) -> Shaped[Array, "n ..."] | None:
-        if not training.draws:
-            return None
-        # Folded twice: the orders of the epochs come from the key folded once.
-        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
-
-    if per_epoch == 1 and len(data) == size:  # the data themselves, not a copy of them for each step
-        objective, load = lambda w, held, s, key: batch_objective(w, held, s, ((data, None), key)), step_keys
-    else:
-        first_epoch = 0 if state is None else state.step // per_epoch
-        # A run that goes on in the middle of an epoch touches one more.
-        epochs = -(-steps // per_epoch) + (state is not None)
-        order = None if key is None else orders(params.batch, key, data, first_epoch, epochs)
-        batches = Batches(data, size, per_epoch, order, first_epoch)
-        objective, load = batch_objective, lambda steps: (batches.load(steps), step_keys(steps))
-
-    is_training = training.draws or model_state is not None
-    is_uneven = per_epoch * size > len(data)
     if isinstance(batch_loss, ObjectiveLoss):
-        first = lambda w: batch_loss.losses(eqx.combine(w, static), model_state, _first(data), evaluation_key)[0]
-        check_single("objective", first, w, params)
-    problem = Problem(
-        objective=lambda w, model_state: penalized(w, mean_loss(w, model_state, data, scale)),
-        batch_objective=objective,
-        load=load,
+        losses = lambda w: batch_loss.losses(model_of(w), training.model_state, _first(data), evaluation_key)[0]
+        check_single("objective", losses, training.w, training.params)
+    # Where a step looks at all of the data it is given the data themselves, not a copy of them for each step.
+    on_all = lambda w, held, state, key: batch_objective(w, held, state, ((data, None), key))
+    is_training = training.draws or training.model_state is not None
+    is_uneven = per_epoch * size > len(data)
+    return Problem(
+        objective=lambda w, state: penalized(w, mean_loss(w, state, data, scale)),
+        batch_objective=on_all if training.is_full else batch_objective,
+        load=_loader(training, steps),
         steps_per_epoch=per_epoch,
-        constraint=params.constraint,
-        validate=None if valid is None else lambda w, model_state: mean_loss(w, model_state, valid, scale_valid),
-        is_fixed=load is step_keys and not is_training,
+        constraint=training.params.constraint,
+        validate=None if valid is None else lambda w, state: mean_loss(w, state, valid, scale_valid),
+        is_fixed=training.is_full and not is_training,
         examples=jnp.full(per_epoch, float(size)).at[-1].set(len(data) % size) if is_uneven else None,
         is_training=is_training,
         sees_all=per_epoch * size >= len(data),
     )
-    return solve(problem, w, model_state, static, params, key, state, steps)
 
 
-def _batch_loss(training: Training, params: Params) -> AbstractBatchLoss:
+def _loader(training: Training, steps: int) -> Callable[[Int[Array, " n"]], PyTree]:
+    """From step numbers to their keys; with batches and what counts in them, if these are not all of the data."""
+    key, data, state, per_epoch = training.key, training.data, training.state, training.per_epoch
+
+    def keys(steps: Int[Array, " n"]) -> Shaped[Array, "n ..."] | None:
+        if key is None or not training.draws:
+            return None
+        # Folded twice: the orders of the epochs come from the key folded once.
+        return jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, _MODEL_KEYS)))(steps)
+
+    if training.is_full:
+        return keys
+    first_epoch = 0 if state is None else state.step // per_epoch
+    # A run that goes on in the middle of an epoch touches one more.
+    epochs = -(-steps // per_epoch) + (state is not None)
+    order = None if key is None else orders(training.params.batch, key, data, first_epoch, epochs)
+    batches = Batches(data, training.size, per_epoch, order, first_epoch)
+    return lambda steps: (batches.load(steps), keys(steps))
+
+
+def _batch_loss(training: Training) -> AbstractBatchLoss:
     has_state = training.model_state is not None
     if training.objective is not None:
-        return ObjectiveLoss(training.objective, has_state)
+        return ObjectiveLoss(objective=training.objective, has_state=has_state)
     return ExampleLosses(
-        training.predict,
-        params.loss,
+        predict=training.predict,
+        loss=training.params.loss,
         has_state=has_state,
         keyed=training.keyed,
         batched=training.batched,
@@ -178,8 +198,8 @@ def _first(data: Dataset | Stream) -> Dataset:
 
 def _scale_of_weights(batch_loss: AbstractBatchLoss, data: Dataset | Stream, size: int) -> Callable[[Array], Array]:
     """What makes of a mean of weighted losses a weighted mean: a division by the mean weight over all of the data."""
-    weigh = batch_loss.weights
-    if jax.eval_shape(lambda: weigh(_first(data))) is None:
+    if jax.eval_shape(lambda: batch_loss.weights(_first(data))) is None:
         return lambda value: value
-    mean = mean_in_pieces(lambda examples, key: jnp.sum(weigh(examples)), data, min(size, len(data)))
+    total = lambda examples, key: jnp.sum(jnp.asarray(batch_loss.weights(examples)))
+    mean = mean_in_pieces(total, data, min(size, len(data)))
     return lambda value: value / mean.astype(value.dtype)
