@@ -63,11 +63,12 @@ def check_weights(name: str, w: PyTree) -> None:
     Statistics that Flax keeps in a module are refused: nothing else tells them from its weights.
     """
     for path, node in jax.tree_util.tree_leaves_with_path(w, is_leaf=_is_flax_state):
-        if _is_flax_state(node):
+        if _is_flax_state(node) and jax.tree.leaves(node):
             raise TypeError(
                 f"`{name}` must hold weights alone, got a {type(node).__name__} at {jax.tree_util.keystr(path)}, which "
                 "would be trained like one. Split it off: `graph, weights, rest = nnx.split(model, nnx.Param, ...)`, "
-                "and take jax.tree_util.Partial(lambda weights, x: nnx.merge(graph, weights, rest)(x), weights)."
+                "and take jax.tree_util.Partial(lambda weights, x: nnx.merge(graph, weights, rest)(x), weights); or "
+                "give it as `model_state`, as docs/training.md shows."
             )
     leaves = jax.tree_util.tree_leaves_with_path(w)
     floats = [(path, leaf) for path, leaf in leaves if eqx.is_inexact_array(leaf)]
