@@ -139,3 +139,7 @@ from ._types import AbstractTensor as AbstractTensor
 from ._types import D as D
 from ._types import to_array as to_array
 from ._types import wrap as wrap
+from .internal.convolution import use_fast_layout
+
+use_fast_layout()  # for the loops here and in the other packages
+del use_fast_layout
