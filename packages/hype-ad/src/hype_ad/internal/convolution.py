@@ -26,7 +26,7 @@ def use_fast_layout() -> None:
     try:
         from jax._src.interpreters.mlir import _platform_specific_lowerings
 
-        plain = _platform_specific_lowerings["cpu"][conv_general_dilated_p]
+        plain: Any = _platform_specific_lowerings["cpu"][conv_general_dilated_p]
         plain = getattr(plain, "rule", plain)
     except (ImportError, KeyError):
         return
