@@ -106,6 +106,7 @@ def test_a_length_is_adapted_and_has_the_right_moments(key):
     assert_moments(run)
 
 
+@pytest.mark.slow
 def test_a_kernel_with_trajectories_is_adapted(key):
     start = TwoTransitions(jnp.asarray(0.1), DiagonalMass(np.ones(2)), RandomLength(0.1))
     run = sample(TARGET, jnp.zeros(2), start, key=key, num_samples=500)

@@ -59,7 +59,11 @@ def assert_close(got, expected, rtol=1e-11):
 
 @pytest.mark.parametrize(
     ("integrator", "mass", "num_steps"),
-    [(leapfrog, "diagonal", 100), (mclachlan, "dense", 4), (yoshida, "unit", 4)],
+    [
+        (leapfrog, "diagonal", 100),
+        pytest.param(mclachlan, "dense", 4, marks=pytest.mark.slow),
+        pytest.param(yoshida, "unit", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_gradients_are_those_of_checkpointed(integrator, mass, num_steps):
     gradient = jax.jit(jax.grad(objective))

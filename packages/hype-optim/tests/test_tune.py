@@ -265,6 +265,7 @@ def test_chaotic_trainings_are_told_from_their_growth_rate():
     np.testing.assert_allclose(tuned.values["r"], 2, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_the_penalty_of_a_ridge_regression_is_that_of_a_grid():
     from sklearn.datasets import load_diabetes
 
