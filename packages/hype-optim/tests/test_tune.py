@@ -39,7 +39,6 @@ def tuned():
     return tune(bowl, START, key=jax.random.key(0), steps=40, silent=True)
 
 
-@pytest.mark.smoke
 def test_it_comes_to_the_minimum_and_moves_ranges_alone(tuned):
     found = tuned.values
     np.testing.assert_allclose(found["rate"], 1, rtol=0.2)
@@ -58,6 +57,7 @@ def test_values_are_those_at_held_out_seeds(tuned):
     assert tuned.growth is None
 
 
+@pytest.mark.smoke
 def test_the_rate_matters_more_than_a_setting_that_does_nothing():
     start = {"matters": positive(0.1), "idle": positive(0.1)}
     tuned = tune(lambda s, key: jnp.log(s["matters"]) ** 2, start, key=jax.random.key(0), steps=3, silent=True)
