@@ -97,6 +97,7 @@ def test_a_mass_is_adapted_and_has_derivatives(key):
     assert_derivatives_match(jump, jnp.asarray(1.3), modes=("reverse",), num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_length_is_adapted_and_has_the_right_moments(key):
     kernel = HMC(1.0, ExponentialLength(jnp.asarray(0.2)), DiagonalMass(np.ones(2)))
     run = sample(TARGET, jnp.zeros(2), kernel, key=key, num_samples=1500)

@@ -213,10 +213,10 @@ def test_implicit_derivatives_are_those_of_the_converged_loop(name):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("modes", [("reverse",), pytest.param(("reverse", "forward"), marks=pytest.mark.slow)], ids=len)
-def test_implicit_has_second_derivatives_in_both_modes(modes):
+@pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_implicit_has_derivatives_in_both_modes(order):
     found = lambda floats: run(L2Ball(floats[0]), floats[1], adjoint=Implicit(), tolerance=1e-12).w @ jnp.arange(5.0)
-    assert_derivatives_match(found, (0.4, B), order=2, modes=modes, num_directions=1, rtol=1e-5, mode_rtol=1e-6)
+    assert_derivatives_match(found, (0.4, B), order=order, num_directions=1, rtol=1e-5, mode_rtol=1e-6)
 
 
 def test_a_part_of_the_weights_and_bounds_for_each():

@@ -235,6 +235,7 @@ def test_a_run_that_stops_early_has_the_derivative_where_it_stopped():
     np.testing.assert_allclose(jax.jit(jax.grad(end))(2.0), 1, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_minimize_within_a_minimize():
     # min over x of (x - 2)^2 + min over y of (y - x)^2 + y^2: y = x / 2, so x = 4/3 and the value is 4/3.
     best_y = lambda x: minimize(lambda y: (y - x) ** 2 + y**2, jnp.array(0.0), sure).loss

@@ -46,9 +46,10 @@ def squared_errors(scale, w):
 
 @pytest.mark.parametrize(
     "method",
-    [LBFGS(), *(pytest.param(method, marks=slow) for method in (CG(), CD(), NonlinearCG(), DaiYuanCG()))],
+    [LBFGS(), CG(), CD(), NonlinearCG(), DaiYuanCG()],
     ids=lambda method: type(method).__name__,
 )
+@slow  # `test_no_bit_depends_on_the_unit_of_the_objective` holds more of fewer steps
 def test_the_unit_of_the_objective_does_not_matter(method):
     for scale in (1.0, 1 / 40, 1e12, 1e-12):
         result = minimize(jax.tree_util.Partial(squared_errors, scale), jnp.array([1.0, 1.4, 0.0]), quiet(400, method))

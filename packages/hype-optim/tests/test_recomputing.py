@@ -130,9 +130,9 @@ METHODS = [
     pytest.param({"learning_rate": 0.03, "momentum": Momentum(0.6)}, id="momentum"),
     pytest.param({"learning_rate": Adam(0.03)}, id="adam"),
     pytest.param({"method": Optax(optax.adam, {"learning_rate": 0.03}), "learning_rate": None}, id="optax"),
-    pytest.param({"method": LBFGS(3), "learning_rate": Backtrack()}, id="lbfgs"),
+    pytest.param({"method": LBFGS(3), "learning_rate": Backtrack()}, id="lbfgs", marks=pytest.mark.slow),
     pytest.param({"method": NewtonCG(), "learning_rate": 0.3}, id="newton-cg"),
-    pytest.param({"learning_rate": 0.03, "track_sensitivity": True}, id="sensitivity"),
+    pytest.param({"learning_rate": 0.03, "track_sensitivity": True}, id="sensitivity", marks=pytest.mark.slow),
     pytest.param({"learning_rate": 0.03, "derivative": "forward"}, id="forward"),
     pytest.param({"learning_rate": 0.03, "tolerance": 0.01}, id="tolerance"),
 ]

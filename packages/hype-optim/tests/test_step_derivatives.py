@@ -80,7 +80,10 @@ def outcome(result):
     return result.w, result.loss, result.loss_history
 
 
-@pytest.mark.parametrize("name", RUNS)
+# Derivatives of Newton's own steps follow.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "newton" else ()) for name in RUNS]
+)
 def test_minimize_in_all_its_floats(name):
     f = lambda scale, w: scale * valley(w)
     run = lambda inputs: outcome(minimize(jax.tree_util.Partial(f, inputs[2]), *inputs[:2]))
