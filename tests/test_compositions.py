@@ -107,6 +107,7 @@ def test_an_optax_loop_climbs_a_hypergradient():
     assert loss(log_rate) < 0.9 * loss(jnp.log(0.01))
 
 
+@pytest.mark.slow  # `test_data_derivatives.py` has the derivatives
 def test_a_dataset_can_be_learned():
     """Three training points move until a model trained on them fits other data."""
     _, valid = flowers()

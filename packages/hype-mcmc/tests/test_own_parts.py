@@ -46,6 +46,7 @@ def test_a_kernel_has_the_right_moments_and_a_summary(key):
     assert isinstance(LANGEVIN.step(key, LANGEVIN.init(jnp.zeros(2), TARGET), TARGET)[1], AbstractKernelInfo)
 
 
+@pytest.mark.slow
 def test_a_run_of_it_goes_on_bit_for_bit_also_from_a_file(key):
     go = lambda num_samples, **how: sample(TARGET, jnp.zeros(2), num_samples=num_samples, **how)
     whole, first = go(20, kernel=LANGEVIN, key=key, **FIXED), go(8, kernel=LANGEVIN, key=key, **FIXED)

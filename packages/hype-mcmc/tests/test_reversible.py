@@ -81,6 +81,7 @@ def test_second_derivatives():
     assert_derivatives_match(jax.grad(objective), point(ReversibleTrajectory(), "diagonal"), num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_data_that_the_log_density_closes_over():
     """Kernel, start and data of chains side by side."""
 

@@ -118,6 +118,7 @@ def test_one_call_of_grad_gives_the_derivative_with_respect_to_every_hyperparame
         assert part != 0
 
 
+@pytest.mark.slow  # `test_auto.py` and `test_reversible.py` have one each under both
 def test_jit_and_vmap_do_not_change_a_hypergradient():
     data, model = classes(12), jax.tree_util.Partial(lambda w, x: jax.nn.softmax(w(x)), network())
     params = quiet(2, loss=CrossEntropyOnSoftmax(), batch=Minibatch(4), return_best=False)
