@@ -94,13 +94,13 @@ def derivatives(f, way, w, c, thorough):
     second = lambda w, c: sum_of(slope(w, c))
     ws, cs = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), (w, c))
     some = {
+        "forward": along(run, w, c),
         "reverse over reverse": jax.grad(second, argnums=(0, 1))(w, c),
         "a batch of some": jax.vmap(slope, in_axes=(None, 0))(w, cs),
     }
     if not thorough:
         return some
     return some | {
-        "forward": along(run, w, c),
         "forward over reverse": along(slope, w, c),
         "reverse over forward": jax.grad(lambda w, c: along(run, w, c), argnums=(0, 1))(w, c),
         "third": jax.grad(lambda c: along(second, w, c))(c),
