@@ -95,7 +95,15 @@ def alone(session: nox.Session, package: str) -> None:
     session.install(*wheels)
     session.run("python", "-c", IMPORT_ALL, package.replace("-", "_"))  # before the tests' tools hide what is missing
     session.install(*group("tests"))
-    session.run("pytest", *WORKERS, "-m", "smoke or bitwise", f"packages/{package}/tests", *session.posargs, env=CACHE)
+    session.run(
+        "pytest",
+        *WORKERS,
+        "-m",
+        "(smoke or bitwise) and not slow",
+        f"packages/{package}/tests",
+        *session.posargs,
+        env=CACHE,
+    )
 
 
 @nox.session(python=PYTHONS[0])

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from hype_ad import DV, grad, hessian
 from hype_ad.testing import assert_derivatives_match
 from hype_mcmc import HMC, DiagonalMass, expected_squared_jump
@@ -64,6 +65,7 @@ def test_one_gradient_reaches_every_float_of_a_training():
     assert_derivatives_match(outer, (0.5, params, data.x, valid.x), num_directions=1)
 
 
+@pytest.mark.slow
 def test_minimize_over_a_whole_params():
     data, valid = flowers()
     model = network(0.5)
@@ -105,6 +107,7 @@ def test_an_optax_loop_climbs_a_hypergradient():
     assert loss(log_rate) < 0.9 * loss(jnp.log(0.01))
 
 
+@pytest.mark.slow  # `test_data_derivatives.py` has the derivatives
 def test_a_dataset_can_be_learned():
     """Three training points move until a model trained on them fits other data."""
     _, valid = flowers()

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from .running import run
 
@@ -25,6 +26,7 @@ def test_adams_betas_are_tuned(tmp_path):
     assert all(each != 0 for each in (result.tuned.beta1.raw - result.default.beta1.raw, result.tuned.beta2.raw))
 
 
+@pytest.mark.slow  # a minimum inside of a minimum is implicit too
 def test_penalties_are_those_of_cross_validation(tmp_path, capsys):
     sizes = ("--rows", 150, "--folds", 3, "--outer-steps", 8, "--inner-steps", 14)
     result = run("implicit_ridge", tmp_path, *sizes)

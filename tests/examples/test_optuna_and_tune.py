@@ -6,6 +6,7 @@ import pytest
 from .running import run
 
 
+@pytest.mark.slow
 def test_optuna_and_tune(tmp_path, capsys):
     pytest.importorskip("optuna")
     result = run("optuna_and_tune", tmp_path, "--trials", 2, "--steps", 8, "--seeds", 2)

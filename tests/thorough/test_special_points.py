@@ -307,7 +307,7 @@ def check(params, dtype, rows):
 
 CONFIGURATIONS = list(configurations())
 # The most used ones are quick enough for each session.
-QUICK = {"GD-Adam-Momentum-L2Loss", "GD-RMSProp-Nesterov-CrossEntropyOnLinear-L1Reg"}
+QUICK = {"GD-RMSProp-Nesterov-CrossEntropyOnLinear-L1Reg"}
 NARROW = [(jnp.float16, 4), (jnp.bfloat16, 1), (jnp.float32, 4)]
 
 

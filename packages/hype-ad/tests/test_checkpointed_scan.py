@@ -33,16 +33,17 @@ def test_gives_what_scan_gives(length):
         assert tree_allclose(result, expected, rtol=1e-13), f"{levels} levels"
 
 
-def test_single_steps_give_what_scan_gives_and_its_derivatives():
+@pytest.mark.parametrize("levels", [LEVELS[1:2], pytest.param(LEVELS, marks=pytest.mark.slow)], ids=str)
+def test_single_steps_give_what_scan_gives_and_its_derivatives(levels):
     def every(scan, xs):
         last = lambda xs: jnp.sum(jnp.sin(scan(logistic_step, inputs(17)[0], xs)[1]))
         slope = lambda xs: jnp.sum(jnp.cos(jax.grad(last)(xs)))
         return scan(logistic_step, inputs(17)[0], xs), jax.jvp(jax.grad(last), (xs,), (xs,)), jax.grad(slope)(xs)
 
-    scans = [partial(checkpointed_scan, levels=levels, single_steps=True) for levels in LEVELS]
+    scans = [partial(checkpointed_scan, levels=number, single_steps=True) for number in levels]
     expected, *results = jax.jit(lambda xs: [every(scan, xs) for scan in (lax.scan, *scans)])(inputs(17)[1])
-    for levels, result in zip(LEVELS, results, strict=True):
-        assert tree_allclose(result, expected, rtol=1e-12), f"{levels} levels"
+    for number, result in zip(levels, results, strict=True):
+        assert tree_allclose(result, expected, rtol=1e-12), f"{number} levels"
 
 
 @pytest.mark.parametrize("levels", [2, 3])
@@ -86,6 +87,7 @@ def test_derivative_of_third_order_equals_that_of_scan():
     np.testing.assert_allclose(*both(0.7), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_hessian_equals_that_of_scan():
     xs = inputs(17)[1]
     scans = [lax.scan, *(partial(checkpointed_scan, levels=levels) for levels in (2, 3))]

@@ -134,7 +134,13 @@ def nested(f, n):
     return f
 
 
-@pytest.mark.parametrize("kind", FUNCTIONS)
+# Made of what the others have.
+COMPOSED = {"activations", "derivatives"}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in COMPOSED else ()) for kind in FUNCTIONS]
+)
 def test_nested_forward_mode_agrees(kind):
     together = lambda x: [f(x) for f in FUNCTIONS[kind]]
     points = jnp.array([0.3, 0.0, -0.7])

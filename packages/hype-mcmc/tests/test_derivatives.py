@@ -61,7 +61,10 @@ def test_second_derivatives_in_a_cholesky_factor_in_forward_over_reverse():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"length": 100}, {"length": FixedSteps(3, jitter=0.5), "integrator": yoshida}],
+    [
+        pytest.param({"length": 100}, marks=pytest.mark.slow),
+        {"length": FixedSteps(3, jitter=0.5), "integrator": yoshida},
+    ],
     ids=["checkpointed", "jittered yoshida"],
 )
 def test_other_settings_have_derivatives_too(settings):

@@ -46,6 +46,7 @@ def test_a_kernel_has_the_right_moments_and_a_summary(key):
     assert isinstance(LANGEVIN.step(key, LANGEVIN.init(jnp.zeros(2), TARGET), TARGET)[1], AbstractKernelInfo)
 
 
+@pytest.mark.slow
 def test_a_run_of_it_goes_on_bit_for_bit_also_from_a_file(key):
     go = lambda num_samples, **how: sample(TARGET, jnp.zeros(2), num_samples=num_samples, **how)
     whole, first = go(20, kernel=LANGEVIN, key=key, **FIXED), go(8, kernel=LANGEVIN, key=key, **FIXED)
@@ -97,6 +98,7 @@ def test_a_mass_is_adapted_and_has_derivatives(key):
     assert_derivatives_match(jump, jnp.asarray(1.3), modes=("reverse",), num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_length_is_adapted_and_has_the_right_moments(key):
     kernel = HMC(1.0, ExponentialLength(jnp.asarray(0.2)), DiagonalMass(np.ones(2)))
     run = sample(TARGET, jnp.zeros(2), kernel, key=key, num_samples=1500)
@@ -106,6 +108,7 @@ def test_a_length_is_adapted_and_has_the_right_moments(key):
     assert_moments(run)
 
 
+@pytest.mark.slow
 def test_a_kernel_with_trajectories_is_adapted(key):
     start = TwoTransitions(jnp.asarray(0.1), DiagonalMass(np.ones(2)), RandomLength(0.1))
     run = sample(TARGET, jnp.zeros(2), start, key=key, num_samples=500)

@@ -59,7 +59,11 @@ def assert_close(got, expected, rtol=1e-11):
 
 @pytest.mark.parametrize(
     ("integrator", "mass", "num_steps"),
-    [(leapfrog, "diagonal", 100), (mclachlan, "dense", 4), (yoshida, "unit", 4)],
+    [
+        (leapfrog, "diagonal", 100),
+        pytest.param(mclachlan, "dense", 4, marks=pytest.mark.slow),
+        pytest.param(yoshida, "unit", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_gradients_are_those_of_checkpointed(integrator, mass, num_steps):
     gradient = jax.jit(jax.grad(objective))
@@ -77,6 +81,7 @@ def test_second_derivatives():
     assert_derivatives_match(jax.grad(objective), point(ReversibleTrajectory(), "diagonal"), num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_data_that_the_log_density_closes_over():
     """Kernel, start and data of chains side by side."""
 

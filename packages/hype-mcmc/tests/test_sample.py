@@ -40,7 +40,10 @@ def test_a_chain_alone_is_that_chain_among_many(kernel, key):
         np.testing.assert_allclose(alone.draws[0], many.draws[i], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "thin"), [("HMC", 3), ("DynamicHMC", 1)])
+@pytest.mark.parametrize(
+    ("name", "thin"),
+    [("DynamicHMC", 3), *(pytest.param(*at, marks=pytest.mark.slow) for at in (("HMC", 3), ("DynamicHMC", 1)))],
+)
 def test_a_run_that_goes_on_is_one_run_bit_for_bit(name, thin, key):
     kernel = KERNELS[name]
     whole = sample(quartic, X0, kernel, key=key, thin=thin, **FIXED)

@@ -16,6 +16,8 @@ from hype_optim import (
     L2Reg,
     Minibatch,
     Momentum,
+    NoClip,
+    NoEarly,
     NoReg,
     NormClip,
     Params,
@@ -40,24 +42,26 @@ RICH = Params(
     track_sensitivity=True,
     silent=True,
 )
+PLAIN = replace(RICH, gradient_clipping=NoClip(), early_stopping=NoEarly(), track_sensitivity=False)
 
 
-def test_a_training_that_does_everything():
+@pytest.mark.parametrize("params", [PLAIN, pytest.param(RICH, marks=pytest.mark.slow)], ids=["most", "everything"])
+def test_a_training_that_does(params):
     def end(params, adjoint):
         data, valid, key = regression(12), regression(5), jax.random.key(3)
         result = train(network(), data, replace(params, adjoint=adjoint), valid=valid, key=key)
         return result.loss + result.valid_loss
 
     def of_two(numbers):
-        params = replace(RICH, learning_rate=Constant(numbers[0]), momentum=Momentum(numbers[1]))
-        return end(params, Auto(1))
+        few = replace(params, learning_rate=Constant(numbers[0]), momentum=Momentum(numbers[1]))
+        return end(few, Auto(1))
 
     @jax.jit
     def derivatives(params):
         numbers = params.learning_rate.rate, params.momentum.decay
         return jax.grad(end)(params, Checkpointed()), jax.grad(of_two)(numbers)
 
-    whole, two = derivatives(RICH)
+    whole, two = derivatives(params)
     np.testing.assert_allclose(two, (whole.learning_rate.rate, whole.momentum.decay), rtol=1e-9)
 
 

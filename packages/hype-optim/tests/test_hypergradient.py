@@ -66,8 +66,8 @@ TRAININGS = {
 }
 
 
-# What is left out of the quick ones is in those of each step.
-SLOW = {"full batch", "regression"}
+# What is left out of the quick ones is in those of each step and each adjoint.
+SLOW = {"full batch", "part of an epoch", "regression"}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,7 @@ def test_train_in_all_its_floats(name):
     assert_derivatives_match(run, inputs, num_directions=1)
 
 
+@pytest.mark.slow  # `test_implicit.py` and `test_reversible.py` have some of it
 def test_the_validation_loss_in_all_floats_of_a_run():
     data, valid = classes(12), classes(17)
     params = quiet(3, learning_rate=Constant(0.3), loss=CrossEntropyOnLinear(), batch=Minibatch(4))
@@ -105,6 +106,7 @@ def test_second_derivatives_of_train():
     assert_derivatives_match(run, (network(), params, data.x), order=2, modes=("reverse",), num_directions=1)
 
 
+@pytest.mark.slow  # `test_compositions.py` takes one of more
 def test_one_call_of_grad_gives_the_derivative_with_respect_to_every_hyperparameter():
     data = classes()
     params = quiet(3, learning_rate=Constant(0.3), momentum=Nesterov(0.8), loss=CrossEntropyOnLinear())
@@ -116,6 +118,7 @@ def test_one_call_of_grad_gives_the_derivative_with_respect_to_every_hyperparame
         assert part != 0
 
 
+@pytest.mark.slow  # `test_auto.py` and `test_reversible.py` have one each under both
 def test_jit_and_vmap_do_not_change_a_hypergradient():
     data, model = classes(12), jax.tree_util.Partial(lambda w, x: jax.nn.softmax(w(x)), network())
     params = quiet(2, loss=CrossEntropyOnSoftmax(), batch=Minibatch(4), return_best=False)
@@ -136,6 +139,7 @@ def test_a_minimize_within_a_minimize():
     np.testing.assert_allclose(result.loss, 4 / 3, rtol=1e-8)
 
 
+@pytest.mark.slow  # in the outer rate alone `test_auto.py` has them, and those of second order follow
 def test_derivatives_of_a_minimize_within_a_minimize():
     def nested(inputs):
         rate, outer_rate = inputs
@@ -163,7 +167,9 @@ def test_the_hessian_of_an_outer_objective_through_an_inner_minimize():
     np.testing.assert_allclose(ours, exact, rtol=1e-11)
 
 
-@pytest.mark.parametrize("regularization", [L1Reg(0.1), L2Reg(0.1)], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize(
+    "regularization", [L1Reg(0.1), pytest.param(L2Reg(0.1), marks=pytest.mark.slow)], ids=lambda r: type(r).__name__
+)
 def test_derivatives_are_finite_where_residuals_and_weights_are_zero(regularization):
     data = Dataset(jnp.zeros((4, 3)), jnp.zeros((4, 2)))
     still = jax.tree.map(jnp.zeros_like, network())

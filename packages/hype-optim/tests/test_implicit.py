@@ -69,7 +69,7 @@ def test_derivatives_of_a_minimum():
 
 @pytest.mark.parametrize(
     "names",
-    [("cg", "normal cg", "lu", "neumann"), pytest.param(("gmres", "cholesky", "auto"), marks=pytest.mark.slow)],
+    [("normal cg", "neumann"), pytest.param(("cg", "lu", "gmres", "cholesky", "auto"), marks=pytest.mark.slow)],
     ids=" ".join,
 )
 def test_all_solvers_agree(names):
@@ -141,7 +141,13 @@ UNSEEN = {
 }
 
 
-@pytest.mark.parametrize("message", UNSEEN)
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(message, marks=pytest.mark.slow if "momentum" in message or "clip" in message else ())
+        for message in UNSEEN
+    ],
+)
 def test_what_the_minimum_does_not_depend_on_raises(message):
     end = lambda x: minimize(jax.tree_util.Partial(bowl, C), *UNSEEN[message](x)).loss
     assert np.isfinite(end(0.1))
@@ -229,6 +235,7 @@ def test_a_run_that_stops_early_has_the_derivative_where_it_stopped():
     np.testing.assert_allclose(jax.jit(jax.grad(end))(2.0), 1, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_minimize_within_a_minimize():
     # min over x of (x - 2)^2 + min over y of (y - x)^2 + y^2: y = x / 2, so x = 4/3 and the value is 4/3.
     best_y = lambda x: minimize(lambda y: (y - x) ** 2 + y**2, jnp.array(0.0), sure).loss

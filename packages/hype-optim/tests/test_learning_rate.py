@@ -94,7 +94,9 @@ def test_adam_makes_the_steps_of_optax():
     np.testing.assert_allclose(result.w_history, np.stack(points), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("knots", "steps"), [(3, 7), pytest.param(4, 4, marks=pytest.mark.slow), (2, 9)])
+@pytest.mark.parametrize(
+    ("knots", "steps"), [(3, 7), *(pytest.param(*at, marks=pytest.mark.slow) for at in ((4, 4), (2, 9)))]
+)
 def test_few_numbers_steer_many_steps(knots, steps):
     rates = jnp.linspace(0.05, 0.01, knots) ** 2 * 10
     by_hand = {
@@ -245,11 +247,11 @@ def test_factors_must_broadcast_to_the_weights():
         minimize(lambda w: jnp.sum(w["a"]), {"a": jnp.ones(2)}, quiet(3, learning_rate=Adam({"a": jnp.ones(3)})))
 
 
-def test_a_sweep_of_searches_is_each_search():
+@pytest.mark.parametrize("rate", [Backtrack(), pytest.param(StrongWolfe(), marks=pytest.mark.slow)])
+def test_a_sweep_of_searches_is_each_search(rate):
     starts = jnp.array([[-0.4, 0.8], [2.0, 0.3], [0.9, 0.9]])
-    for rate in (Backtrack(), StrongWolfe()):
-        run = lambda w, rate=rate: minimize(rosenbrock, w, quiet(5, learning_rate=rate)).w
-        np.testing.assert_allclose(jax.vmap(run)(starts), jnp.stack([run(w) for w in starts]), rtol=1e-9)
+    run = lambda w: minimize(rosenbrock, w, quiet(5, learning_rate=rate)).w
+    np.testing.assert_allclose(jax.vmap(run)(starts), jnp.stack([run(w) for w in starts]), rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,10 @@ def squared_errors(scale, w):
 
 @pytest.mark.parametrize(
     "method",
-    [LBFGS(), *(pytest.param(method, marks=slow) for method in (CG(), CD(), NonlinearCG(), DaiYuanCG()))],
+    [LBFGS(), CG(), CD(), NonlinearCG(), DaiYuanCG()],
     ids=lambda method: type(method).__name__,
 )
+@slow  # `test_no_bit_depends_on_the_unit_of_the_objective` holds more of fewer steps
 def test_the_unit_of_the_objective_does_not_matter(method):
     for scale in (1.0, 1 / 40, 1e12, 1e-12):
         result = minimize(jax.tree_util.Partial(squared_errors, scale), jnp.array([1.0, 1.4, 0.0]), quiet(400, method))
@@ -67,7 +68,11 @@ def counted(f):
     return counting, calls
 
 
-@pytest.mark.parametrize("method", [LBFGS(), CG(), Newton()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize(
+    "method",
+    [LBFGS(), *(pytest.param(method, marks=slow) for method in (CG(), Newton()))],
+    ids=lambda method: type(method).__name__,
+)
 def test_a_run_that_can_get_no_lower_ends_and_says_so(method):
     # Uphill in every direction from a kink, though the gradient there is not short.
     f, calls = counted(lambda w: jnp.sum(jnp.abs(w)) + 1)
@@ -94,7 +99,7 @@ def test_a_step_begins_with_what_the_search_has_evaluated():
     np.testing.assert_array_equal(result.w_history[made], result.w_history[-1])
 
 
-@pytest.mark.parametrize("rate", [StrongWolfe(), Backtrack()])
+@pytest.mark.parametrize("rate", [StrongWolfe(), pytest.param(Backtrack(), marks=slow)])
 def test_steps_on_minibatches_begin_with_their_own_batch(rate):
     x = jnp.arange(1.0, 7.0)
     params = quiet(4, LBFGS(), rate, loss=Quadratic(), regularization=NoReg(), batch=Minibatch(2), keep_w_history=True)
@@ -133,9 +138,10 @@ def test_the_length_of_a_gradient_whose_squares_are_out_of_range(dtype, slope, t
 @pytest.mark.parametrize(
     ("method", "rate"),
     [
-        *((method, StrongWolfe()) for method in (CG(), LBFGS(3))),
-        *((method, Backtrack()) for method in (GD(), Newton(), NewtonCG())),
-        *(pytest.param(method, StrongWolfe(), marks=slow) for method in (CD(), NonlinearCG(), DaiYuanCG())),
+        (LBFGS(3), StrongWolfe()),
+        (GD(), Backtrack()),
+        *(pytest.param(method, StrongWolfe(), marks=slow) for method in (CG(), CD(), NonlinearCG(), DaiYuanCG())),
+        *(pytest.param(method, Backtrack(), marks=slow) for method in (Newton(), NewtonCG())),
     ],
     ids=lambda part: type(part).__name__,
 )
@@ -183,11 +189,12 @@ def run_that_ends(inputs):
 @pytest.mark.parametrize(
     "params",
     [
-        quiet(12, LBFGS(2), tolerance=0.3),
+        quiet(12, GD(), Backtrack(), tolerance=1.0),
+        pytest.param(quiet(12, LBFGS(2), tolerance=0.3), marks=slow),
         pytest.param(quiet(12, CG(), tolerance=0.3, return_best=False), marks=slow),
-        quiet(12, learning_rate=0.1, tolerance=1.0),
+        pytest.param(quiet(12, learning_rate=0.1, tolerance=1.0), marks=slow),
     ],
-    ids=["LBFGS", "CG", "constant"],
+    ids=["search", "LBFGS", "CG", "constant"],
 )
 def test_a_run_that_ends_early_has_the_derivative_of_its_steps(params):
     inputs = (jnp.array([-0.4, 0.8]), 1.3, params)

@@ -18,6 +18,7 @@ ERROR = np.array([0.7, 1.7, -2.5])
     ids=["L1", "L2", "Quadratic"],
 )
 def test_losses_of_an_error(loss, expected):
+    loss = jax.jit(loss)
     np.testing.assert_allclose(loss(PREDICTION, TARGET), expected, rtol=1e-14)
     np.testing.assert_allclose(loss(PREDICTION[0], TARGET[0]), loss(PREDICTION[:1], TARGET[:1]))
     sequence = loss(jnp.stack([PREDICTION, TARGET]), jnp.stack([TARGET, TARGET]))

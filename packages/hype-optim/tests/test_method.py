@@ -32,7 +32,11 @@ CONJUGATE = {"CG": CG(), "CD": CD(), "NonlinearCG": NonlinearCG(), "DaiYuanCG": 
 METHODS = {**CONJUGATE, "NewtonCG": NewtonCG(), "Newton": Newton(), "LBFGS": LBFGS()}
 
 
-@pytest.mark.parametrize("name", METHODS)
+# That the others step as they should is seen in their derivatives.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in {"LBFGS", "NewtonCG"} else pytest.mark.slow) for name in METHODS],
+)
 def test_reaches_the_minima_of_standard_problems(name):
     params = quiet(80, method=METHODS[name], tolerance=1e-8)
     for which, start in enumerate(THREE_STARTS):

@@ -113,8 +113,7 @@ POINTS = {
     ("name", "method"),
     [
         *((name, "GD") for name in POINTS),
-        ("dict", "Newton"),
-        *(pytest.param(name, "Newton", marks=pytest.mark.slow) for name in POINTS if name != "dict"),
+        *(pytest.param(name, "Newton", marks=pytest.mark.slow) for name in POINTS),
     ],
 )
 def test_a_pytree_is_a_point(name, method):

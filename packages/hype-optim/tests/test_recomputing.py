@@ -24,6 +24,8 @@ from hype_optim import (
     Momentum,
     Nesterov,
     NewtonCG,
+    NoClip,
+    NoEarly,
     NormClip,
     Optax,
     Params,
@@ -71,7 +73,11 @@ def memory(adjoint):
     return program.compile().memory_analysis().temp_size_in_bytes
 
 
-@pytest.mark.parametrize("adjoint", [Checkpointed(2), Checkpointed(3), Truncated(20), Auto(1)], ids=repr)
+@pytest.mark.parametrize(
+    "adjoint",
+    [Checkpointed(2), *(pytest.param(a, marks=pytest.mark.slow) for a in (Checkpointed(3), Truncated(20), Auto(1)))],
+    ids=repr,
+)
 def test_memory_is_that_of_one_step(adjoint, monkeypatch):
     segments = memory(adjoint)
     monkeypatch.setattr(recomputing, "CACHE", 2**20)
@@ -106,15 +112,17 @@ EVERYTHING = Params(
     early_stopping=Early(30, 6),
     silent=True,
 )
+MOST = replace(EVERYTHING, gradient_clipping=NoClip(), early_stopping=NoEarly())
 
 
-def test_a_training_that_does_everything():
+@pytest.mark.parametrize("params", [MOST, pytest.param(EVERYTHING, marks=pytest.mark.slow)], ids=["most", "everything"])
+def test_a_training_that_does(params):
     def end(params, data, adjoint):
         result = train(network(), data, replace(params, adjoint=adjoint), valid=regression(5), key=jax.random.key(3))
         return result.loss + result.valid_loss
 
     slopes = eqx.filter_jit(lambda *at: [jax.grad(end, argnums=(0, 1))(*at, adjoint) for adjoint in (MIXED, PLAIN)])
-    ours, expected = (eqx.filter(slope, eqx.is_inexact_array) for slope in slopes(EVERYTHING, regression(12)))
+    ours, expected = (eqx.filter(slope, eqx.is_inexact_array) for slope in slopes(params, regression(12)))
     jax.tree.map(close, ours, expected)
 
 
@@ -122,9 +130,9 @@ METHODS = [
     pytest.param({"learning_rate": 0.03, "momentum": Momentum(0.6)}, id="momentum"),
     pytest.param({"learning_rate": Adam(0.03)}, id="adam"),
     pytest.param({"method": Optax(optax.adam, {"learning_rate": 0.03}), "learning_rate": None}, id="optax"),
-    pytest.param({"method": LBFGS(3), "learning_rate": Backtrack()}, id="lbfgs"),
+    pytest.param({"method": LBFGS(3), "learning_rate": Backtrack()}, id="lbfgs", marks=pytest.mark.slow),
     pytest.param({"method": NewtonCG(), "learning_rate": 0.3}, id="newton-cg"),
-    pytest.param({"learning_rate": 0.03, "track_sensitivity": True}, id="sensitivity"),
+    pytest.param({"learning_rate": 0.03, "track_sensitivity": True}, id="sensitivity", marks=pytest.mark.slow),
     pytest.param({"learning_rate": 0.03, "derivative": "forward"}, id="forward"),
     pytest.param({"learning_rate": 0.03, "tolerance": 0.01}, id="tolerance"),
 ]
@@ -154,6 +162,7 @@ def test_derivatives_are_those_of_differences():
     assert_derivatives_match(climb, jnp.array([0.03, 0.6]), num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_minimize_within_a_minimize():
     def outer(rate, adjoint):
         run = partial(Params, silent=True, adjoint=adjoint, return_best=False)

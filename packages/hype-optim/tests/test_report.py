@@ -130,7 +130,8 @@ def test_runs_of_one_program_in_several_threads_each_have_a_beginning_and_an_end
     ("adjoint", "arguments"),
     [
         (Checkpointed(), (0, 1, 2)),
-        (Implicit(tolerance=None), (0,)),  # an implicit derivative is one in the target alone
+        # An implicit derivative is one in the target alone.
+        pytest.param(Implicit(tolerance=None), (0,), marks=pytest.mark.slow),
         *(pytest.param(adjoint, (0, 1, 2), marks=pytest.mark.slow) for adjoint in (Truncated(4), Auto())),
     ],
     ids=repr,

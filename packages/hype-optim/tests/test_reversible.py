@@ -214,6 +214,7 @@ def test_other_derivatives_are_refused(compiled):
         maybe(jax.grad(jax.grad(end)))(0.1)
 
 
+@pytest.mark.slow
 def test_a_forecast_has_a_row_for_it():
     params = quiet(40, learning_rate=0.1)
     found = forecast(lambda params: minimize(BOWL, W0, params).loss, params, [Reversible(), Checkpointed()])

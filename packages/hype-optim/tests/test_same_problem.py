@@ -22,7 +22,12 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+QUICK = {"minibatches", "validation dropped", "patience of the last point"}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS]
+)
 def test_other_data_and_another_penalty_are_learned(kind):
     params, before, after = KINDS[kind]
     go = lambda data, params, **rest: Optimize.Train(lambda w, x: w * x, jnp.array(0.0), data, params, **rest)

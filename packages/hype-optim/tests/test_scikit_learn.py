@@ -56,9 +56,8 @@ def test_logistic_regression(sklearn):
     np.testing.assert_allclose(result.w.array, theirs.coef_[0], rtol=1e-6, atol=1e-7)  # their solver stops there
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param(Newton(), marks=pytest.mark.slow), LBFGS()], ids=lambda method: type(method).__name__
-)
+@pytest.mark.parametrize("method", [Newton(), LBFGS()], ids=lambda method: type(method).__name__)
+@pytest.mark.slow
 def test_logistic_regression_by_other_methods(method, sklearn):
     x, y = sklearn.datasets.load_breast_cancer(return_X_y=True)
     x = ((x - x.mean(0)) / x.std(0))[::3]

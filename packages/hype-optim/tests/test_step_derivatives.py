@@ -80,7 +80,10 @@ def outcome(result):
     return result.w, result.loss, result.loss_history
 
 
-@pytest.mark.parametrize("name", RUNS)
+# Derivatives of Newton's own steps follow.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "newton" else ()) for name in RUNS]
+)
 def test_minimize_in_all_its_floats(name):
     f = lambda scale, w: scale * valley(w)
     run = lambda inputs: outcome(minimize(jax.tree_util.Partial(f, inputs[2]), *inputs[:2]))
@@ -91,8 +94,11 @@ def test_minimize_in_all_its_floats(name):
 @pytest.mark.parametrize(
     ("name", "modes"),
     [
-        *((name, ("reverse",)) for name in ("rms prop", "newton")),
-        *(pytest.param(name, ("reverse",), marks=pytest.mark.slow) for name in ("lbfgs", "adam", "newton cg", "cg")),
+        ("rms prop", ("reverse",)),
+        *(
+            pytest.param(name, ("reverse",), marks=pytest.mark.slow)
+            for name in ("newton", "lbfgs", "adam", "newton cg", "cg")
+        ),
         # Another succession of modes is taken through the loop of a constraint, too.
         pytest.param("rms prop", ("reverse", "forward"), marks=pytest.mark.slow),
     ],
@@ -104,14 +110,14 @@ def test_second_derivatives_of_minimize(name, modes):
     )
 
 
-@pytest.mark.parametrize("rate", [Backtrack(10.0), StrongWolfe(10.0)])
+@pytest.mark.parametrize("rate", [Backtrack(10.0), pytest.param(StrongWolfe(10.0), marks=pytest.mark.slow)])
 def test_derivatives_of_searches_that_came_back_from_where_values_are_not_finite(rate):
     f = lambda scale, w: w - scale * jnp.log(w - 0.9)  # NaN at the first trial
     run = lambda inputs: minimize(jax.tree_util.Partial(f, inputs[1]), inputs[0], quiet(learning_rate=rate)).w
     assert_derivatives_match(run, (1.0, 1.0), num_directions=1)
 
 
-@pytest.mark.parametrize(("method", "unit"), [(Newton(), 20), (NewtonCG(), 1)])
+@pytest.mark.parametrize(("method", "unit"), [(Newton(), 20), pytest.param(NewtonCG(), 1, marks=pytest.mark.slow)])
 def test_derivatives_past_a_saddle(method, unit):
     # The Hessian is not positive definite at the first points, and the first gradient is along the stable direction.
     def f(scale, w):
@@ -132,8 +138,8 @@ def test_derivatives_of_newton_where_eigenvalues_coincide():
 @pytest.mark.parametrize(
     "name",
     [
-        *("cg", "newton", "lbfgs", "rms prop", "adam"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("dai-yuan", "newton cg", "ada grad")),
+        *("dai-yuan", "newton", "rms prop"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("cg", "lbfgs", "newton cg", "adam", "ada grad")),
     ],
 )
 def test_derivatives_are_finite_where_the_gradient_is_zero(name):

@@ -59,7 +59,7 @@ def by_steps(scale):
     )
 
 
-@pytest.mark.parametrize("configuration", [every_float, by_steps])
+@pytest.mark.parametrize("configuration", [every_float, pytest.param(by_steps, marks=pytest.mark.slow)])
 def test_one_program_for_all_values(configuration):
     traces = 0
 

@@ -149,7 +149,9 @@ def test_the_validation_loss_is_without_the_penalty():
     np.testing.assert_allclose(result.loss - result.valid_loss, penalty, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("epochs", "interval", "checks"), [(7, 2, [0, 2, 4, 6]), (7, 9, [6])])
+@pytest.mark.parametrize(
+    ("epochs", "interval", "checks"), [(7, 2, [0, 2, 4, 6]), pytest.param(7, 9, [6], marks=pytest.mark.slow)]
+)
 def test_checks_are_an_interval_of_epochs_apart_and_end_with_the_last(epochs, interval, checks):
     data = classes(12)
     params = quiet(epochs, learning_rate=0.1, loss=CrossEntropyOnLinear(), batch=Minibatch(4))
@@ -237,6 +239,7 @@ def test_an_equinox_model_with_functions_as_leaves():
     assert result.loss < train(mlp, classes(), replace(params, learning_rate=Constant(0.0))).loss
 
 
+@pytest.mark.slow  # `test_sweep.py` has one of all else
 def test_a_batch_of_seeds_is_one_program():
     params = quiet(2, learning_rate=0.1, batch=Minibatch(4), loss=L2())
     run = lambda key: train(network(), classes(), params, key=key)

@@ -153,7 +153,9 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "L1Reg under Implicit" else ()) for name in FAULTS]
+)
 def test_the_fault_is_found_where_it_is(name):
     f, params, path, verdict, note = FAULTS[name]
     with warnings.catch_warnings():
