@@ -1,6 +1,6 @@
 """A small residual network with batch normalization: a model that has a state beside its weights.
 
-Equinox makes weights and state together, `train(..., model_state=state)` threads the state through the steps and returns
+Equinox makes weights and state together; `train(..., model_state=state)` threads the state through the steps, returns
 the one that belongs to the best weights, and judges in inference mode. A derivative goes through it like through all
 else: the last line is that of the validation loss with respect to the learning rate, through the first steps of the
 training, beside a difference.
@@ -136,7 +136,7 @@ def fit(learned: Dataset, tested: Dataset, width: int, epochs: int, peak: float,
     few = partial(settings, return_best=False)
     loss = eqx.filter_jit(lambda rate: run(few(learning_rate=StepSchedule(jnp.full(5, rate)))).valid_loss)
     derivative = float(eqx.filter_jit(jax.grad(loss))(peak / 10))
-    difference = float((loss(peak * 0.101) - loss(peak * 0.099)) / (peak * 0.002))
+    difference = float((loss(peak * 0.11) - loss(peak * 0.09)) / (peak * 0.02))
     print(f"d(validation loss) / d(rate) through 5 steps: {derivative:.3f}, by a difference {difference:.3f}.")
     return Trained(result, error, derivative, difference)
 
@@ -150,7 +150,7 @@ def draw(trained: Trained, out: Path) -> None:
 
     figure, (losses, statistics) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     result, first = trained.result, trained.result.w.blocks[0].norms[0]
-    losses.plot(result.loss_history, color="tab:gray", alpha=0.5, label="minibatch, normalized by itself")
+    losses.plot(result.loss_history, color="tab:gray", alpha=0.5, label="minibatch and penalty, normalized by itself")
     losses.plot(result.valid_steps, result.valid_history, color="tab:red", label="validation, by running statistics")
     losses.set(title=f"loss; test error {trained.error:.2%} in the end", xlabel="step", yscale="log")
     losses.legend()

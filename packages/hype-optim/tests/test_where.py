@@ -19,7 +19,14 @@ def bowl(w):
 
 
 @pytest.mark.parametrize(
-    "where", [lambda w: w["a"], lambda w: [w["a"]], {"a": True, "b": False}, {"a": True, "b": [False, False]}]
+    "where",
+    [
+        lambda w: w["a"],
+        lambda w: [[w["a"]]],
+        lambda w: [leaf for leaf in jax.tree.leaves(w) if leaf.shape == (2,)],
+        {"a": True, "b": False},
+        {"a": True, "b": [False, False]},
+    ],
 )
 def test_what_is_held_stays(where):
     result = minimize(bowl, START, quiet(40, learning_rate=0.3), where=where)
@@ -77,6 +84,7 @@ def test_a_method_that_counts_weights_sees_those_that_move():
         (lambda w: w["c"], ValueError, r"`where` must give parts of `w0` that are there, got KeyError\('c'\)"),
         (lambda w: w["b"][2], ValueError, "`where` must give parts of `w0` that are there"),
         (lambda w: w["a"] * 2, ValueError, "`where` must give parts of `w0` that are there"),
+        (lambda w: jnp.zeros(2), ValueError, "`where` must give parts of `w0` and nothing else, got Array"),
         ({"a": False, "b": False}, ValueError, "`where` must choose at least one leaf of floats of `w0`"),
         ({"a": True}, ValueError, "`where` must be a pytree of truth values"),
         ("a", TypeError, "`where` must be a function from `w0` to the parts that are changed"),

@@ -50,11 +50,18 @@ def _mask(name: str, w: PyTree, where: Part) -> PyTree:
             f"`where` must be a function from `{name}` to the parts that are changed, such as lambda w: w.layers[-1], "
             f"or a pytree of truth values, got {where!r}."
         )
-    chosen = lambda part: jax.tree.map(lambda _: True, part)
+    # Shapes in place of arrays, each an object of its own, so that parts are known by what they are.
+    marked = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype) if eqx.is_array(x) else x, w)
     try:
-        return eqx.tree_at(where, jax.tree.map(lambda _: False, w), replace_fn=chosen)
+        chosen = jax.tree.leaves(where(marked))
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"`where` must give parts of `{name}` that are there, got {error!r}.") from error
+    identities = {id(leaf) for leaf in jax.tree.leaves(marked)}
+    others = [leaf for leaf in chosen if id(leaf) not in identities]
+    if others:
+        raise ValueError(f"`where` must give parts of `{name}` and nothing else, got {others[0]!r}.")
+    identities = set(map(id, chosen))
+    return jax.tree.map(lambda leaf: id(leaf) in identities, marked)
 
 
 def check_weights(name: str, w: PyTree) -> None:
