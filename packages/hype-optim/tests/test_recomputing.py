@@ -28,6 +28,7 @@ from hype_optim import (
     Optax,
     Params,
     Quadratic,
+    Reversible,
     Solution,
     StepSchedule,
     Truncated,
@@ -172,3 +173,16 @@ def test_mixed_mode_keeps_less():
         return jax.jit(jax.grad(end)).lower(0.1).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_of(MIXED) < 0.7 * bytes_of(Singly(mixed=False))
+
+
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Auto()], ids=repr)
+def test_steps_without_a_second_derivative_are_made(adjoint, monkeypatch):
+    monkeypatch.setattr(recomputing, "CACHE", 0)
+    decay = Params(5, learning_rate=0.1, momentum=Momentum(0.9), adjoint=Reversible(), silent=True)
+    outer = Params(2, learning_rate=0.001, adjoint=adjoint, silent=True)
+    tuned = lambda rate: minimize(
+        lambda rate: minimize(jnp.sum, jnp.ones(2), replace(decay, learning_rate=rate)).loss, rate, outer
+    )
+    assert tuned(0.1).w > 0.1
+    with pytest.raises(ValueError, match="`Reversible` has first derivatives only"):
+        jax.grad(lambda rate: tuned(rate).loss)(0.1)
