@@ -61,8 +61,8 @@ class Reversible(AbstractAdjoint):
     """
 
     assumption: ClassVar[str] = (
-        "Under `Reversible` the momentum is a multiple of 2**-16, so that differences in it prove nothing, and the device "
-        "must compute each step twice with the same result."
+        "Under `Reversible` the momentum is a multiple of 2**-16, so that differences in it prove nothing, and the "
+        "device must compute each step twice with the same result."
     )
 
     fraction_bits: int = eqx.field(static=True)
