@@ -14,6 +14,7 @@ those of JAX and of this package) need not have it, and is left to reverse over 
 mixed mode does not pass, such as one with a `while_loop` on something else than w.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PyTree
 
-_OURS = tuple(str(Path(file).parent) for file in (jax.__file__, Path(__file__).parent))
+_OURS = tuple(str(folder) + os.sep for folder in (Path(jax.__file__).parent, Path(__file__).parents[1]))
 
 
 def value_and_grad(f: Callable[[PyTree], Any], plain: Callable[[PyTree], tuple[Any, PyTree]], w: PyTree) -> Any:
