@@ -12,6 +12,7 @@ import pytest
 from hype_ad import checkpointed_scan
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import (
+    GD,
     LBFGS,
     AbstractAdjoint,
     Adam,
@@ -174,12 +175,14 @@ def test_a_minimize_within_a_minimize():
     close(*jax.jit(lambda rate: [jax.grad(outer)(rate, adjoint) for adjoint in (MIXED, PLAIN)])(0.1))
 
 
-def test_mixed_mode_keeps_less():
+@pytest.mark.parametrize("method", [GD(), pytest.param(NewtonCG(2), marks=pytest.mark.slow)], ids=repr)
+def test_mixed_mode_keeps_less(method):
     def bytes_of(adjoint):
         f = lambda w: jnp.mean(
             lax.scan(jax.checkpoint(lambda x, _: (jnp.sin(x * w), None)), jnp.ones(10**4), length=9)[0]
         )
-        end = lambda rate: minimize(f, jnp.array(1.0), Params(4, learning_rate=rate, adjoint=adjoint)).loss
+        params = Params(4, method, learning_rate=0.1, adjoint=adjoint)
+        end = lambda rate: minimize(f, jnp.array(1.0), replace(params, learning_rate=rate)).loss
         return jax.jit(jax.grad(end)).lower(0.1).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_of(MIXED) < 0.7 * bytes_of(Singly(mixed=False))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from hype_ad import D, value_and_grad
 from hype_ad.internal import mixed_mode
@@ -32,6 +33,19 @@ class Objective(NamedTuple):
     def __call__(self, w: PyTree) -> Float[Array, ""]:
         """Its value."""
         return self.function(w)
+
+    def unmixed(self) -> "Objective":
+        """The same by derivatives of one mode."""
+        return self._replace(mixed=False)
+
+    def is_mixed(self, w: PyTree) -> bool:
+        """Whether the derivative of its gradient is in mixed mode."""
+        return self.mixed and self.derivative == "reverse" and mixed_mode.is_possible(self.function, w)
+
+    def hessian_product(self, w: PyTree, v: PyTree) -> PyTree:
+        """The Hessian at `w` times `v`, with a derivative in mixed mode: that of the gradient of a slope along `v`."""
+        slope = Objective(lambda w: jax.jvp(self.function, (w,), (v,))[1], self.derivative, self.mixed)
+        return slope.grad(w)
 
     def grad(self, w: PyTree) -> PyTree:
         """Its gradient."""

@@ -12,6 +12,7 @@ from .._config.learning_rate.line import AbstractLineSearch, Found
 from .._config.learning_rate.schedule import AbstractSchedule
 from .._config.params import Params
 from .._objective import Iterate, Objective
+from .._transform.while_loop import with_derivative_of
 from .state import Memory, RunState
 
 _SAMPLE = 64
@@ -35,8 +36,12 @@ def propose_step(
     """The step from `state`."""
     method, w, memory = params.method, state.w, state.memory
     if method.uses_hessian:
-        (value, gradient), push = jax.linearize(objective.value_and_grad, w)
-        product = lambda v: push(v)[1]
+        known, push = jax.linearize(objective.unmixed().value_and_grad, w)
+        linear = lambda v: push(v)[1]
+        (value, gradient), product = known, linear
+        if objective.is_mixed(w):  # a run that is not differentiated is as ever
+            value, gradient = with_derivative_of(objective.value_and_grad, lambda w: known, w)
+            product = lambda v: with_derivative_of(lambda v: objective.hessian_product(w, v), linear, v)
     else:
         known = state.evaluation
         value, gradient = objective.value_and_grad(w) if known is None else (known.value, known.gradient)
