@@ -4,7 +4,8 @@ Three inner models: 784-300-10 on batches of 100, the LSTM of `examples/aeneid.p
 wide, 96 tokens, batch 8, blocks under `jax.checkpoint`), each trained by SGD with one rate for each step. "Today" are
 segments of steps, as they were before single steps were recomputed alone; "singly" recomputes single steps and goes
 reverse over reverse; the loops by hand recompute single steps too. Memory is XLA's analysis of the compiled program;
-times are the medians of runs in turns in one process, of which the ratios count.
+times are the medians of runs in turns in one process, of which the ratios count. `--lengths` compiles the transformer's
+programs for those numbers of steps, and tells their memory without running them.
 """
 
 import argparse
@@ -109,10 +110,10 @@ def by_hand(loss, w, mixed, levels, rates):
     return loss(lax.scan(segment, w, rates.reshape(-1, length))[0])
 
 
-def compare(model, problem, rate, steps, repeats):
+def compiled(problem, rates):
+    """The programs of the hypergradient, by name, and their memory in MB."""
     loss, w = problem(jax.random.key(0))
     loss = jax.tree_util.Partial(loss)
-    rates = jnp.full(steps, rate)
     ways = {"Unrolled()": partial(hype, loss, w, Unrolled())}
     for levels in (2, 3):
         ways[f"Checkpointed({levels}), today"] = partial(hype, loss, w, As(levels, False))
@@ -121,6 +122,17 @@ def compare(model, problem, rate, steps, repeats):
         ways[f"by hand, {levels} levels"] = partial(by_hand, loss, w, False, levels)
         ways[f"by hand, {levels} levels, mixed"] = partial(by_hand, loss, w, True, levels)
     programs = {name: jax.jit(jax.grad(way)).lower(rates).compile() for name, way in ways.items()}
+    return programs, {name: program.memory_analysis().temp_size_in_bytes / 1e6 for name, program in programs.items()}
+
+
+def tell_memory(steps):
+    for name, memory in compiled(transformer, jnp.full(steps, 0.02))[1].items():
+        print(json.dumps({"model": "transformer", "steps": steps, "way": name, "MB": memory}), flush=True)
+
+
+def compare(model, problem, rate, steps, repeats):
+    rates = jnp.full(steps, rate)
+    programs, memory = compiled(problem, rates)
     slopes = {name: np.asarray(program(rates)) for name, program in programs.items()}
     times = {name: [] for name in programs}
     for _ in range(repeats):
@@ -128,7 +140,6 @@ def compare(model, problem, rate, steps, repeats):
             start = time.perf_counter()
             jax.block_until_ready(program(rates))
             times[name].append(time.perf_counter() - start)
-    memory = {name: program.memory_analysis().temp_size_in_bytes / 1e6 for name, program in programs.items()}
     seconds = {name: float(np.median(t)) for name, t in times.items()}
     expected = slopes["by hand, 2 levels"]
     for name in programs:
@@ -141,7 +152,11 @@ def compare(model, problem, rate, steps, repeats):
         print(json.dumps(row), flush=True)
 
 
-def main(repeats=5, models=("transformer", "lstm", "perceptron")):
+def main(repeats=5, models=("transformer", "lstm", "perceptron"), lengths=()):
+    for steps in lengths:
+        tell_memory(steps)
+    if lengths:
+        return
     jobs = {
         "perceptron": [("784-300-10", perceptron, 0.05, 200)],
         "lstm": [("Aeneid LSTM", lstm, 0.5, 16)],
@@ -156,4 +171,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--models", nargs="+", default=["transformer", "lstm", "perceptron"])
+    parser.add_argument("--lengths", type=int, nargs="+", default=[], metavar="STEPS")
     main(**vars(parser.parse_args()))

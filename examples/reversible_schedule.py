@@ -143,12 +143,12 @@ def draw(result: Schedule, out: Path) -> None:
 
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     colors = plt.get_cmap("viridis")(np.linspace(0, 0.9, 4))
+    axes[1].sharey(axes[0])
     for panel, name, plural in zip(axes, ("weight", "bias"), ("weights", "biases"), strict=False):
         for k, layer in enumerate(result.rates.layers[::2]):
             panel.plot(getattr(layer, name), color=colors[k], label=f"layer {k + 1}")
         panel.axhline(result.start, color="tab:gray", linestyle="--", label="start")
         panel.set(title=f"learning rates of the {plural}", xlabel="step", yscale="log")
-    axes[1].sharey(axes[0])
     axes[0].legend(ncols=2, fontsize="small")
     for label, color, run in (("first rates", "tab:gray", result.before), ("learned", "tab:red", result.after)):
         axes[2].plot(run.loss_history, color=color, label=label)

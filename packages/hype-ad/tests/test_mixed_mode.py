@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hype_ad import det
 from hype_ad.internal import mixed_mode
 from hype_ad.testing import assert_derivatives_match
 from jax import lax
@@ -26,6 +27,18 @@ def straight_through(x, y):
 
 
 straight_through.defjvps(lambda t, _, x, y: t * y**2, lambda t, _, x, y: t * x)
+
+
+# The same in a package whose name begins with that of JAX.
+elsewhere = {}
+exec(
+    compile(
+        "f = lambda x, y: x * y\nrule = lambda p, t: (p[0] * p[1], t[0])", f"{jax.__path__[0]}opt/rules.py", "exec"
+    ),
+    elsewhere,
+)
+of_jaxopt = jax.custom_jvp(elsewhere["f"])
+of_jaxopt.defjvp(elsewhere["rule"])
 
 
 @jax.custom_vjp
@@ -59,6 +72,7 @@ KINDS = {
     "a branch": (lambda w, c: lax.cond(w["b"] > 0, lambda: jnp.sum(w["a"] ** 3 * c), lambda: w["b"]), True),
     "one that does not depend on the rest": (lambda w, c: w["b"] ** 3 + jnp.sum(jnp.cos(w["a"])), True),
     "a custom_vjp": (lambda w, c: jnp.sum(reversed_gradient(w["a"]) * c * w["a"] * w["b"]), False),
+    "a custom_jvp of another package": (lambda w, c: jnp.sum(of_jaxopt(w["a"], c) ** 2) * w["b"], False),
     "a custom_jvp": (lambda w, c: jnp.sum(straight_through(w["a"] * 3, c) ** 2) * w["b"], False),
 }
 
@@ -146,6 +160,10 @@ def test_third_order_and_a_batch_of_all():
 @pytest.mark.parametrize("kind", [kind for kind, (_, usable) in KINDS.items() if not usable])
 def test_what_has_derivatives_of_its_own_is_left_alone(kind):
     assert not is_used(KINDS[kind][0], W, C)
+
+
+def test_the_rules_of_this_package_are_those_of_functions():
+    assert is_used(lambda w, c: det(jnp.diag(w["a"] * c)) * w["b"], W, C)
 
 
 def test_derivatives_are_those_of_differences():

@@ -12,6 +12,7 @@ import pytest
 from hype_ad import checkpointed_scan
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import (
+    GD,
     LBFGS,
     AbstractAdjoint,
     Adam,
@@ -30,9 +31,11 @@ from hype_optim import (
     Optax,
     Params,
     Quadratic,
+    Reversible,
     Solution,
     StepSchedule,
     Truncated,
+    forecast,
     minimize,
     train,
 )
@@ -64,12 +67,18 @@ def test_where_single_steps_are_chosen(sizes, levels, single):
     assert sizes.needed(levels) <= sizes.of_segments(levels)
 
 
-def memory(adjoint):
-    """That of the hypergradient of steps that compute much from two numbers."""
+PARAMS = Params(learning_rate=StepSchedule(jnp.full(25, 0.1)))
+
+
+def end(params):
+    """Of steps that compute much from two numbers."""
     grid = lambda w: jnp.linspace(0.0, 1.0, 10**4) * w[0]
-    f = lambda w: jnp.mean(jnp.sin(jnp.tanh(grid(w)) + w[1]) ** 2)
-    run = lambda rates: minimize(f, jnp.ones(2), Params(25, learning_rate=StepSchedule(rates), adjoint=adjoint)).loss
-    program = jax.jit(jax.grad(run)).lower(jnp.full(25, 0.1))
+    return minimize(lambda w: jnp.mean(jnp.sin(jnp.tanh(grid(w)) + w[1]) ** 2), jnp.ones(2), params).loss
+
+
+def memory(adjoint):
+    """That of the hypergradient."""
+    program = jax.jit(jax.grad(end)).lower(replace(PARAMS, adjoint=adjoint))
     return program.compile().memory_analysis().temp_size_in_bytes
 
 
@@ -81,7 +90,10 @@ def memory(adjoint):
 def test_memory_is_that_of_one_step(adjoint, monkeypatch):
     segments = memory(adjoint)
     monkeypatch.setattr(recomputing, "CACHE", 2**20)
-    assert memory(adjoint) < 0.6 * segments
+    singly = memory(adjoint)
+    assert singly < 0.6 * segments
+    if adjoint == Checkpointed(2):
+        assert forecast(end, PARAMS, [adjoint])[adjoint].bytes == singly
 
 
 class Singly(AbstractAdjoint):
@@ -172,12 +184,27 @@ def test_a_minimize_within_a_minimize():
     close(*jax.jit(lambda rate: [jax.grad(outer)(rate, adjoint) for adjoint in (MIXED, PLAIN)])(0.1))
 
 
-def test_mixed_mode_keeps_less():
+@pytest.mark.parametrize("method", [GD(), pytest.param(NewtonCG(2), marks=pytest.mark.slow)], ids=repr)
+def test_mixed_mode_keeps_less(method):
     def bytes_of(adjoint):
         f = lambda w: jnp.mean(
             lax.scan(jax.checkpoint(lambda x, _: (jnp.sin(x * w), None)), jnp.ones(10**4), length=9)[0]
         )
-        end = lambda rate: minimize(f, jnp.array(1.0), Params(4, learning_rate=rate, adjoint=adjoint)).loss
+        params = Params(4, method, learning_rate=0.1, adjoint=adjoint)
+        end = lambda rate: minimize(f, jnp.array(1.0), replace(params, learning_rate=rate)).loss
         return jax.jit(jax.grad(end)).lower(0.1).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_of(MIXED) < 0.7 * bytes_of(Singly(mixed=False))
+
+
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Auto()], ids=repr)
+def test_steps_without_a_second_derivative_are_made(adjoint, monkeypatch):
+    monkeypatch.setattr(recomputing, "CACHE", 0)
+    decay = Params(5, learning_rate=0.1, momentum=Momentum(0.9), adjoint=Reversible(), silent=True)
+    outer = Params(2, learning_rate=0.001, adjoint=adjoint, silent=True)
+    tuned = lambda rate: minimize(
+        lambda rate: minimize(jnp.sum, jnp.ones(2), replace(decay, learning_rate=rate)).loss, rate, outer
+    )
+    assert tuned(0.1).w > 0.1
+    with pytest.raises(ValueError, match="`Reversible` has first derivatives only"):
+        jax.grad(lambda rate: tuned(rate).loss)(0.1)

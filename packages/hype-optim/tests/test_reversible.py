@@ -23,12 +23,14 @@ from hype_optim import (
     Minibatch,
     Momentum,
     Nesterov,
+    NoReg,
     NormClip,
     Params,
     Quadratic,
     Reversible,
     Status,
     StepSchedule,
+    check_hypergradient,
     forecast,
     minimize,
     train,
@@ -163,22 +165,53 @@ def test_a_bit_that_is_wrong_is_found(monkeypatch):
     take_back = fixed_point.take_back
     flip = lambda words: jax.tree.map(lambda w: w.at[0].set(w[0] ^ jnp.uint32(1)), words)
     monkeypatch.setattr(fixed_point, "take_back", lambda exact, words: take_back(exact, flip(words)))
-    end = lambda rate: minimize(BOWL, W0, quiet(40, learning_rate=rate)).loss
+    params = quiet(40, learning_rate=0.1, regularization=NoReg())
     with pytest.warns(UserWarning, match="did not arrive at the weights that the run began with"):
-        assert np.isnan(jax.grad(end)(0.1))
+        row, *_ = check_hypergradient(lambda params: minimize(BOWL, W0, params).loss, params).rows
+    assert (row.verdict, row.forward) == ("not finite", None)
+    assert row.note.endswith("the device must compute each step twice with the same result.")
+
+
+def test_the_check_of_a_hypergradient_does_without_forward_mode():
+    (row,) = check_hypergradient(lambda rate: minimize(BOWL, W0, quiet(30, learning_rate=rate)).loss, 0.1).rows
+    assert (row.verdict, row.forward) == ("ok", None)
+
+
+@jax.jit
+def run_and_slope(w0, rate):
+    def run(w0):
+        result = minimize(BOWL, w0, quiet(100, learning_rate=rate))
+        return result.loss, result
+
+    slope, result = jax.grad(run, has_aux=True)(w0)
+    return result, slope
 
 
 @pytest.mark.parametrize(("w0", "rate"), [(W0, 2.0), (1e7 * W0, 1e-3)], ids=["run", "start"])
-def test_what_leaves_the_range_has_diverged(w0, rate):
-    result = minimize(BOWL, w0, quiet(100, learning_rate=rate))
-    assert result.status == Status.DIVERGED
+def test_what_leaves_the_range_says_so(w0, rate):
+    with pytest.warns(UserWarning, match="A number left the range of `Reversible`"):
+        result, slope = run_and_slope(w0, jnp.array(rate))
+    assert result.status == Status.OUT_OF_RANGE
     assert result.steps < 100
+    assert np.all(np.isnan(slope))
+    with pytest.raises(
+        RuntimeError, match=r"failed after \d+ steps\. A number left the range of `Reversible`'s integers"
+    ):
+        result.check()
+
+
+@pytest.mark.parametrize(("w0", "rate"), [(jnp.nan * W0, 0.1), (W0, jnp.nan)], ids=["start", "run"])
+def test_what_is_not_finite_has_diverged(w0, rate):
+    assert run_and_slope(w0, jnp.array(rate))[0].status == Status.DIVERGED
 
 
 def test_a_momentum_that_there_is_no_room_for():
-    with pytest.warns(UserWarning, match="the momentum is below its `least_momentum`"):
+    with pytest.warns(UserWarning, match="`Reversible` made no steps, because the momentum is below"):
         result = minimize(BOWL, W0, quiet(20, learning_rate=0.1, momentum=Momentum(0.4)))
-    assert (result.status, result.steps) == (Status.DIVERGED, 0)
+    assert (result.status, result.steps) == (Status.SMALL_MOMENTUM, 0)
+    assert np.isnan(result.loss)
+    with pytest.raises(RuntimeError, match="lower that, which costs memory"):
+        result.check()
 
 
 REFUSED = {
@@ -217,7 +250,10 @@ def test_other_derivatives_are_refused(compiled):
 @pytest.mark.slow
 def test_a_forecast_has_a_row_for_it():
     params = quiet(40, learning_rate=0.1)
-    found = forecast(lambda params: minimize(BOWL, W0, params).loss, params, [Reversible(), Checkpointed()])
+    end = lambda params: minimize(BOWL, W0, params).loss
+    found = forecast(end, params, [Reversible(), Checkpointed()])
+    program = jax.jit(jax.grad(end)).lower(params).compile()
+    assert found[Reversible()].bytes == program.memory_analysis().temp_size_in_bytes
     assert found[Reversible()].time > found[Checkpointed()].time > found["forward mode, one number"].time > 0
 
 

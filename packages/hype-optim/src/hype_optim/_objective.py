@@ -37,6 +37,22 @@ class Objective(NamedTuple):
         """Its value."""
         return self.function(w)[0]
 
+    def unmixed(self) -> "Objective":
+        """The same by derivatives of one mode."""
+        return self._replace(mixed=False)
+
+    def is_mixed(self, w: PyTree) -> bool:
+        """Whether the derivative of its gradient is in mixed mode."""
+        return self._may_mix(w) and mixed_mode.is_possible(self, w)
+
+    def _may_mix(self, w: PyTree) -> bool:
+        return self.mixed and self.derivative == "reverse" and not jax.tree.leaves(jax.eval_shape(self.function, w)[1])
+
+    def hessian_product(self, w: PyTree, v: PyTree) -> PyTree:
+        """The Hessian at `w` times `v`, with a derivative in mixed mode: that of the gradient of a slope along `v`."""
+        slope = Objective(lambda w: (jax.jvp(self, (w,), (v,))[1], None), self.derivative, self.mixed)
+        return slope.grad(w)
+
     def grad(self, w: PyTree) -> PyTree:
         """Its gradient."""
         return self.value_and_grad(w)[1]
@@ -48,7 +64,7 @@ class Objective(NamedTuple):
     def evaluate(self, w: PyTree) -> tuple[tuple[Float[Array, ""], PyTree], PyTree]:
         """Its value and its gradient, and what else the function gives."""
         try:
-            if self.mixed and self.derivative == "reverse" and not jax.tree.leaves(jax.eval_shape(self.function, w)[1]):
+            if self._may_mix(w):
                 plain = value_and_grad(self, mode=self.derivative)
                 return mixed_mode.value_and_grad(self, plain, w), None
             (value, rest), gradient = value_and_grad(self.function, has_aux=True, mode=self.derivative)(w)

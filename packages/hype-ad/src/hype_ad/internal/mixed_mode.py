@@ -14,6 +14,7 @@ those of JAX and of this package) need not have it, and is left to reverse over 
 mixed mode does not pass, such as one with a `while_loop` on something else than w.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PyTree
 
-_OURS = tuple(str(Path(file).parent) for file in (jax.__file__, Path(__file__).parent))
+_OURS = tuple(str(folder) + os.sep for folder in (Path(jax.__file__).parent, Path(__file__).parents[1]))
 
 
 def value_and_grad(f: Callable[[PyTree], Any], plain: Callable[[PyTree], tuple[Any, PyTree]], w: PyTree) -> Any:
@@ -36,11 +37,23 @@ def value_and_grad(f: Callable[[PyTree], Any], plain: Callable[[PyTree], tuple[A
     `plain` gives the same with the derivative that JAX gives it. All arrays that `f` closes over are arguments of the
     derivative too.
     """
+    scalar, operands, order, outputs = _flat(f, w)
+    if not _is_symmetric(scalar, operands, order):
+        return plain(w)
+    value, *gradient = _value_and_gradient(scalar, order, len(jax.tree.leaves(w)))(*operands)
+    return jax.tree.unflatten(outputs[0], [value]), jax.tree.unflatten(jax.tree.structure(w), gradient)
+
+
+def is_possible(f: Callable[[PyTree], Any], w: PyTree) -> bool:
+    """Whether `value_and_grad` of `f` has a derivative in mixed mode."""
+    return _is_symmetric(*_flat(f, w)[:3])
+
+
+def _flat(f: Callable[[PyTree], Any], w: PyTree) -> tuple[Callable[..., Array], list[Array], list[int], list[Any]]:
+    """`f` as a function of arrays, the arrays, those of `w` first in an order of them, and what `f` gives, once run."""
     arrays, static = eqx.partition((eqx.filter_closure_convert(f, w), w), eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
     operands = [jnp.asarray(leaf) for leaf in leaves]
-    n = len(jax.tree.leaves(w))
-    first = len(leaves) - n
     outputs = []
 
     def scalar(*operands: Array) -> Array:
@@ -50,11 +63,8 @@ def value_and_grad(f: Callable[[PyTree], Any], plain: Callable[[PyTree], tuple[A
         return value
 
     # The weights come last in the pytree, and first among what moves.
-    order = [*range(first, len(operands)), *range(first)]
-    if not _is_symmetric(scalar, operands, order):
-        return plain(w)
-    value, *gradient = _value_and_gradient(scalar, order, n)(*operands)
-    return jax.tree.unflatten(outputs[0], [value]), jax.tree.unflatten(jax.tree.structure(w), gradient)
+    first = len(leaves) - len(jax.tree.leaves(w))
+    return scalar, operands, [*range(first, len(operands)), *range(first)], outputs
 
 
 def _value_and_gradient(scalar: Callable[..., Array], order: Sequence[int], n: int) -> Callable[..., tuple[Array, ...]]:

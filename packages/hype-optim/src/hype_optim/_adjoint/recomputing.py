@@ -106,7 +106,10 @@ def sizes(step: Step, init: PyTree, xs: PyTree, load: Load) -> Sizes:
         same = {id(leaf) for leaf in jax.tree.leaves(arrays[1])}
         kept.append(bytes_of([leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in same]))
 
-    jax.eval_shape(differentiate, arrays, x)
+    try:
+        jax.eval_shape(differentiate, arrays, x)
+    except (TypeError, ValueError, NotImplementedError):
+        kept.append(0)  # there is no derivative in reverse mode, as who asks for it is told
     return Sizes(number_of_steps(xs), bytes_of(init), kept[0])
 
 

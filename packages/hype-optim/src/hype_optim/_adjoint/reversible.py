@@ -8,18 +8,19 @@ program computes the step from the weights before, which undoes it bit for bit; 
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import integer, static_number
-from hype_ad.internal.tree import add, scale, zeros_like
+from hype_ad.internal.tree import add, all_finite, scale, zeros_like
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
 
 from .._config.constraint import NoConstraint
 from .._config.momentum import AbstractMomentum, Momentum
+from .._run.status import Status
 from .._transform import fixed_point
 from .._transform.fixed_point import DENOMINATOR, Exact
 from .._transform.nondifferentiable import nondifferentiable
@@ -34,23 +35,24 @@ class Reversible(AbstractAdjoint):
     r"""Exact, for first derivatives in reverse mode, which keeps `-log2(least_momentum)` bits for each weight and step.
 
     For `GD` and other methods that remember nothing, with `Momentum` and a rate that remembers nothing. The weights and
-    the velocity are integers, multiples of $2^{-b}$ and $2^{-b-16}$, and the momentum is a multiple of $2^{-16}$;
-    what its multiplication would drop is kept (Maclaurin, Duvenaud & Adams 2015, "Gradient-based hyperparameter
-    optimization through reversible learning"). So the reverse pass runs the training backwards to where it began, bit
-    for bit, and computes each step again on the way. In a step the weights differ by less than $2^{1-b}$ from those of
-    exact arithmetic with that momentum. A run is the same whether or not it is differentiated.
+    the velocity are integers, multiples of $2^{-b}$ and $2^{-b-16}$, and the momentum is a multiple of $2^{-16}$ (at
+    0.9999 that may change its distance from 1 by 8%); what its multiplication would drop is kept (Maclaurin, Duvenaud &
+    Adams 2015, "Gradient-based hyperparameter optimization through reversible learning"). So the reverse pass runs the
+    training backwards to where it began, bit for bit, and computes each step again on the way. In a step the weights
+    differ by less than $2^{1-b}$ from those of exact arithmetic with that momentum. A run is the same whether or not it
+    is differentiated.
 
     With $m$ the momentum, a weight beyond $2^{60 - b}$, or a step beyond $(1 - m) 2^{44 - b}$ before momentum, ends a
-    run as `Status.DIVERGED`. The reverse pass compares where it arrives with where the run began; if they differ, as
-    they may where a device does not compute the same step twice from the same weights, the derivative is NaN and a
-    warning is given when the program runs. A `state` has floats, so that a run that goes on from one is not bit for bit
-    the one that was not interrupted.
+    run as `Status.OUT_OF_RANGE`, with a warning when the program runs. The reverse pass compares where it arrives with
+    where the run began; if they differ, as they may where a device does not compute the same step twice from the same
+    weights, the derivative is NaN, and there is a warning too. A `state` has floats, so that a run that goes on from
+    one is not bit for bit the one that was not interrupted.
 
     Args:
         fraction_bits: $b$, from 8 to 44: how fine the weights are.
         least_momentum: the smallest momentum that there is room for, from 1/64 to 0.999. The memory is that of this
             one, whatever the momentum is, which is not known when a program is compiled. A run with a smaller one makes
-            no steps and ends as `Status.DIVERGED`, with a warning when the program runs.
+            no steps and ends as `Status.SMALL_MOMENTUM`, also with a warning.
 
     Raises:
         TypeError: if `fraction_bits` is not an integer, or `least_momentum` not a number known before compiling.
@@ -58,6 +60,11 @@ class Reversible(AbstractAdjoint):
             a method or a rate that remembers something, a line search, a constraint, early stopping, a tolerance or
             `track_sensitivity`.
     """
+
+    assumption: ClassVar[str] = (
+        "Under `Reversible` the momentum is a multiple of 2**-16, so that differences in it prove nothing, and the "
+        "device must compute each step twice with the same result."
+    )
 
     fraction_bits: int = eqx.field(static=True)
     least_momentum: float = eqx.field(static=True)
@@ -77,7 +84,6 @@ class Reversible(AbstractAdjoint):
         smallest = round(self.least_momentum * DENOMINATOR)
         numerators = fixed_point.numerators(decay, state.w)
         large_enough = jnp.all(jnp.array([jnp.all(n >= smallest) for n in jax.tree.leaves(numerators)]))
-        lax.cond(large_enough, lambda: None, lambda: jax.debug.callback(_warn_of_momentum, large_enough))
         params = eqx.tree_at(lambda p: p.momentum, params, ReversibleMomentum(jax.tree.map(_nearest, decay)))
 
         def scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
@@ -194,12 +200,16 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
     xs, numerators, large_enough = inputs
     step, load, init, exact = _start(moving, fixed, large_enough, plan)
     none = zeros_like(init.w)
+    init = _ended(init, ~large_enough, Status.SMALL_MOMENTUM)
+    init = _ended(init, exact.lost, _reason(exact.lost, (init.w, init.memory.momentum)))
 
     def make(carry: tuple[PyTree, Exact], x: PyTree) -> tuple[Any, Any]:
         rest, exact = carry
         w, v = fixed_point.decode(exact, none, plan.bits)
         state, y = step(*_fenced(_join(rest, w, (v, none)), x))
-        after, made = fixed_point.advance(exact, _added(state), numerators, plan.bits, state.running)
+        added = _added(state)
+        after, made = fixed_point.advance(exact, added, numerators, plan.bits, state.running)
+        state = _ended(state, after.lost, _reason(after.lost, added))
         undoing = _Undoing(_with_known(rest, None, None), made, exact.lost) if keeps else None
         return (_join(state, None, None), after), (y, undoing)
 
@@ -214,12 +224,31 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
     def word(carry: tuple[PyTree, Exact], inputs: PyTree) -> tuple[Any, Any]:
         (rest, exact), made = lax.scan(part, carry, inputs)
         exact, words = fixed_point.set_aside(exact)
-        return (rest, exact), (made, words if keeps else None)
+        return (_ended(rest, exact.lost, Status.OUT_OF_RANGE), exact), (made, words if keeps else None)
 
     carry = _join(init, None, None), exact
     (rest, exact), ((ys, undoing), words) = lax.scan(word, carry, (xs, _are_some(plan)))
+    failed = _is_ours(rest.status)
+    lax.cond(failed, lambda status: jax.debug.callback(_warn_of_end, status), lambda status: None, rest.status)
     w, v = fixed_point.decode(exact, none, plan.bits)
     return (_join(rest, w, v), _unfolded(ys, plan)), (exact, undoing, words)
+
+
+def _ended(state: PyTree, lost: Bool[Array, ""], reason: Status) -> PyTree:
+    """The state of a run that ends here, if it has not ended before and a number is lost."""
+    status = Status.where(state.running & lost, reason, state.status)
+    return _replaced(lambda s: (s.running, s.status), state, (state.running & ~lost, status))
+
+
+def _reason(lost: Bool[Array, ""], numbers: PyTree) -> Status:
+    """Why a run has lost a number; only one that has looks at them."""
+    is_finite = lax.cond(lost, lambda: all_finite(numbers), lambda: jnp.array(True))
+    return Status.where(is_finite, Status.OUT_OF_RANGE, Status.DIVERGED)
+
+
+def _is_ours(status: Status) -> Bool[Array, ""]:
+    """Whether a run failed because it was made of integers."""
+    return jnp.asarray(status == Status.OUT_OF_RANGE) | jnp.asarray(status == Status.SMALL_MOMENTUM)
 
 
 def _are_some(plan: _Plan) -> Array:
@@ -357,14 +386,9 @@ def _check(state: PyTree, params: PyTree) -> None:
             raise ValueError(f"`{name}` must be left out under Reversible(){got}; or {_OTHERS}.")
 
 
-def _warn_of_momentum(large_enough: Array) -> None:
-    if large_enough:  # `vmap` calls for those too
-        return
-    warnings.warn(
-        "`Reversible` makes no steps, and the run ends as diverged: the momentum is below its `least_momentum`. Lower "
-        f"that, which costs memory, or {_OTHERS}.",
-        stacklevel=2,
-    )
+def _warn_of_end(status: Status) -> None:
+    if _is_ours(status):  # `vmap` calls for the others too
+        warnings.warn(Status[status], stacklevel=2)
 
 
 def _warn_of_mismatch(arrived: Array) -> None:

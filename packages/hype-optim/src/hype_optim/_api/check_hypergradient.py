@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .._adjoint.base import adjoints_in
 from .._objective import as_scalar
 from .._transform.jaxpr import influential
-from .._transform.nondifferentiable import has_derivative
+from .._transform.nondifferentiable import NoDerivativeError, has_derivative
 
 RIGHT = ("ok", "no influence", "unseen")
 
@@ -31,7 +31,7 @@ class HypergradientRow:
     Attributes:
         path: where in the configuration it is, such as `.learning_rate.rate`.
         reverse: the derivative in reverse mode, for an array that along a random direction of length 1.
-        forward: the same in forward mode.
+        forward: the same in forward mode, or `None` where the adjoint has none, as `Reversible`.
         difference: the same by central differences.
         error: what they say of their own error.
         verdict: "ok"; "no influence", where no number that `f` computes depends on it; "unseen", where the adjoint
@@ -167,10 +167,16 @@ def _check(
 
     with_leaf = lambda i, leaf: [*leaves[:i], leaf, *leaves[i + 1 :]]
     alone = lambda i, v: jax.jvp(lambda leaf: at(with_leaf(i, leaf)), (leaves[i],), (v,))[1]
-    seen = {i: leaf for i, leaf in enumerate(leaves) if used[i] and has_derivative(partial(alone, i), leaf)}
+    slope = lambda i, leaf: jax.grad(lambda leaf: at(with_leaf(i, leaf)))(leaf)
+    seen = {i: leaf for i, leaf in enumerate(leaves) if used[i] and has_derivative(partial(slope, i), leaf)}
     of_seen = lambda seen: at([seen.get(i, leaf) for i, leaf in enumerate(leaves)])
     gradient = jax.jit(jax.grad(of_seen))(seen) if seen else {}
     push = jax.jit(lambda tangent: jax.jvp(of_seen, (seen,), (tangent,))[1])
+    try:
+        push.lower(seen)
+        has_forward = True
+    except NoDerivativeError:
+        has_forward = False
 
     def row(i: int) -> HypergradientRow:
         if i not in seen:
@@ -179,20 +185,23 @@ def _check(
         leaf = leaves[i]
         direction = np.ones_like(leaf) if leaf.size == 1 else random_unit_direction(random, leaf)
         length = float(np.linalg.norm(leaf)) or 1.0  # a step is a part of the hyperparameter, whatever its scale
-        forward = float(push({j: direction if j == i else np.zeros_like(other) for j, other in seen.items()}))
-        if not np.isfinite(forward):  # 0 times infinity, of another leaf?
-            forward = float(jax.jit(partial(alone, i))(direction))
-        values = {"forward": forward, "reverse": float(np.vdot(gradient[i], direction))}
+        values = {"reverse": float(np.vdot(gradient[i], direction))}
+        if has_forward:
+            forward = float(push({j: direction if j == i else np.zeros_like(other) for j, other in seen.items()}))
+            if not np.isfinite(forward):  # 0 times infinity, of another leaf?
+                forward = float(jax.jit(partial(alone, i))(direction))
+            values = {"forward": forward, **values}
         along = lambda t: np.asarray(run(with_leaf(i, np.asarray(leaf + t * (length * direction)))), float)
         accepted = {"rtol": rtol, "atol": atol / length}
         compared = compare_along(along, values, **accepted, length=length, epsilon=epsilon)
         verdict, _ = compared.judge(**accepted, mode_rtol=mode_rtol, mode_atol=atol / length)
         note = _HINTS[verdict]
         if verdict == "wrong":
-            note = assumption or (_CUT_OFF if forward == 0 else note)
-        return HypergradientRow(
-            names[i], values["reverse"], forward, compared.difference, compared.error, verdict, note
-        )
+            note = assumption or (_CUT_OFF if values["reverse"] == 0 else note)
+        elif verdict == "not finite":
+            note = f"{note} {assumption}".rstrip()
+        found = values["reverse"], values.get("forward"), compared.difference, compared.error
+        return HypergradientRow(names[i], *found, verdict, note)
 
     return HypergradientCheck(tuple(map(row, range(len(leaves)))), value, dtype.name)
 

@@ -126,8 +126,9 @@ def run_loop(
     can_stop = searches or params.tolerance is not None or state.judgement.stopping is not None
 
     def step(state: RunState, x: tuple[Place, PyTree], mixed: bool = False) -> tuple[RunState, Histories]:
-        # A linearization of the gradient serves many Hessian products, and keeps what it must anyway.
-        go_on = partial(advance, mixed and not params.method.uses_hessian)
+        # A batch of Hessian products shares a linearization of the gradient, which keeps what it must anyway.
+        method = params.method
+        go_on = partial(advance, mixed and (method.takes_products_in_turn or not method.uses_hessian))
         idle = lambda state, *x: skip(state)
         return lax.cond(state.running, go_on, idle, state, *x) if can_stop else go_on(state, *x)
 

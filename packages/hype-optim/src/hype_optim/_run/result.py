@@ -11,7 +11,7 @@ from .._file.plot import plot_histories
 from .._progress.numbers import with_numbers
 from .sensitivity import Sensitivity
 from .state import RunState
-from .status import Status
+from .status import Status, has_failed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,10 +72,11 @@ class Result(eqx.Module):
         return iter((self.w, self.loss, self.w_history, self.loss_history))
 
     def check(self) -> "Result":
-        """Itself, for those who want an exception where a run diverged, or never left its first weights.
+        """Itself, for those who want an exception where a run failed, or never left its first weights.
 
         Raises:
-            RuntimeError: if the run diverged, or if its first line search found no decrease.
+            RuntimeError: if the run diverged, or cannot be made under `Reversible`, or if its first line search found
+                no decrease.
         """
         if self.status == Status.NO_DECREASE and self.steps == 0:
             raise RuntimeError(
@@ -91,6 +92,8 @@ class Result(eqx.Module):
                     "for class numbers that the model has no output for."
                 )
             raise RuntimeError(f"The run diverged after {int(self.steps)} steps. {Status[self.status]}")
+        if has_failed(self.status):
+            raise RuntimeError(f"The run failed after {int(self.steps)} steps. {Status[self.status]}")
         return self
 
     def plot(self) -> "Figure":

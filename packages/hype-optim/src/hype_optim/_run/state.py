@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._config.constraint import AbstractConstraint, AbstractSet
 from .._config.params import Params
-from .status import Status
+from .status import Status, has_failed
 
 
 class Memory(eqx.Module):
@@ -120,18 +120,18 @@ def check_state(state: RunState | None) -> RunState | None:
 
 
 def resumed(state: RunState, fresh: RunState) -> RunState:
-    """The state of a run like that of `fresh` that is to go on, and has not ended yet; one that diverged cannot.
+    """The state of a run like that of `fresh` that is to go on, and has not ended yet; one that failed cannot.
 
     One that had stopped early is given its whole patience again: it would stop at its next check.
     """
     _check_kind(state, fresh)
-    diverged = jnp.asarray(state.status == Status.DIVERGED)
+    failed = has_failed(state.status)
     stopped = jnp.asarray(state.status == Status.EARLY_STOPPED)
     patience = where(stopped, fresh.judgement.stopping, state.judgement.stopping)
     return eqx.tree_at(
         lambda s: (s.running, s.status, s.judgement.stopping),
         state,
-        (~diverged, Status.where(diverged, Status.DIVERGED, Status.MAX_STEPS), patience),
+        (~failed, Status.where(failed, state.status, Status.MAX_STEPS), patience),
         is_leaf=lambda x: x is None,
     )
 

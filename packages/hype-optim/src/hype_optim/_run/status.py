@@ -1,6 +1,10 @@
 """How a run ended."""
 
+from functools import reduce
+
 import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 
 class Status(eqx.Enumeration):
@@ -11,3 +15,17 @@ class Status(eqx.Enumeration):
     EARLY_STOPPED = "The run stopped early, for want of improvement."
     DIVERGED = "The loss stopped being finite: the step length may be too large, or some of the data not finite."
     NO_DECREASE = "No further decrease of the objective can be found."
+    OUT_OF_RANGE = (
+        "A number left the range of `Reversible`'s integers: the step length may be too large; or give it fewer "
+        "`fraction_bits`, or take another adjoint, such as Checkpointed()."
+    )
+    SMALL_MOMENTUM = (
+        "`Reversible` made no steps, because the momentum is below its `least_momentum`: lower that, which costs "
+        "memory, or take another adjoint, such as Checkpointed()."
+    )
+
+
+def has_failed(status: Status) -> Bool[Array, "..."]:
+    """Whether a run ended so that there is nothing to go on from."""
+    failures = (Status.DIVERGED, Status.OUT_OF_RANGE, Status.SMALL_MOMENTUM)
+    return reduce(jnp.logical_or, (jnp.asarray(status == failure) for failure in failures))

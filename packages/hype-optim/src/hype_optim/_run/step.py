@@ -12,6 +12,7 @@ from .._config.learning_rate.line import AbstractLineSearch, Found
 from .._config.learning_rate.schedule import AbstractSchedule
 from .._config.params import Params
 from .._objective import Iterate, Objective
+from .._transform.while_loop import with_derivative_of
 from .state import Memory, RunState
 
 _SAMPLE = 64
@@ -37,8 +38,12 @@ def propose_step(
     method, w, memory = params.method, state.w, state.memory
     model_state = state.model_state
     if method.uses_hessian:
-        (value, gradient), push, model_state = jax.linearize(objective.evaluate, w, has_aux=True)
-        product = lambda v: push(v)[1]
+        known, push, model_state = jax.linearize(objective.unmixed().evaluate, w, has_aux=True)
+        linear = lambda v: push(v)[1]
+        (value, gradient), product = known, linear
+        if objective.is_mixed(w):  # a run that is not differentiated is as ever
+            value, gradient = with_derivative_of(objective.value_and_grad, lambda w: known, w)
+            product = lambda v: with_derivative_of(lambda v: objective.hessian_product(w, v), linear, v)
     else:
         known = state.evaluation
         if known is None:

@@ -18,11 +18,14 @@ class AbstractMethod(eqx.Module):
             with its directions.
         takes_rate: whether a learning rate and a momentum are applied to its directions.
         uses_hessian: whether it asks for several products with the Hessian, so that linearizing once pays.
+        takes_products_in_turn: whether it asks for one of them after the other, and not for a batch of them, so that
+            mixed mode pays.
     """
 
     takes_scaling: ClassVar[bool] = False
     takes_rate: ClassVar[bool] = True
     uses_hessian: ClassVar[bool] = False
+    takes_products_in_turn: ClassVar[bool] = False
 
     @abc.abstractmethod
     def default_learning_rate(self) -> AbstractLearningRate:

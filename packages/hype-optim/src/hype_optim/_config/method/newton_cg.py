@@ -49,6 +49,7 @@ class NewtonCG(AbstractMethod):
     """
 
     uses_hessian: ClassVar[bool] = True
+    takes_products_in_turn: ClassVar[bool] = True
 
     max_inner_steps: int | None = eqx.field(
         static=True, converter=optional(at_least("max_inner_steps", 1)), default=None
