@@ -61,7 +61,7 @@ class Stream(eqx.Module):
             ValueError: if they have different numbers of rows.
         """
         parts = (x, y, weights)
-        lengths = {len(leaf) for leaf in jax.tree.leaves(parts)}
+        lengths = {leaf.shape[0] for leaf in jax.tree.leaves(parts)}
         if len(lengths) != 1:
             raise ValueError(f"`x`, `y` and `weights` must have the same number of rows, got {sorted(lengths)}.")
         return cls(lambda rows: jax.tree.map(lambda leaf: np.asarray(leaf[rows]), parts), lengths.pop())
