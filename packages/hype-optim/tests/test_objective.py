@@ -174,7 +174,9 @@ def test_what_is_refused():
             train(MODEL, data, quiet(1), objective=contrast, key=KEY, **wrong)
     with pytest.raises(ValueError, match="`loss` must be left out beside an `objective`"):
         train(MODEL, data, quiet(1, loss=Quadratic()), objective=contrast)
-    with pytest.raises(TypeError, match="`objective` must be a function of a model, a batch and a key, got 1"):
+    with pytest.raises(
+        TypeError, match=r"`objective` must be a function of a model, a batch and a key, got 1|parameter 'objective'"
+    ):
         train(MODEL, data, quiet(1), objective=1)
     with pytest.raises(TypeError, match=r"`objective` must return a real scalar, got shape \(10,\)"):
         train(MODEL, data, quiet(1), objective=lambda m, b, k: b.x[:, 0])
@@ -186,5 +188,5 @@ def test_what_is_refused():
         train(MODEL, data, quiet(1), objective=lambda m, b, k, s: 1.0, model_state=jnp.ones(1))
     with pytest.raises(ValueError, match="`data` must have targets `y` for the loss"):
         train(MODEL, Dataset(X), quiet(1))
-    with pytest.raises((TypeError, ValueError), match="`evaluation_key`"):
+    with pytest.raises((TypeError, ValueError), match="evaluation_key"):
         train(MODEL, data, quiet(1), evaluation_key=jax.random.split(KEY))

@@ -38,8 +38,8 @@ class EquinoxLayer(AbstractStatelessLayer):
         if _parts(module, eqx.nn.StateIndex):
             raise TypeError(
                 f"`module` must not have state, but {type(module).__name__} does; a layer is a function of its input. "
-                "Take equinox.nn.LayerNorm or GroupNorm for BatchNorm, or equinox.nn.Sequential in place of FeedForward: "
-                "model, model_state = equinox.nn.make_with_state(equinox.nn.Sequential)([...]), and "
+                "Take equinox.nn.LayerNorm or GroupNorm for BatchNorm; or equinox.nn.Sequential in place of "
+                "FeedForward, model, model_state = equinox.nn.make_with_state(equinox.nn.Sequential)([...]), and "
                 "train(model, ..., model_state=model_state)."
             )
         self.leaves, self.rest = eqx.partition(module, _is_leaf)

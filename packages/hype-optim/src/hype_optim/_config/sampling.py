@@ -1,7 +1,7 @@
 """In what order the examples of an epoch are drawn."""
 
 import abc
-from typing import Protocol
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -10,34 +10,23 @@ from hype_ad.internal.checks import check_entries, float_array
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._data.dataset import Dataset
+from .._data.stream import Stream
 from .._transform.nondifferentiable import nondifferentiable
-
-
-class Examples(Protocol):
-    """What is known of the examples before they are read."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    @property
-    def labels(self) -> Int[Array, "rows ..."]:
-        """The class of each."""
-        ...
 
 
 class AbstractSampling(eqx.Module):
     """Draws the order in which an epoch goes through the examples."""
 
     @abc.abstractmethod
-    def order(self, key: PRNGKeyArray, data: Examples) -> Int[Array, " rows"]:
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
         """The row numbers of an epoch, as many as there are rows; batches are cut from it one after the other."""
 
 
 class Shuffled(AbstractSampling):
     """Each example once an epoch, in a random order."""
 
-    def order(self, key: PRNGKeyArray, data: Examples) -> Int[Array, " rows"]:
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
         """A permutation of the rows."""
         return jax.random.permutation(key, len(data))
 
@@ -51,7 +40,7 @@ class Stratified(AbstractSampling):
         TypeError: in training, if the data have no class labels.
     """
 
-    def order(self, key: PRNGKeyArray, data: Examples) -> Int[Array, " rows"]:
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
         """A permutation of the rows: the k-th of a class, in random order, is about k / (size of the class) in."""
         labels, rows = data.labels, len(data)
         if labels.ndim != 1:
@@ -83,11 +72,11 @@ class Weighted(AbstractSampling):
 
     weights: Float[Array, " rows"]
 
-    def __init__(self, weights: ArrayLike):
+    def __init__(self, weights: ArrayLike | Sequence[float | int]):
         self.weights = float_array("weights", weights)
         check_entries("weights", self.weights, lambda x: x >= 0, "at least 0 and finite")
 
-    def order(self, key: PRNGKeyArray, data: Examples) -> Int[Array, " rows"]:
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
         """Row numbers, each drawn by itself."""
         rows = len(data)
         if self.weights.shape != (rows,):

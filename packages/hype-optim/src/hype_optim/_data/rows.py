@@ -17,7 +17,7 @@ def is_array(node: Any) -> bool:
     return type(node) in (list, tuple) or isinstance(node, AbstractTensor)
 
 
-def tree_of_rows(name: str, value: Any) -> PyTree[Shaped[Array, "rows ..."]]:
+def tree_of_rows(name: str, value: Any) -> PyTree[Shaped[Array, "..."]]:
     """What a caller gives for rows, one array or a pytree of them; lists and plain tuples are arrays."""
     paths, structure = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_array)
     if not paths:

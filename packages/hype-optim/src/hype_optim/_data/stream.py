@@ -118,7 +118,7 @@ class Reader:
             raise ValueError(f"`read` must give one row for each row number, got {len(first)} for one.")
         self.one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), first)
 
-    def __call__(self, rows: np.ndarray, *soon: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, rows: Array | np.ndarray, *soon: Array | np.ndarray) -> list[np.ndarray]:
         """The examples at `rows`, and begin to read those of `soon`, of which the one behind was asked for before."""
         rows = np.asarray(rows)
         key = rows.tobytes()
