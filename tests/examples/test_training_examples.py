@@ -9,8 +9,8 @@ from .running import run
 
 def test_resnet(tmp_path, capsys):
     with jax.enable_x64(False):  # convolutions in double precision are slow
-        trained = run("resnet", tmp_path, "--rows", 600, "--width", 3, "--epochs", 10, "--rate", 0.3)
-    assert trained.error < 0.2
+        trained = run("resnet", tmp_path, "--rows", 400, "--width", 2, "--epochs", 8, "--rate", 0.3)
+    assert trained.error < 0.5
     np.testing.assert_allclose(trained.derivative, trained.difference, rtol=0.2, atol=3e-3)
     printed = capsys.readouterr().out
     assert f"test error {trained.error:.2%}" in printed
