@@ -1,0 +1,81 @@
+"""Examples of rules of one's own, with a derivative through each: they run, small, and are held to numbers."""
+
+import ast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_optim import Constant
+
+from .running import EXAMPLES, call, example
+
+NAMES = ("learned_optimizer", "maml", "opponent_shaping")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_at_most_sixty_lines(name):
+    """Of code: beside imports, docstrings, comments and empty lines."""
+    text = (EXAMPLES / f"{name}.py").read_text()
+    tree, other = ast.parse(text), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            other.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    assert sum(bool(line.strip()) and not line.lstrip().startswith("#") and i not in other for i, line in lines) <= 60
+
+
+def test_a_learned_optimizer_starts_where_adam_does(tmp_path, capsys):
+    learned, adam = call("learned_optimizer", tmp_path, meta_steps=1, draws=1)
+    assert learned.shape == adam.shape == (10, 51)
+    np.testing.assert_allclose(learned[:, 0], adam[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(adam[:, -1].mean(), 0.046, rtol=0.1)  # that of the best rate
+    assert f"learned: loss {learned[:, -1].mean():.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_learned_optimizer_is_better_than_adam(tmp_path):
+    learned, adam = call("learned_optimizer", tmp_path, meta_steps=150, draws=2)
+    assert learned[:, -1].mean() < 0.9 * adam[:, -1].mean()
+
+
+def test_maml_is_what_one_writes_by_hand(tmp_path):
+    errors = call("maml", tmp_path, steps=20, shots=5, tests=10)
+    assert {name: np.shape(e) for name, e in errors.items()} == {"MAML": (10, 10), "Meta-SGD": (10, 10)}
+    maml = example("maml")
+    network = maml.new_network(jax.random.key(0))
+
+    def by_hand(network, seed):
+        gradient = jax.grad(lambda w: maml.error(seed, maml.points(seed, 5)[0], w))(network)
+        return maml.error(seed, maml.points(seed, 5)[1], jax.tree.map(lambda w, g: w - 0.01 * g, network, gradient))
+
+    ours = lambda network, seed: maml.error(
+        seed, maml.points(seed, 5)[1], maml.adapted(network, Constant(0.01), seed, 5)
+    )
+    both = jax.jit(lambda network: [jax.value_and_grad(f)(network, 7) for f in (ours, by_hand)])(network)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), *both)
+
+
+@pytest.mark.slow
+def test_maml_learns_waves_as_in_the_papers(tmp_path):
+    errors = call("maml", tmp_path, steps=5_000, tests=300)
+    assert errors["MAML"][0].mean() < 0.77  # Li et al. 2017
+    assert errors["Meta-SGD"][0].mean() < 0.53
+
+
+def test_players_who_know_that_others_learn_cooperate(tmp_path):
+    found = call("opponent_shaping", tmp_path, steps=120, pairs=30)
+    naive, aware = (earned[:, -1] for _, earned in found.values())
+    np.testing.assert_allclose([naive.mean(), aware.mean()], [-1.98, -1.06], atol=0.05)  # Foerster et al. 2018, table 3
+    policies = np.median(jax.nn.sigmoid(found["LOLA"][0]), axis=(0, 1))
+    np.testing.assert_allclose(policies, [1, 1, 0, 1, 0], atol=0.1)  # tit-for-tat
+
+
+def test_what_a_policy_earns_has_a_closed_form():
+    value = example("opponent_shaping").value
+    tit_for_tat, always = jnp.array([50.0, 50.0, -50.0, 50.0, -50.0]), jnp.full(5, 50.0)
+    np.testing.assert_allclose(value(tit_for_tat, tit_for_tat), -1)
+    np.testing.assert_allclose(value(always, -always), -3)
+    np.testing.assert_allclose(value(tit_for_tat, -always), 0.04 * -3 + 0.96 * -2)
