@@ -10,7 +10,7 @@ from hype_optim import Constant
 
 from .running import EXAMPLES, call, example
 
-NAMES = ("learned_optimizer", "maml", "opponent_shaping")
+NAMES = ("learned_optimizer", "maml", "opponent_shaping", "dictionary_learning", "deep_equilibrium")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,3 +79,20 @@ def test_what_a_policy_earns_has_a_closed_form():
     np.testing.assert_allclose(value(tit_for_tat, tit_for_tat), -1)
     np.testing.assert_allclose(value(always, -always), -3)
     np.testing.assert_allclose(value(tit_for_tat, -always), 0.04 * -3 + 0.96 * -2)
+
+
+def test_a_dictionary_is_as_good_as_scikit_learns_and_both_derivatives_err_as_theory_says(tmp_path):
+    costs, wrong = call("dictionary_learning", tmp_path, images=60, size=16, steps=30, numbers=(40, 80))
+    assert costs[0] < 1.02 * costs[1] < costs[2]
+    (first, exact), (_, danskin) = np.log(wrong)
+    assert exact < danskin
+    # Ablin et al. 2020: the error of one is the square of that of the other's, but for a factor of the number of steps
+    np.testing.assert_allclose((exact - first) / np.diff(np.log(wrong[1])), 2, atol=0.1)
+
+
+def test_a_deep_equilibrium_network(tmp_path):
+    result = call("deep_equilibrium", tmp_path, epochs=3, hidden=20)
+    assert result.error < 0.2
+    assert result.steps[0].mean() < 0.8 * result.steps[1].mean()  # Anderson acceleration
+    assert result.apart[-1] < 1e-7  # the theorem gives the derivative of infinitely many applications
+    assert np.all(np.diff(result.apart) < 0)
