@@ -10,7 +10,14 @@ from hype_optim import Constant
 
 from .running import EXAMPLES, call, example
 
-NAMES = ("learned_optimizer", "maml", "opponent_shaping", "dictionary_learning", "deep_equilibrium")
+NAMES = (
+    "learned_optimizer",
+    "maml",
+    "opponent_shaping",
+    "dictionary_learning",
+    "deep_equilibrium",
+    "learning_to_reweight",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,3 +103,25 @@ def test_a_deep_equilibrium_network(tmp_path):
     assert result.steps[0].mean() < 0.8 * result.steps[1].mean()  # Anderson acceleration
     assert result.apart[-1] < 1e-7  # the theorem gives the derivative of infinitely many applications
     assert np.all(np.diff(result.apart) < 0)
+
+
+def test_weights_of_examples_are_those_of_the_paper(tmp_path, capsys):
+    errors, total, wrong = call("learning_to_reweight", tmp_path, steps=300)
+    alone, weighted = (errors[name][-30:].mean() for name in ("the 100 alone", "weights"))
+    assert weighted < alone
+    assert total[wrong].sum() / total.sum() < 0.35 < wrong.mean()
+    assert f"Wrong labels, {wrong.mean():.0%} of all" in capsys.readouterr().out
+    module = example("learning_to_reweight")
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, network = jax.random.normal(keys[0], (12, 64)), module.new_network(keys[1])
+    batch, trusted = (x[:8], jnp.arange(8)), (x[8:], jnp.arange(4))
+
+    def by_hand(network):  # their equation 12: how much an example's gradient is along that of the trusted ones
+        good = jax.grad(lambda w: jnp.mean(module.losses(trusted, w)))(network)
+        each = jax.jacrev(lambda w: module.losses(batch, w))(network)
+        products = jax.tree.map(lambda e, g: jnp.tensordot(e, g, g.ndim), each, good)
+        helps = jax.nn.relu(sum(jax.tree.leaves(products)))
+        return helps / jnp.sum(helps)
+
+    ours = jax.jit(module.learned_weights)(network, batch, trusted)
+    np.testing.assert_allclose(ours, jax.jit(by_hand)(network), rtol=1e-9)
