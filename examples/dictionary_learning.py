@@ -11,6 +11,7 @@ entries are 0 the first is as wrong as the codes, the second as wrong as their s
 """
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,8 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import DictionaryLearning
 
 PENALTY = 0.1
-Images, Dictionary = Float[Array, "images 64"], Float[Array, "atoms 64"]
+Images = Float[Array, "images 64"]
+Dictionary = Float[Array, "atoms 64"]
 
 
 def codes(x: Images, atoms: Dictionary, steps: int) -> Float[Array, "images atoms"]:
@@ -58,15 +60,16 @@ def main(
     out: str = "out/dictionary_learning.png",
 ) -> tuple[list[float], Float[np.ndarray, "2 numbers"]]:
     """Learn and draw; gives the costs of our dictionary and of scikit-learn's, and the errors of the derivatives."""
-    x = load_digits().data[:images] / 16
+    x = load_digits(return_X_y=True)[0][:images] / 16
     x = jnp.asarray(x - x.mean(axis=0))
     objective = jax.tree_util.Partial(lambda x, w: cost(x, w, 40), x)
     w = minimize(objective, x[:size], Params(steps, method=LBFGS(), silent=True)).w
-    theirs = DictionaryLearning(size, alpha=PENALTY, max_iter=2 * steps, fit_algorithm="cd", random_state=0).fit(x)
+    settings: dict[str, Any] = {"alpha": PENALTY, "max_iter": 2 * steps, "fit_algorithm": "cd", "random_state": 0}
+    theirs = DictionaryLearning(size, **settings).fit(x)
     costs = [float(cost(x, atoms, 1000)) for atoms in (w, jnp.asarray(theirs.components_), x[:size])]
     print(f"What {size} atoms leave of an image: {costs[0]:.4f}; scikit-learn's {costs[1]:.4f}, images {costs[2]:.4f}")
     wrong = errors(x, w, numbers)
-    power = np.polyfit(*np.log(wrong[::-1, -3:]), 1)[0]
+    power = np.polyfit(np.log(wrong[1, -3:]), np.log(wrong[0, -3:]), 1)[0]
     print(f"In the end the error of the exact derivative is that of Danskin's to the power {power:.2f}.")
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -17,6 +17,7 @@ NAMES = (
     "dictionary_learning",
     "deep_equilibrium",
     "learning_to_reweight",
+    "architecture_weights",
 )
 
 
@@ -125,3 +126,13 @@ def test_weights_of_examples_are_those_of_the_paper(tmp_path, capsys):
 
     ours = jax.jit(module.learned_weights)(network, batch, trusted)
     np.testing.assert_allclose(ours, jax.jit(by_hand)(network), rtol=1e-9)
+
+
+def test_architecture_weights_find_what_the_targets_were_made_with(tmp_path):
+    weights, errors = call("architecture_weights", tmp_path, steps=40, draws=2)
+    truth = example("architecture_weights").TRUTH
+    assert np.sum(np.argmax(np.asarray(weights[:, -1]), axis=-1) == np.asarray(truth)) >= 15  # of 16; 4 by chance
+    equal, mixed, chosen, best = errors.mean(axis=0)
+    assert mixed < equal / 4
+    np.testing.assert_allclose(best, 0.09, atol=0.03)  # the noise
+    assert chosen < mixed
