@@ -173,4 +173,6 @@ def _iterate(
 
 
 def _largest(a: PyTree) -> Float[Array, ""]:
-    return jnp.max(jnp.abs(tree.ravel(a)), initial=0.0)
+    entries = jnp.abs(tree.ravel(a))
+    # XLA's reductions on CPUs may pass over NaN: with JAX 0.10.2 the maximum of many is minus infinity.
+    return jnp.where(jnp.any(jnp.isnan(entries)), jnp.nan, jnp.max(entries, initial=0.0))
