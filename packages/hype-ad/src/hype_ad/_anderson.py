@@ -28,7 +28,9 @@ class Anderson(eqx.Module):
     """Anderson acceleration, for `fixed_point`: each step looks at the last ones.
 
     A step costs one evaluation of `g`, as a plain one, and a least-squares problem with a column for each step that is
-    remembered. It pays off where `g` contracts slowly, and finds many solutions that `g` does not contract to.
+    remembered. It pays off where `g` contracts slowly, and finds many solutions that `g` does not contract to. Where
+    `g` is far from affine it may also wander about a solution that plain iteration would reach: `converged` is false
+    then, and derivatives are NaN.
 
     Args:
         depth: how many steps are remembered, each in as much memory as twice `a`. 5 to 10 are usual.
