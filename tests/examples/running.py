@@ -25,3 +25,12 @@ def run(name, tmp_path, *arguments):
         result = example(name).main([*map(str, arguments), "--out", str(picture)])
     assert matplotlib.image.imread(picture).std() > 0.05  # something is drawn
     return result
+
+
+def call(name, tmp_path, **sizes):
+    """The same of an example whose `main` takes its sizes by name."""
+    picture = tmp_path / "new folder" / "picture.png"
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        result = example(name).main(**sizes, out=str(picture))
+    assert matplotlib.image.imread(picture).std() > 0.05
+    return result

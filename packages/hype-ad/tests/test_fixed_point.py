@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_ad import DM, DV, D, fixed_point
+from hype_ad import DM, DV, Anderson, D, fixed_point
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 
 A = jnp.array([[0.3, -0.2, 0.1], [0.25, 0.1, 0.3], [-0.1, 0.2, 0.15]])
@@ -147,6 +147,12 @@ class TestNoSolution:
         assert result.steps < 20
         with pytest.raises(RuntimeError, match="did not converge"):
             result.check()
+
+    @pytest.mark.parametrize("acceleration", [None, Anderson(2)])
+    def test_many_nan_are_no_solution(self, acceleration):
+        result = fixed_point(lambda a, b: b * a, jnp.ones(50_000), jnp.nan, acceleration=acceleration)
+        assert not result.converged
+        assert result.steps == 1
 
     def test_two_cycle(self):
         assert not fixed_point(lambda a, b: b - a, jnp.array(2.0), 1.0).converged

@@ -1,6 +1,7 @@
 """Nested automatic differentiation over JAX: scalars, vectors, matrices, and loops that differentiate to any order."""
 
 from . import numerical as numerical
+from ._anderson import Anderson as Anderson
 from ._checkpointed_scan import checkpointed_scan as checkpointed_scan
 from ._diff.gradient import grad as grad
 from ._diff.gradient import gradv as gradv

@@ -3,8 +3,8 @@ r"""`fixed_point`: solutions of $a = g(a, b)$, differentiated in $b$ by the impl
 Where $a = g(a, b)$ and $I - \partial g / \partial a$ is regular, $da = (I - \partial_a g)^{-1} \partial_b g\, db$. The
 loop that found $a$ is therefore never differentiated and nothing of it is kept. The linear equation is solved as $a$
 was, by iterating $x \leftarrow \partial_a g\, x + r$ (in reverse mode with the transpose, Christianson 1994, "Reverse
-accumulation and attractive fixed points"), which converges as fast. It is declared to JAX as a linear solve, so that
-derivatives of derivatives are solves again, in either mode.
+accumulation and attractive fixed points"), which converges as fast, and is accelerated if the loop was. It is declared
+to JAX as a linear solve, so that derivatives of derivatives are solves again, in either mode.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._anderson import Anderson
 from ._diff.checks import check_floats, check_like, dtype
 from .internal import tree
-from .internal.checks import integer
+from .internal.checks import instance, integer
 
 
 class FixedPoint(eqx.Module):
@@ -26,11 +27,11 @@ class FixedPoint(eqx.Module):
     value: PyTree
     """The solution, or the last iterate if there is none: of the structure, shapes and types of `a0`."""
     converged: Bool[Array, ""]
-    """Whether the last step changed no number by more than the tolerance."""
+    """Whether `g` changed no number by more than the tolerance, the last time."""
     steps: Int[Array, ""]
     """How many times `g` was applied."""
     change: Float[Array, ""]
-    """The largest change of any number in the last step."""
+    """The largest change of any number by `g`, the last time."""
 
     def check(self) -> PyTree:
         """The solution, if the iteration converged. Not for compiled code, where that is not known.
@@ -57,6 +58,7 @@ def fixed_point(
     *,
     tolerance: int | float | None = None,
     max_steps: SupportsIndex = 1000,
+    acceleration: Anderson | None = None,
 ) -> FixedPoint:
     r"""Solution of $a = g(a, b)$ by iterating `g` from `a0`.
 
@@ -73,18 +75,22 @@ def fixed_point(
         tolerance: accept when no number changes by more than `tolerance * (1 + largest number of a)` in a step. By
             default the machine epsilon of the dtype to the power 3/4 (2e-12 in double, 6e-6 in single precision).
         max_steps: give up after so many applications of `g`.
+        acceleration: `Anderson()` to make less of them, of the linear equation of the derivative too. It changes no
+            value but by rounding, and derivatives are as without.
 
     Returns:
         A `FixedPoint`, whose `value` is the solution if `converged` is true.
 
     Raises:
         TypeError: if `a0` is not made of real floats, if g(a, b) has other dtypes, or if `max_steps` is not an
-            integer.
+            integer, or if `acceleration` is not an `Anderson`.
         ValueError: if g(a, b) has another structure or other shapes than `a0`, if `tolerance` is not positive, or if
             `max_steps` is less than 1.
     """
     check_floats("a0", a0)
     max_steps = integer("max_steps", max_steps, 1)
+    if acceleration is not None:
+        instance("acceleration", acceleration, Anderson, "Anderson(), or None")
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"`tolerance` must be positive, got {tolerance}.")
     a0 = jax.tree.map(jnp.asarray, a0)
@@ -97,13 +103,14 @@ def fixed_point(
         for new, old in zip(jax.tree.leaves(stepped), jax.tree.leaves(a0), strict=True):
             if dtype(new) != old.dtype:
                 raise TypeError(f"`g(a, b)` must have the dtypes of `a0`, got {dtype(new)} in place of {old.dtype}.")
-        return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), stepped, a)
+        # of the kind of `a0`, where `g` gives an array in place of a `D`
+        return jax.tree.unflatten(jax.tree.structure(a), map(jnp.asarray, jax.tree.leaves(stepped)))
 
     def residual(a: PyTree) -> PyTree:
         return tree.subtract(step(a), a)
 
     def solve(_: Any, a0: PyTree) -> tuple[PyTree, tuple[Array, Array, Array]]:
-        a, change, steps, converged = _iterate(step, a0, accepted, 1.0, max_steps)
+        a, change, steps, converged = _iterate(step, a0, accepted, 1.0, max_steps, acceleration)
         # custom_root gives what comes along tangents of its own dtype, which only floats have
         return a, (converged.astype(change.dtype), steps.astype(change.dtype), change)
 
@@ -114,7 +121,7 @@ def fixed_point(
 
     def solve_linear(matvec: Callable[[Array], Array], r: Array) -> Array:
         # the matrix is J - I, so x = J x - r
-        x, _, _, converged = _iterate(lambda x: x + matvec(x) - r, -r, accepted, 0.0, max_steps)
+        x, _, _, converged = _iterate(lambda x: x + matvec(x) - r, -r, accepted, 0.0, max_steps, acceleration)
         return jnp.where(converged, x, jnp.nan)
 
     value, (converged, steps, change) = jax.lax.custom_root(residual, a0, solve, tangent_solve, has_aux=True)
@@ -136,25 +143,36 @@ def _solution_jvp(primals: tuple[PyTree, Array], tangents: tuple[PyTree, Any]) -
 
 
 def _iterate(
-    step: Callable[[PyTree], PyTree], start: PyTree, tolerance: int | float, floor: float, max_steps: int
+    step: Callable[[PyTree], PyTree],
+    start: PyTree,
+    tolerance: int | float,
+    floor: float,
+    max_steps: int,
+    acceleration: Anderson | None,
 ) -> tuple[PyTree, Float[Array, ""], Int[Array, ""], Bool[Array, ""]]:
     def close(a: PyTree, change: Array) -> Array:
         return (change <= tolerance * (floor + _largest(a))) & jnp.isfinite(change)
 
-    def go_on(carry: tuple[PyTree, Array, Array]) -> Array:
-        a, change, steps = carry
+    def go_on(carry: tuple[PyTree, Array, Array, PyTree]) -> Array:
+        a, change, steps, _ = carry
         # the first step has nothing to compare with; a change that is not finite never ends well
         return (steps == 0) | (~close(a, change) & jnp.isfinite(change) & (steps < max_steps))
 
-    def advance(carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
-        a, _, steps = carry
+    def advance(carry: tuple[PyTree, Array, Array, PyTree]) -> tuple[PyTree, Array, Array, PyTree]:
+        a, _, steps, memory = carry
         stepped = step(a)
-        return stepped, _largest(tree.subtract(stepped, a)), steps + 1
+        change = _largest(tree.subtract(stepped, a))
+        if acceleration is not None:
+            stepped, memory = acceleration.step(a, stepped, memory, steps)
+        return stepped, change, steps + 1, memory
 
     nothing = _largest(tree.zeros_like(start))
-    a, change, steps = jax.lax.while_loop(go_on, advance, (start, nothing, jnp.asarray(0)))
+    memory = () if acceleration is None else acceleration.start(start)
+    a, change, steps, _ = jax.lax.while_loop(go_on, advance, (start, nothing, jnp.asarray(0), memory))
     return a, change, steps, close(a, change)
 
 
 def _largest(a: PyTree) -> Float[Array, ""]:
-    return jnp.max(jnp.abs(tree.ravel(a)), initial=0.0)
+    entries = jnp.abs(tree.ravel(a))
+    # XLA's reductions on CPUs may pass over NaN: with JAX 0.10.2 the maximum of many is minus infinity.
+    return jnp.where(jnp.any(jnp.isnan(entries)), jnp.nan, jnp.max(entries, initial=0.0))
