@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_neural import FeedForward, Linear
-from hype_optim import Momentum, Params, minimize
+from hype_optim import Momentum, Params, first_state, minimize
 from jaxtyping import Array, Float, Int
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
@@ -56,7 +56,7 @@ def run(data: Examples, trusted: Examples | None, test: Examples, steps: int) ->
     network = new_network(jax.random.key(1))
     rows = jax.random.randint(jax.random.key(2), (steps, 100), 0, len(data[1]))
     equal = jnp.full(100, 0.01)
-    first = minimize(jax.tree_util.Partial(weighted, equal, (data[0][rows[0]], data[1][rows[0]])), network, STEP)
+    begin = first_state(jax.tree_util.Partial(weighted, equal, (data[0][rows[0]], data[1][rows[0]])), network, STEP)
 
     def step(carry: tuple, rows: Int[Array, "100"]) -> tuple:
         network, state, total = carry
@@ -66,7 +66,7 @@ def run(data: Examples, trusted: Examples | None, test: Examples, steps: int) ->
         error = jnp.mean(jnp.argmax(jax.vmap(result.w)(test[0]), axis=1) != test[1])
         return (result.w, result.state, total.at[rows].add(weights)), error
 
-    (_, _, total), errors = jax.lax.scan(step, (first.w, first.state, jnp.zeros(len(data[1]))), rows[1:])
+    (_, _, total), errors = jax.lax.scan(step, (network, begin, jnp.zeros(len(data[1]))), rows)
     return errors, total
 
 

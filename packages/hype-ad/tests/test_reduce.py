@@ -258,3 +258,17 @@ def test_laws(x, y, c):
     np.testing.assert_allclose(ad.variance(a), np.var(x, ddof=1), rtol=1e-12, atol=1e-300)
     scaled = np.asarray(ad.normalize(a))
     assert 0 <= scaled.min() <= scaled.max() <= 1
+
+
+@pytest.mark.parametrize("index", [None, 17])
+def test_extremes_are_nan_where_an_entry_is(index):
+    """Also of so many entries that XLA's own reductions pass over NaN on CPUs."""
+    entries = np.zeros(20_000)
+    entries[slice(None) if index is None else index] = np.nan
+    for x in (DV(entries), DM(entries.reshape(2, -1)), DV(entries.astype(np.float32))):
+        assert np.isnan(np.asarray(jax.jit(lambda x: x.max())(x)))
+        assert np.isnan(np.asarray(x.min()))
+    rows = DM(entries.reshape(2, -1))
+    np.testing.assert_array_equal(np.isnan(rows.max(1)), [True, index is None])
+    assert np.all(np.isnan(ad.normalize(DV(entries))))
+    assert np.all(np.isnan(ad.standardize(DV(entries))))

@@ -19,6 +19,7 @@ from ._anderson import Anderson
 from ._diff.checks import check_floats, check_like, dtype
 from .internal import tree
 from .internal.checks import instance, integer
+from .internal.extremes import largest
 
 
 class FixedPoint(eqx.Module):
@@ -173,6 +174,4 @@ def _iterate(
 
 
 def _largest(a: PyTree) -> Float[Array, ""]:
-    entries = jnp.abs(tree.ravel(a))
-    # XLA's reductions on CPUs may pass over NaN: with JAX 0.10.2 the maximum of many is minus infinity.
-    return jnp.where(jnp.any(jnp.isnan(entries)), jnp.nan, jnp.max(entries, initial=0.0))
+    return largest(jnp.abs(tree.ravel(a)), initial=0.0)

@@ -17,6 +17,7 @@ from ._adjoint.unrolled import Unrolled as Unrolled
 from ._api.check_hypergradient import HypergradientCheck as HypergradientCheck
 from ._api.check_hypergradient import HypergradientRow as HypergradientRow
 from ._api.check_hypergradient import check_hypergradient as check_hypergradient
+from ._api.first_state import first_state as first_state
 from ._api.forecast import Forecast as Forecast
 from ._api.forecast import ForecastRow as ForecastRow
 from ._api.forecast import forecast as forecast

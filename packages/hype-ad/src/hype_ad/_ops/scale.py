@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._types.by_rank import in_kind
 from .._types.to_array import Plain, TensorLike, to_array
+from ..internal.extremes import largest, smallest
 from .lift import Tensor, scaling
 from .reduce import magnitude, norm
 from .shape_checks import check_axis
@@ -38,7 +39,7 @@ def normalize(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Array
     if not x.size:
         return x
     flat = _all_equal(x, axis)
-    low, high = jnp.min(x, axis, keepdims=True), jnp.max(x, axis, keepdims=True)
+    low, high = smallest(x, axis, keepdims=True), largest(x, axis, keepdims=True)
     return jnp.where(flat, 0.0, x - low) / jnp.where(flat, 1.0, high - low)
 
 
@@ -52,7 +53,7 @@ def unit_vector(x: Float[Array, "..."], *, axis: int | None = None) -> Float[Arr
 
 def _all_equal(x: Float[Array, "..."], axis: int | None) -> Bool[Array, "..."]:
     # Not "the deviation is 0": the mean of equal numbers is rounded, and a rounding error must not be blown up to 1.
-    return jnp.max(x, axis, keepdims=True) == jnp.min(x, axis, keepdims=True)
+    return largest(x, axis, keepdims=True) == smallest(x, axis, keepdims=True)
 
 
 @overload

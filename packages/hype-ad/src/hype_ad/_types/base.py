@@ -17,6 +17,7 @@ from equinox import AbstractVar
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from ..internal.extremes import largest, smallest
 from .by_rank import is_tensor, of_rank
 from .indexing import Edits, indexed
 from .methods import apply_ufunc, compare, comparison, operators, products, reduction
@@ -122,12 +123,12 @@ class AbstractTensor(eqx.Module):
     @reduction
     def max(self, axis: int | None = None) -> Array:
         """The largest element; tied elements share the derivative equally."""
-        return jnp.max(self.array, axis)
+        return largest(self.array, axis)
 
     @reduction
     def min(self, axis: int | None = None) -> Array:
         """The smallest element; tied elements share the derivative equally."""
-        return jnp.min(self.array, axis)
+        return smallest(self.array, axis)
 
     def argmax(self, axis: int | None = None) -> Int[Array, "..."]:
         """Where the largest element is, the first one on ties; a matrix without `axis` counts in row-major order."""

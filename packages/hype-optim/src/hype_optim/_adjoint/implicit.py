@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import lineax as lx
 from hype_ad import checkpointed_scan
 from hype_ad.internal.checks import instance, static_number
+from hype_ad.internal.extremes import largest
 from hype_ad.internal.tree import float_dtype, ravel, subtract
 from jaxtyping import Array, Float, PyTree
 
@@ -165,8 +166,8 @@ def _stationarity(tolerance: float | None, w: PyTree, start: PyTree, residual: R
 def _norm(tree: PyTree) -> Float[Array, ""]:
     """The 2-norm, also where squares overflow or underflow."""
     entries = ravel(tree)
-    largest = jnp.max(jnp.abs(entries))
-    return largest * jnp.sqrt(jnp.sum((entries / jnp.where(largest > 0, largest, 1)) ** 2))
+    unit = largest(jnp.abs(entries))
+    return unit * jnp.sqrt(jnp.sum((entries / jnp.where(unit > 0, unit, 1)) ** 2))
 
 
 def _warn(stationarity: Stationarity) -> None:

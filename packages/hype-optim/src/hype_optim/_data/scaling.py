@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.checks import as_float_array, float_dtype_of
+from hype_ad.internal.extremes import largest, smallest
 from hype_ad.internal.narrowing import check_fits
 from jaxtyping import Array, Bool, Float, Num
 
@@ -62,8 +63,8 @@ def standard_scaling(rows: Num[Array, "rows ..."]) -> Scaling:
 def unit_scaling(rows: Num[Array, "rows ..."]) -> Scaling:
     """Each feature to the range from 0 to 1; a feature without variation to 0."""
     rows = _some_rows(rows)
-    lowest = jnp.min(rows, axis=0)
-    width = jnp.max(rows, axis=0) - lowest
+    lowest = smallest(rows, 0)
+    width = largest(rows, 0) - lowest
     return Scaling(lowest, _one_unless(width > 0, width))
 
 
