@@ -102,8 +102,9 @@ def main(argv: list[str] | None = None) -> Found:
     equal = candidates[jnp.nanargmin(jax.jit(swept)(candidates))]
     search = tune(loss, positive(equal), steps=options.outer_steps, key=keys[5])
     assert (fine_tuned(equal, keys[6]).layers[0].linear.weight == model.layers[0].weight).all()
-    errors = [error(eqx.filter_jit(fine_tuned)(scales, keys[6]), tested) for scales in (equal, search.values)]
-    found = Found(error(model, tested), float(equal[0, 0]), *errors, search, np.asarray(search.values))
+    wrong = lambda scales: error(eqx.filter_jit(fine_tuned)(scales, keys[6]), tested)
+    tuned = search.values
+    found = Found(error(model, tested), float(equal[0, 0]), wrong(equal), wrong(tuned), search, np.asarray(tuned))
     print(f"Digits that lie on their side, wrong before fine-tuning: {found.before:.1%}.")
     print(f"With adapters of rank {options.rank} and the best scale for all, {found.best:.2f}: {found.equal:.1%}.")
     print(f"With tuned scales: {found.tuned:.1%}.")

@@ -134,7 +134,7 @@ def fit(learned: Dataset, tested: Dataset, width: int, epochs: int, peak: float,
     print(f"{epochs} epochs of {steps // epochs} steps took {seconds:.1f} s, compiling included.")
     print(f"Validation loss {result.valid_loss:.4f}, test error {error:.2%}.")
     few = partial(settings, return_best=False)
-    loss = eqx.filter_jit(lambda rate: run(few(learning_rate=StepSchedule(jnp.full(5, rate)))).valid_loss)
+    loss = eqx.filter_jit(lambda rate: jnp.asarray(run(few(learning_rate=StepSchedule(jnp.full(5, rate)))).valid_loss))
     derivative = float(eqx.filter_jit(jax.grad(loss))(peak / 10))
     difference = float((loss(peak * 0.11) - loss(peak * 0.09)) / (peak * 0.02))
     print(f"d(validation loss) / d(rate) through 5 steps: {derivative:.3f}, by a difference {difference:.3f}.")

@@ -146,11 +146,14 @@ class Backwards(AbstractSampling):
 
 
 class Third(AbstractBatch):
-    drop_last: ClassVar[bool] = False
-    sampling: ClassVar[AbstractSampling] = Backwards()
-
     def size(self, rows):
         return -(-rows // 3)
+
+    def per_epoch(self, rows):
+        return -(-rows // self.size(rows))
+
+    def order(self, key, data):
+        return Backwards().order(key, data)
 
 
 class GoodEnough(AbstractEarlyStopping):

@@ -45,7 +45,7 @@ def first_state(
     """
     function("f", f, "a function of a point")
     w, static = partition("w0", as_arrays(w0), where)
-    params = resolve(as_params_without_data(params), dtype_of_hyperparameters(w))
+    settings = resolve(as_params_without_data(params), dtype_of_hyperparameters(w))
     loss = jax.eval_shape(lambda w: total_loss("f", lambda w: f(eqx.combine(w, static)), w), w)
-    state = initial_state(w, None, params, None, np.promote_types(float_dtype(w), loss.dtype))
-    return constrained(state, params.constraint)
+    state = initial_state(w, None, settings, None, np.promote_types(float_dtype(w), loss.dtype))
+    return constrained(state, settings.constraint)

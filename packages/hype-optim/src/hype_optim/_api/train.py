@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from hype_ad.internal.checks import boolean, check_key, function
 from jaxtyping import PRNGKeyArray, PyTree
 
+from .._config.batch import Minibatch
 from .._config.loss import L2Loss
 from .._config.params import Params, as_params
 from .._config.sampling import Shuffled
@@ -159,7 +160,7 @@ def train_by(
         _check_objective(objective, params, batched, keyed)
     if boolean("keyed", keyed) and key is None:
         raise ValueError("`key` must be given for a model that is `keyed`.")
-    if key is None and not isinstance(params.batch.sampling, Shuffled):
+    if key is None and isinstance(params.batch, Minibatch) and not isinstance(params.batch.sampling, Shuffled):
         raise ValueError(f"`key` must be given for {params.batch.sampling!r} to draw from.")
     return fit(
         Training(

@@ -5,36 +5,44 @@ from functools import partial
 
 import equinox as eqx
 from hype_ad.internal.checks import boolean, instance
+from jaxtyping import Array, Int, PRNGKeyArray
 
+from .._data.dataset import Dataset
+from .._data.stream import Stream
 from .._hyperparameter.converters import at_least
 from .sampling import AbstractSampling, Shuffled
 
 
 class AbstractBatch(eqx.Module):
-    """Cuts the training data into batches.
-
-    Attributes:
-        drop_last: whether an epoch ends before a last batch that would be smaller than the others.
-        sampling: how the order of an epoch is drawn, in a training that has a key.
-    """
-
-    drop_last: eqx.AbstractVar[bool]
-    sampling: eqx.AbstractVar[AbstractSampling]
+    """Cuts the training data into batches."""
 
     @abc.abstractmethod
     def size(self, rows: int) -> int:
         """The number of examples in a batch, of `rows` in all."""
 
+    @abc.abstractmethod
+    def per_epoch(self, rows: int) -> int:
+        """The number of batches in an epoch, with or without one of what is left at the end."""
+
+    @abc.abstractmethod
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
+        """The row numbers in the order in which an epoch goes through them, in a training that has a key."""
+
 
 class Full(AbstractBatch):
     """Every step looks at all examples."""
 
-    drop_last: bool = eqx.field(static=True, init=False, default=False)
-    sampling: AbstractSampling = eqx.field(init=False, default=Shuffled())
-
     def size(self, rows: int) -> int:
         """All of them."""
         return rows
+
+    def per_epoch(self, rows: int) -> int:
+        """One."""
+        return 1
+
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
+        """A random one."""
+        return Shuffled().order(key, data)
 
 
 class Minibatch(AbstractBatch):
@@ -64,13 +72,26 @@ class Minibatch(AbstractBatch):
             raise ValueError(f"`Params.batch` is Minibatch({self.n}), but the data has only {rows} examples.")
         return self.n
 
+    def per_epoch(self, rows: int) -> int:
+        """As many as it takes to see all rows, or as there are full ones."""
+        return rows // self.n if self.drop_last else -(-rows // self.n)
+
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
+        """That of `sampling`."""
+        return self.sampling.order(key, data)
+
 
 class Stochastic(AbstractBatch):
     """Every step looks at one example."""
 
-    drop_last: bool = eqx.field(static=True, init=False, default=False)
-    sampling: AbstractSampling = eqx.field(init=False, default=Shuffled())
-
     def size(self, rows: int) -> int:
         """One."""
         return 1
+
+    def per_epoch(self, rows: int) -> int:
+        """As many as there are rows."""
+        return rows
+
+    def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
+        """A random one."""
+        return Shuffled().order(key, data)

@@ -43,18 +43,12 @@ class Batches(NamedTuple):
         return rows, (numbers < len(self.data)).astype(jnp.result_type(float))
 
 
-def number_of_batches(batch: AbstractBatch, rows: int) -> int:
-    """How many batches an epoch has."""
-    size = batch.size(rows)
-    return rows // size if batch.drop_last else -(-rows // size)
-
-
 def orders(
     batch: AbstractBatch, key: PRNGKeyArray, data: Dataset | Stream, first_epoch: Int[Array, ""] | int, epochs: int
 ) -> Int[Array, "epochs rows"]:
     """The order of the rows in each epoch; that of an epoch depends on the key and the epoch's number alone."""
     numbers = first_epoch + jnp.arange(epochs)
-    return lax.map(lambda epoch: batch.sampling.order(jax.random.fold_in(key, epoch), data), numbers)
+    return lax.map(lambda epoch: batch.order(jax.random.fold_in(key, epoch), data), numbers)
 
 
 def mean_in_pieces(

@@ -18,7 +18,7 @@ from .._data.dataset import Dataset
 from .._data.stream import Stream
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
 from .batch_loss import AbstractBatchLoss, ExampleLosses, ObjectiveLoss
-from .batching import Batches, mean_in_pieces, number_of_batches, orders
+from .batching import Batches, mean_in_pieces, orders
 from .problem import Problem, check_single
 from .result import Result
 from .solve import solve
@@ -64,7 +64,7 @@ class Training(NamedTuple):
     @property
     def per_epoch(self) -> int:
         """The number of steps in an epoch."""
-        return number_of_batches(self.params.batch, len(self.data))
+        return self.params.batch.per_epoch(len(self.data))
 
     @property
     def is_full(self) -> bool:
