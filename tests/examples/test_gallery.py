@@ -78,6 +78,7 @@ def test_training_sensitivities(run):
     np.testing.assert_allclose(result.predicted[result.checked], result.actual, atol=0.3 * np.abs(result.actual).max())
 
 
+@pytest.mark.slow
 def test_layer_schedules(run):
     result, printed = run("layer_schedules", "--hidden", "8", "--steps", "10", "--outer-steps", "15", "--seeds", "2")
     rates = jax.tree.leaves(result.rates)

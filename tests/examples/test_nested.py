@@ -7,6 +7,7 @@ import pytest
 from .running import run
 
 
+@pytest.mark.slow
 def test_a_minimum_inside_of_a_minimum(tmp_path):
     result = run("nested_minimum", tmp_path, "--inner-steps", 10, "--outer-steps", 12)
     for through, implicit in zip(result.checkpointed, result.implicit, strict=True):

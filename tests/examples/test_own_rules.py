@@ -35,6 +35,7 @@ def test_is_at_most_sixty_lines(name):
     assert sum(bool(line.strip()) and not line.lstrip().startswith("#") and i not in other for i, line in lines) <= 60
 
 
+@pytest.mark.slow
 def test_a_learned_optimizer_starts_where_adam_does(tmp_path, capsys):
     learned, adam = call("learned_optimizer", tmp_path, meta_steps=1, draws=1)
     assert learned.shape == adam.shape == (10, 51)
@@ -49,6 +50,7 @@ def test_a_learned_optimizer_is_better_than_adam(tmp_path):
     assert learned[:, -1].mean() < 0.9 * adam[:, -1].mean()
 
 
+@pytest.mark.slow
 def test_maml_is_what_one_writes_by_hand(tmp_path):
     errors = call("maml", tmp_path, steps=20, shots=5, tests=10)
     assert {name: np.shape(e) for name, e in errors.items()} == {"MAML": (10, 10), "Meta-SGD": (10, 10)}
