@@ -115,3 +115,12 @@ def test_what_is_refused():
             kind(identity).error(DATA[:0])
     with pytest.raises(ValueError, match=r"classes of shape \(2, 2\) and the data have labels of shape \(2,\)"):
         SoftmaxClassifier(identity).error(Dataset(SCORES.reshape(2, 2, 3), [0, 1]))
+
+
+def test_weights_and_ignored_labels_count_in_the_error():
+    classifier = SoftmaxClassifier(lambda x: jnp.stack([x[0], -x[0]]), logits=True)
+    x, y = jnp.array([[1.0], [1.0], [-1.0], [-1.0]]), jnp.array([0, 1, 1, -1])
+    np.testing.assert_allclose(classifier.error(Dataset(x, y)), 0.5)
+    np.testing.assert_allclose(classifier.error(Dataset(x, y), ignored=-1), 1 / 3)
+    np.testing.assert_allclose(classifier.error(Dataset(x, y, jnp.array([1, 3, 1, 0]))), 0.6)
+    np.testing.assert_allclose(classifier.error(Dataset(x, y, jnp.array([1, 0, 1, 4])), ignored=-1), 0.0)

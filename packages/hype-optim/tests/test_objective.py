@@ -11,7 +11,9 @@ import pytest
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_optim import (
     AbstractAdjoint,
+    Backtrack,
     Dataset,
+    Early,
     Implicit,
     L2Reg,
     Minibatch,
@@ -132,6 +134,11 @@ def test_an_adversarial_pair_has_the_derivative_of_its_steps():
         np.testing.assert_allclose(jax.grad(run)(0.1), jax.grad(by_hand)(0.1), rtol=1e-9)
     np.testing.assert_allclose(jax.jvp(jax.grad(trained), (0.1,), (1.0,))[1], jax.hessian(by_hand)(0.1), rtol=1e-9)
     np.testing.assert_allclose(train(players, data, quiet(2), objective=losses).loss, 0.0, atol=1e-12)
+    best = train(players, data, quiet(6, momentum=Momentum(0.5), return_best=True), objective=losses)
+    np.testing.assert_allclose(jnp.sum(best.w[0] ** 2), by_hand(0.1), rtol=1e-9)  # the last point, whatever the sum
+    for wrong in ({"early_stopping": Early(2, 2)}, {"learning_rate": Backtrack()}):
+        with pytest.raises(ValueError, match=r"must not be .* with several losses"):
+            train(players, data, quiet(2, **wrong), objective=losses)
 
 
 class SingleSteps(AbstractAdjoint):
@@ -182,7 +189,7 @@ def test_what_is_refused():
         train(MODEL, data, quiet(1), objective=lambda m, b, k: b.x[:, 0])
     with pytest.raises(TypeError, match=r"`objective` must return a real scalar, got a dict of 1"):
         train(MODEL, data, quiet(1), objective=lambda m, b, k: {"loss": 1.0})
-    with pytest.raises(ValueError, match=r"`objective` must return one scalar under Implicit\(\), got several"):
+    with pytest.raises(ValueError, match="`adjoint` must not be Implicit with several losses"):
         train((MODEL,), data, quiet(1, adjoint=Implicit()), objective=lambda m, b, k: (jnp.sum(m[0].weight),))
     with pytest.raises(TypeError, match=r"`objective` must return the pair \(loss, state\)"):
         train(MODEL, data, quiet(1), objective=lambda m, b, k, s: 1.0, model_state=jnp.ones(1))

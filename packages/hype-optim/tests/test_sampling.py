@@ -67,6 +67,10 @@ def test_examples_are_drawn_by_their_weights():
         jax.grad(trained)(weights)
     with pytest.raises(ValueError, match=r"`weights` must be at least 0 and finite, got -1.0 at index \(1,\)"):
         Weighted([1.0, -1.0])
+    with pytest.raises(ValueError, match="`weights` must not all be 0"):
+        Weighted(jnp.zeros(3))
+    with pytest.raises(ValueError, match="The `weights` of `data` must not all be 0"):
+        train(MODEL, Dataset(X, DATA.y, jnp.zeros(10)), quiet(1))
     with pytest.raises(ValueError, match=r"`weights` must have one number for each of 4 examples, got \(2,\)"):
         trained(jnp.ones(2))
     with pytest.raises(ValueError, match=r"`key` must be given for Stratified\(\) to draw from"):
@@ -94,9 +98,9 @@ def test_derivatives_with_respect_to_weights():
     assert_derivatives_match(trained, (jnp.linspace(0.5, 2, 10), X), num_directions=1)
 
 
-def test_padding_of_nan_counts_for_nothing():
+def test_padding_that_is_not_finite_counts_for_nothing():
     padded = Dataset(
-        jnp.concatenate([X, jnp.full((3, 3), jnp.nan)]),
+        jnp.concatenate([X, jnp.array([jnp.nan, jnp.inf, -jnp.inf])[:, None] * jnp.ones((1, 3))]),
         jnp.concatenate([DATA.y, jnp.full((3, 1), jnp.nan)]),
         jnp.concatenate([jnp.ones(10), jnp.zeros(3)]),
     )

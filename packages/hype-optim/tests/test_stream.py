@@ -1,5 +1,7 @@
 """Examples read from elsewhere while a training runs, against the same ones in memory."""
 
+import gc
+import threading
 from functools import partial
 
 import equinox as eqx
@@ -105,6 +107,27 @@ def test_one_chunk_is_read_ahead_and_each_once():
     assert len(chunks) <= 96 // length + 3
 
 
+def test_another_stream_is_no_other_program_and_readers_are_let_go(files):
+    traces = []
+
+    def loss(prediction, y):
+        traces.append(None)
+        return jnp.sum((prediction - y) ** 2)
+
+    params = quiet(loss=loss)
+    first = train(MODEL, files, params).loss
+    made = len(traces)
+    for scale in (1.0, 2.0):
+        other = Stream.of_arrays(scale * X, Y)
+        assert (train(MODEL, other, params).loss == first) == (scale == 1.0)
+    assert len(traces) == made
+    threads = threading.active_count()
+    for _ in range(30):
+        train(MODEL, Stream.of_arrays(X, Y), params)
+    gc.collect()
+    assert threading.active_count() < threads + 15
+
+
 def test_what_is_refused(files):
     with pytest.raises(ValueError, match=r"`batch` must be smaller than a Stream, got Full\(\)"):
         train(MODEL, files, quiet(batch=None))
@@ -120,6 +143,10 @@ def test_what_is_refused(files):
         TypeError, match="`read` must give `x`, `\\(x, y\\)` or `\\(x, y, weights\\)`, got a tuple of 4"
     ):
         Stream(lambda rows: (X[rows],) * 4, 4)
+    with pytest.raises(ValueError, match="the source ends early"):
+        Stream(lambda rows: X[rows[rows < 20]], 23)
+    with pytest.raises(TypeError, match="must be arrays or pytrees of them"):
+        Stream.of_arrays([[1.0]], [1.0])
     with pytest.raises(ValueError, match=r"the same number of rows, got \[22, 23\]"):
         Stream.of_arrays(X, Y[:22])
     with pytest.raises(ValueError, match="`data` must have targets `y`"):
@@ -129,12 +156,12 @@ def test_what_is_refused(files):
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (lambda rows: (X[rows[rows < 9]], Y[rows[rows < 9]]), "the source ends early, or its rows are of several"),
+        (lambda rows: (X[rows[rows != 9]], Y[rows[rows != 9]]), "the source ends early, or its rows are of several"),
         (
             lambda rows: (X[rows], Y[rows]) if 9 not in rows else X[rows],
             "`read` must give 2 arrays for all rows, got 1",
         ),
-        (lambda rows: (X[rows], rows + (rows == 22) * 2**40), "`read` must have numbers that int32 holds"),
+        (lambda rows: (X[rows], rows + (rows == 11) * 2**40), "`read` must have numbers that int32 holds"),
     ],
 )
 def test_a_source_that_changes_its_kind_is_found_when_it_is_read(read, message):

@@ -81,7 +81,11 @@ def test_a_method_that_counts_weights_sees_those_that_move():
 @pytest.mark.parametrize(
     ("where", "error", "message"),
     [
-        (lambda w: w["c"], ValueError, r"`where` must give parts of `w0` that are there, got KeyError\('c'\)"),
+        (
+            lambda w: w["c"],
+            ValueError,
+            r"that are there, whole arrays or what holds them, got KeyError\('c'\)",
+        ),
         (lambda w: w["b"][2], ValueError, "`where` must give parts of `w0` that are there"),
         (lambda w: w["a"] * 2, ValueError, "`where` must give parts of `w0` that are there"),
         (lambda w: jnp.zeros(2), ValueError, "`where` must give parts of `w0` and nothing else, got Array"),

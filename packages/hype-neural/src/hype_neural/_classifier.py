@@ -62,14 +62,25 @@ class AbstractClassifier(eqx.Module):
         """The most probable class of each row of `xs`, computed a thousand rows at a time."""
         return jax.lax.map(self.classify, xs, batch_size=_ROWS_AT_A_TIME)
 
-    def error(self, data: Dataset) -> Float[Array, ""]:
-        """The fraction of examples put into another class than that of `data.labels`.
+    def error(self, data: Dataset, ignored: int | None = None) -> Float[Array, ""]:
+        """The fraction of examples put into another class than that of `data.labels`, by `data.weights` if there are.
+
+        Args:
+            data: the examples.
+            ignored: a label that means that there is none, as for `hype_optim.CrossEntropyOnLinear`; those do not
+                count. NaN if all are ignored.
 
         Raises:
             ValueError: if there are no examples, or an example has more labels than classes are given for it.
         """
-        predicted = self._predicted(data)
-        return jnp.mean((predicted != data.labels.astype(predicted.dtype)).astype(float))
+        predicted, labels = self._predicted(data), data.labels
+        wrong = (predicted != labels.astype(predicted.dtype)).astype(float)
+        if ignored is None and data.weights is None:
+            return jnp.mean(wrong)
+        counts = jnp.ones_like(wrong) if ignored is None else (labels != ignored).astype(float)
+        if data.weights is not None:
+            counts = counts * data.weights.astype(float).reshape(-1, *(1,) * (counts.ndim - 1))
+        return jnp.sum(counts * wrong) / jnp.sum(counts)
 
     def confusion_matrix(self, data: Dataset, num_classes: int | None = None) -> Int[Array, "true predicted"]:
         """How many examples of each class (row) were put into each class (column).

@@ -1,8 +1,8 @@
 """The interface of a layer, and what all layers can do: weights as a vector and back, and training."""
 
 import abc
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from hype_ad import DV
 from hype_ad.internal import tree
 from hype_ad.internal.checks import as_array
-from hype_optim import Dataset, Params, Result, train
+from hype_optim import Dataset, Params, Result, Stream, train
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
@@ -91,12 +91,13 @@ class AbstractLayer(eqx.Module):
 
     def train(
         self,
-        data: Dataset,
+        data: Dataset | Stream,
         params: Params | None = None,
         *,
-        valid: Dataset | None = None,
+        valid: Dataset | Stream | None = None,
         key: PRNGKeyArray | None = None,
         keyed: bool = False,
+        where: Callable[[Any], PyTree] | PyTree | None = None,
         state: PyTree = None,
     ) -> Result:
         """Fit the weights to data: `hype_optim.train`, which says more.
@@ -107,13 +108,14 @@ class AbstractLayer(eqx.Module):
             valid: other examples, by which the best weights and early stopping are judged.
             key: if given, every epoch goes through the examples in a new random order.
             keyed: whether the layer draws at random in training, as `equinox.nn.Dropout` does; it needs `key` then.
+            where: which part of the layer is trained: a function that gives it, or a pytree of truth values.
             state: the `state` of an earlier result, to go on where that run stopped.
 
         Returns:
             A `hype_optim.Result` whose `w` is the layer trained, differentiable with respect to this layer's weights,
             `params` and the data.
         """
-        return train(self, data, params, valid=valid, key=key, keyed=keyed, state=state)
+        return train(self, data, params, valid=valid, key=key, keyed=keyed, where=where, state=state)
 
 
 class AbstractStatelessLayer(AbstractLayer):

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad import D, value_and_grad
+from hype_ad import AbstractTensor, D, value_and_grad
 from hype_ad.internal import mixed_mode
 from hype_ad.internal.mode import Mode
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -104,9 +105,30 @@ class Iterate(NamedTuple):
     constraint: AbstractConstraint = NoConstraint()
 
 
-def is_several(losses: Any) -> bool:
+class Kind(NamedTuple):
+    """What an objective gives: one loss or several, and their dtype."""
+
+    several: bool
+    dtype: Any
+
+
+def kind_of(name: str, losses: Callable[[PyTree], Any], w: PyTree) -> Kind:
+    """The kind of an objective, which is checked and not run."""
+    several = []
+
+    def recorded(w: PyTree) -> Any:
+        found = losses(w)
+        several.append(_is_several(found))
+        return found
+
+    dtype = jax.eval_shape(lambda w: total_loss(name, recorded, w), w).dtype
+    return Kind(several[0], dtype)
+
+
+def _is_several(losses: Any) -> bool:
     """Whether an objective has given a loss for each part of the weights."""
-    return isinstance(losses, tuple | list | dict) and bool(losses)
+    is_module = isinstance(losses, eqx.Module) and not isinstance(losses, AbstractTensor)
+    return is_module or (isinstance(losses, tuple | list | dict) and bool(losses))
 
 
 def total_loss(name: str, losses: Callable[[PyTree], Any], w: PyTree, held: PyTree = None) -> Float[Array, ""]:
@@ -116,7 +138,7 @@ def total_loss(name: str, losses: Callable[[PyTree], Any], w: PyTree, held: PyTr
     in `w` at `held = w` has for each part that of its own loss, and derivatives of that gradient see all parts.
     """
     several = losses(w)
-    if not is_several(several):
+    if not _is_several(several):
         return as_scalar(name, several)
     values, structure = jax.tree.flatten(several)
     try:
@@ -132,6 +154,8 @@ def total_loss(name: str, losses: Callable[[PyTree], Any], w: PyTree, held: PyTr
 
 def as_scalar(name: str, value: Any) -> Float[Array, ""]:
     """A real scalar as an array."""
+    if isinstance(value, eqx.Module) and not isinstance(value, AbstractTensor):
+        value = jax.tree.leaves(value)
     if value is None or isinstance(value, tuple | list | dict):
         got = f"a {type(value).__name__} of {len(value)}" if value else repr(value)
         raise TypeError(
@@ -145,6 +169,6 @@ def as_scalar(name: str, value: Any) -> Float[Array, ""]:
     if array.ndim != 0 or not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
             f"`{name}` must return a real scalar, got shape {array.shape} and dtype {array.dtype}; "
-            "take a sum or a mean of it."
+            + ("take a sum or a mean of it." if array.ndim else "make it a float.")
         )
     return array

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from hype_ad.internal.checks import function
 from hype_ad.internal.tree import float_dtype
@@ -13,7 +12,7 @@ from jaxtyping import PyTree
 from .._config.params import Params, as_params_without_data
 from .._hyperparameter.converters import as_arrays
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
-from .._objective import Losses, total_loss
+from .._objective import Losses, kind_of
 from .._run.state import RunState, constrained, initial_state
 from .._run.weights import partition
 
@@ -46,6 +45,6 @@ def first_state(
     function("f", f, "a function of a point")
     w, static = partition("w0", as_arrays(w0), where)
     settings = resolve(as_params_without_data(params), dtype_of_hyperparameters(w))
-    loss = jax.eval_shape(lambda w: total_loss("f", lambda w: f(eqx.combine(w, static)), w), w)
-    state = initial_state(w, None, settings, None, np.promote_types(float_dtype(w), loss.dtype))
+    kind = kind_of("f", lambda w: f(eqx.combine(w, static)), w)
+    state = initial_state(w, None, settings, None, np.promote_types(float_dtype(w), kind.dtype))
     return constrained(state, settings.constraint)

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, PyTree
 from .._config.params import Params, as_params_without_data, steps_to_make
 from .._hyperparameter.converters import as_arrays
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
-from .._objective import Losses, total_loss
-from .._run.problem import Problem, check_single
+from .._objective import Losses, kind_of, total_loss
+from .._run.problem import Problem
 from .._run.result import Result
 from .._run.solve import solve
 from .._run.state import RunState, check_state
@@ -37,11 +37,11 @@ def minimize(
     Args:
         f: maps a point to a scalar; or to several, one for each part of the point in its upper structure, such as
             `{"x": ..., "y": ...}` or a tuple: then each part is changed by the gradient of its own, as players of a
-            game do, and the loss is their sum. If it is a pytree, such as `jax.tree_util.Partial(f, x)` or an Equinox
-            module, its arrays are arguments of the compiled program, and new ones do not recompile; what a plain
-            function closes over is baked in. It is compiled again when a global, a closed-over variable or an attribute
-            of its object has changed, where that can be seen: arrays and numbers that it, or functions of its own
-            package that it calls, read by name.
+            game do, the loss is their sum and the result the last point. If it is a pytree, such as
+            `jax.tree_util.Partial(f, x)` or an Equinox module, its arrays are arguments of the compiled program, and
+            new ones do not recompile; what a plain function closes over is baked in. It is compiled again when a
+            global, a closed-over variable or an attribute of its object has changed, where that can be seen: arrays and
+            numbers that it, or functions of its own package that it calls, read by name.
         w0: where to start: a `DV`, an array, a dict, a `Params`, an Equinox model, ... Leaves that are not floats are
             left alone.
         params: how to optimize; an epoch is one step.
@@ -78,11 +78,11 @@ def _minimize(f: Callable, w: PyTree, static: PyTree, params: Params, state: Run
         return total_loss("f", lambda w: f(eqx.combine(w, static)), w, held)
 
     params = resolve(params, dtype_of_hyperparameters(w))
-    check_single("f", lambda w: f(eqx.combine(w, static)), w, params)
     problem = Problem(
         lambda w, model_state: objective(w),
         lambda w, held, model_state, batch: (objective(w, held), None),
         lambda steps: (),
+        kind=kind_of("f", lambda w: f(eqx.combine(w, static)), w),
         steps_per_epoch=1,
         constraint=params.constraint,
         validate=None,

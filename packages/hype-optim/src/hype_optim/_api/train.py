@@ -6,7 +6,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.checks import boolean, check_key, function
+import numpy as np
+from hype_ad.internal.checks import boolean, check_key, function, known
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._config.batch import Minibatch
@@ -80,9 +81,10 @@ def train(
             model.layers[-1]`, or a pytree of truth values of the structure of `model` or of its upper part. Penalties
             see only what is trained. What is held is differentiated like any other constant.
         state: the `state` of an earlier result, to go on where that run stopped, for another `params.epochs`, or to
-            the end of its schedule; of `model` and `model_state` only the structure is used then, and the key is the
-            state's. If the data, the loss, the penalty or `valid` are others, the best weights so far and early
-            stopping are judged anew by them; what the method, the rate and the momentum remember stays.
+            the end of its schedule; of what is trained and of `model_state` only the structure is used then, and the
+            key is the state's; held parts are those of `model`. If the data, the loss, the penalty or `valid` are
+            others, the best weights so far and early stopping are judged anew by them; what the method, the rate and
+            the momentum remember stays.
 
     Returns:
         A `Result` whose `w` is the model trained.
@@ -124,6 +126,12 @@ def _call(model: Callable[..., Any], *args: Any, **keywords: Any) -> PyTree:
     except RuntimeError as error:
         if "requires a key" in str(error):
             error.add_note("`train(..., keyed=True, key=key)` gives a key to a model that draws.")
+        raise
+    except (TypeError, KeyError) as error:
+        if "positional argument" in str(error) and len(args) > 1:
+            error.add_note("With `model_state`, `model` is called as model(x, model_state), and returns both.")
+        elif isinstance(error, KeyError) and len(args) > 1:
+            error.add_note("`model_state` must be the state that was made with `model`.")
         raise
 
 
@@ -187,7 +195,10 @@ def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
         raise TypeError(f"`{name}` must be a `Dataset(x, y)` or a `Stream`, got {data!r}.")
     if len(data) == 0:
         raise ValueError(f"`{name}` must hold at least one example, got none.")
-    has_targets = (data.reader.one if isinstance(data, Stream) else data).y is not None
+    has_targets = (data.one if isinstance(data, Stream) else data).y is not None
+    weights = data.weights if isinstance(data, Dataset) else None
+    if weights is not None and known(weights) and not np.any(weights):
+        raise ValueError(f"The `weights` of `{name}` must not all be 0.")
     if objective is None and not has_targets:
         raise ValueError(f"`{name}` must have targets `y` for the loss, got none; or give `train` an `objective`.")
 

@@ -288,6 +288,8 @@ class Proximal(AbstractConstraint):
 
 def _replaced(where: Choice | None, w: PyTree, change: Callable[[PyTree], PyTree]) -> PyTree:
     """The weights with a part of them changed."""
+    if where is not None and not jax.tree.leaves(eqx.filter(where(w), eqx.is_inexact_array)):
+        raise ValueError("`where` of the constraint must give at least one leaf of floats that change, got none.")
     return change(w) if where is None else eqx.tree_at(where, w, change(where(w)))
 
 

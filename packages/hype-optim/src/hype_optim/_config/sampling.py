@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.checks import check_entries, float_array
+import numpy as np
+from hype_ad.internal.checks import check_entries, float_array, known
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -75,6 +76,8 @@ class Weighted(AbstractSampling):
     def __init__(self, weights: ArrayLike | Sequence[float | int]):
         self.weights = float_array("weights", weights)
         check_entries("weights", self.weights, lambda x: x >= 0, "at least 0 and finite")
+        if known(self.weights) and not np.any(self.weights):
+            raise ValueError("`weights` must not all be 0: there would be nothing to draw.")
 
     def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:
         """Row numbers, each drawn by itself."""

@@ -30,8 +30,8 @@ class Dataset(eqx.Module):
         y: what belongs to them: an integer class label a row, or floats of any shape; several as for `x`. `None` if the
             inputs are all there is.
         weights: how much each example counts in a mean over them, at least 0; all alike if not given. Only their ratios
-            matter: twice the weight is what the example twice would be. A row of weight 0 that holds NaN is padding: it
-            counts for nothing, and neither its entries nor its weight have a derivative.
+            matter: twice the weight is what the example twice would be. A row of weight 0 that is not finite is
+            padding: it counts for nothing, and neither its entries nor its weight have a derivative.
 
     Raises:
         TypeError: if `x`, `y` or `weights` is not made of arrays of real numbers.

@@ -1,6 +1,8 @@
 """Examples that stay where they are, in files or behind another library, and are read while a training runs."""
 
-from collections import OrderedDict
+import itertools
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -41,11 +43,19 @@ class Stream(eqx.Module):
     """
 
     rows: int = eqx.field(static=True)
-    reader: "Reader" = eqx.field(static=True)
+    number: Int[
+        Array, ""
+    ]  # of its reader: programs hold this, so that another stream of the same kind is no new program
+    kind: tuple = eqx.field(static=True)  # the structure of an example, and the shapes and dtypes of its arrays
 
     def __init__(self, read: Read, rows: int):
         self.rows = integer("rows", rows, 1)
-        self.reader = Reader(function("read", read, "a function from row numbers to arrays"), self.rows)
+        reader = Reader(function("read", read, "a function from row numbers to arrays"), self.rows)
+        leaves, structure = jax.tree.flatten(reader.one)
+        self.kind = structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+        _readers[reader.number] = reader
+        self.number = jnp.array(reader.number)
+        weakref.finalize(self, _let_go, reader.number)
 
     @classmethod
     def of_arrays(cls, x: PyTree, y: PyTree = None, weights: PyTree = None) -> "Stream":
@@ -58,9 +68,14 @@ class Stream(eqx.Module):
             weights: likewise, or `None`.
 
         Raises:
+            TypeError: if something is no array.
             ValueError: if they have different numbers of rows.
         """
         parts = (x, y, weights)
+        if isinstance(x, Dataset) or not all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(parts)):
+            raise TypeError(
+                "`x`, `y` and `weights` must be arrays or pytrees of them, with a `shape` and rows by index."
+            )
         lengths = {leaf.shape[0] for leaf in jax.tree.leaves(parts)}
         if len(lengths) != 1:
             raise ValueError(f"`x`, `y` and `weights` must have the same number of rows, got {sorted(lengths)}.")
@@ -89,8 +104,13 @@ class Stream(eqx.Module):
     @property
     def labels(self) -> Int[Array, " rows"]:
         """The class of each example, for which all of them are read."""
-        leaves = self.reader.now(np.arange(self.rows))
-        return jax.tree.unflatten(jax.tree.structure(self.reader.one), map(jnp.asarray, leaves)).labels
+        return self.at(jnp.arange(self.rows)).labels
+
+    @property
+    def one(self) -> Dataset:
+        """The shapes of one example."""
+        structure, shapes = self.kind
+        return jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes])
 
     def at(self, rows: Int[Array, "..."], soon: Sequence[Int[Array, "..."]] = ()) -> Dataset:
         """The examples with these row numbers, which give their shape to the rows, read when the program runs.
@@ -99,9 +119,9 @@ class Stream(eqx.Module):
             rows: their numbers.
             soon: the numbers of those that may be asked for next, of the same shape as `rows`.
         """
-        leaves, structure = jax.tree.flatten(self.reader.one)
+        leaves, structure = jax.tree.flatten(self.one)
         shapes = [jax.ShapeDtypeStruct(rows.shape + leaf.shape, leaf.dtype) for leaf in leaves]
-        read = jax.pure_callback(self.reader, shapes, rows, *soon, vmap_method="broadcast_all")
+        read = jax.pure_callback(_read, shapes, self.number, rows, *soon, vmap_method="broadcast_all")
         return jax.tree.unflatten(structure, read)
 
 
@@ -109,7 +129,7 @@ class Reader:
     """Reads examples, those that will be asked for next in a thread of its own."""
 
     def __init__(self, read: Read, rows: int):
-        self._read, self._rows = read, rows
+        self.number, self._read, self._rows = next(_numbers), read, rows
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hype-stream")
         self._ahead: OrderedDict[bytes, Future] = OrderedDict()
         self._asked: list[bytes] = []
@@ -117,6 +137,7 @@ class Reader:
         if len(first) != 1:
             raise ValueError(f"`read` must give one row for each row number, got {len(first)} for one.")
         self.one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), first)
+        self.now(np.array([rows - 1]))
 
     def __call__(self, rows: Array | np.ndarray, *soon: Array | np.ndarray) -> list[np.ndarray]:
         """The examples at `rows`, and begin to read those of `soon`, of which the one behind was asked for before."""
@@ -158,3 +179,24 @@ def _parts(given: Any) -> tuple[Any, Any, Any]:
         raise TypeError(f"`read` must give `x`, `(x, y)` or `(x, y, weights)`, got a tuple of {len(parts)}.")
     x, y, weights, *_ = (*parts, None, None)
     return x, y, weights
+
+
+_numbers = itertools.count()
+_readers: dict[int, Reader] = {}
+_let_go_of: deque[Reader] = deque(maxlen=8)  # a program may still run when its stream is gone
+
+
+def _let_go(number: int) -> None:
+    _let_go_of.append(_readers.pop(number))
+
+
+def _reader(number: Array | np.ndarray) -> Reader:
+    key = int(np.asarray(number).ravel()[0])
+    for reader in (*_let_go_of, *_readers.values()):
+        if reader.number == key:
+            return reader
+    raise ValueError("The Stream that a program was to read is gone: keep it as long as the program.")
+
+
+def _read(number: Array, *rows: Array) -> list[np.ndarray]:
+    return _reader(number)(*rows)

@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from .._config.loss import number_counted
@@ -66,6 +67,7 @@ class ObjectiveLoss(AbstractBatchLoss):
         """The objective, times what the examples count in all."""
         losses = lambda model: self.losses(model, model_state, examples, key)
         value = total_loss("objective", lambda model: losses(model)[0], model, held)
+        value = value.astype(at_least_single(value.dtype))
         after = losses(model)[1] if self.has_state else None
         return value if counted is None else value * jnp.sum(counted).astype(value.dtype), after
 
@@ -73,10 +75,19 @@ class ObjectiveLoss(AbstractBatchLoss):
         self, model: PyTree, model_state: PyTree, examples: Dataset, key: PRNGKeyArray | None
     ) -> tuple[Any, PyTree]:
         """What the objective returns, one loss or several, and the state of the model after it."""
-        if not self.has_state:
-            return self.objective(model, examples, key), None
-        given = self.objective(model, examples, key, fresh(model_state))
-        return pair("objective", "(loss, state)", given, model_state)
+        state = (fresh(model_state),) if self.has_state else ()
+        try:
+            given = self.objective(model, examples, key, *state)
+        except (TypeError, ValueError, RuntimeError) as error:
+            if key is None and "key" in str(error):
+                error.add_note("`train(..., key=key)` gives the objective a key.")
+            if "positional argument" in str(error):
+                error.add_note(
+                    "`objective` is called as objective(model, batch, key)"
+                    + (", with `model_state` as a fourth argument." if self.has_state else ".")
+                )
+            raise
+        return pair("objective", "(loss, state)", given, model_state) if self.has_state else (given, None)
 
     def weights(self, examples: Dataset) -> None:
         """None: what they mean is the objective's to say."""
@@ -118,6 +129,7 @@ class ExampleLosses(AbstractBatchLoss):
         predictions, model_state = self._predictions(model, model_state, examples, key)
         loss = lambda prediction, y: as_scalar("loss", self.loss(prediction, y))
         losses = jax.vmap(loss)(predictions, examples.y)
+        losses = losses.astype(at_least_single(losses.dtype))
         if weights is not None:
             losses = weights.astype(losses.dtype) * losses
         if counted is None:
@@ -159,17 +171,22 @@ class ExampleLosses(AbstractBatchLoss):
         return jax.vmap(predict, in_axes=(0, None, 0), axis_name=self.axis_name)(examples.x, None, keys)
 
 
+def at_least_single(dtype: Any) -> Any:
+    """The dtype that losses are added up in: sums over an epoch are too large or too rough for half precision."""
+    return np.promote_types(dtype, np.float32)
+
+
 def without_padding(examples: Dataset, weights: Float[Array, " rows"]) -> tuple[Dataset, Bool[Array, " rows"]]:
-    """Zeros for NaN in rows of weight 0, which then have finite derivatives, and which rows these are."""
+    """Zeros in rows of weight 0 that are not finite, which then have finite derivatives; and which rows these are."""
     leaves = [leaf for leaf in jax.tree.leaves((examples.x, examples.y)) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     wide = lambda row, leaf: row.reshape(-1, *(1,) * (leaf.ndim - 1))
-    holds_nan = [jnp.any(jnp.isnan(leaf), axis=range(1, leaf.ndim)) for leaf in leaves]
-    is_padding = (weights == 0) & jnp.any(jnp.stack([*holds_nan, jnp.zeros_like(weights, bool)]), axis=0)
+    broken = [jnp.any(~jnp.isfinite(leaf), axis=range(1, leaf.ndim)) for leaf in leaves]
+    is_padding = (weights == 0) & jnp.any(jnp.stack([*broken, jnp.zeros_like(weights, bool)]), axis=0)
 
     def clean(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf
-        return jnp.where(wide(is_padding, leaf) & jnp.isnan(leaf), 0, leaf)
+        return jnp.where(wide(is_padding, leaf) & ~jnp.isfinite(leaf), 0, leaf)
 
     x, y = jax.tree.map(clean, (examples.x, examples.y))
     return replace(examples, x=x, y=y), is_padding

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._config.constraint import AbstractConstraint
-from .._config.params import Params
-from .._objective import is_several
+from .._objective import Kind
 
 
 class Problem(NamedTuple):
@@ -22,6 +20,7 @@ class Problem(NamedTuple):
     # On a batch, with the weights before the step, which several losses hold, and with the model's next state:
     batch_objective: Callable[[PyTree, PyTree, PyTree, Any], tuple[Float[Array, ""], PyTree]]
     load: Callable[[Int[Array, " n"]], PyTree]  # from step numbers to their batches, with leading axis n
+    kind: Kind
     steps_per_epoch: int
     constraint: AbstractConstraint
     validate: Callable[[PyTree, PyTree], Float[Array, ""]] | None  # the validation loss
@@ -50,12 +49,3 @@ class Problem(NamedTuple):
     def judged_by_value(self) -> bool:
         """Whether the value that a step computes is all there is to know of the weights before the step."""
         return self.steps_per_epoch == 1 and self.sees_all and self.validate is None
-
-
-def check_single(name: str, losses: Callable[[PyTree], Any], w: PyTree, params: Params) -> None:
-    """Raises if there are several losses for an adjoint that goes by the minimum of one."""
-    if params.adjoint.needs_minimum and is_several(jax.eval_shape(losses, w)):
-        raise ValueError(
-            f"`{name}` must return one scalar under {type(params.adjoint).__name__}(), got several: where players "
-            "come to rest no sum of their losses has a minimum. Take another adjoint, such as Checkpointed()."
-        )

@@ -10,6 +10,7 @@ from hype_ad.internal.tree import float_dtype
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._adjoint.base import Scan
+from .._config.early_stopping import NoEarly
 from .._config.params import Params
 from .._objective import Objective
 from .._progress.report import is_loud, reporter
@@ -38,7 +39,9 @@ def solve(
     The weights are `w`, those that are trained, and `static`, all other leaves; `model_state` is the state of the model
     or `None`, and `key` what the problem draws from.
     """
-    dtype = np.promote_types(float_dtype(w), jax.eval_shape(problem.objective, w, model_state).dtype)
+    dtype = np.promote_types(float_dtype(w), problem.kind.dtype)
+    if problem.kind.several:
+        params = _without_a_best(params)
     problem = problem.with_losses_in(dtype)
     fresh = initial_state(w, model_state, params, key, dtype)
     begins = state is None
@@ -81,3 +84,19 @@ def solve(
         model_state=model_state,
         sensitivity=None if histories.growth is None else summary(histories.growth),
     )
+
+
+def _without_a_best(params: Params) -> Params:
+    """The settings of a run with several losses, whose sum says nothing of which weights are good: the last result."""
+    refused = {
+        "early_stopping": not isinstance(params.early_stopping, NoEarly),
+        "learning_rate": params.learning_rate.searches,
+        "adjoint": params.adjoint.needs_minimum,
+    }
+    for name, is_refused in refused.items():
+        if is_refused:
+            raise ValueError(
+                f"`{name}` must not be {type(getattr(params, name)).__name__} with several losses: where each part of "
+                "the weights comes to rest their sum has no minimum. Take a rate such as 0.1, and Checkpointed()."
+            )
+    return replace(params, return_best=False)

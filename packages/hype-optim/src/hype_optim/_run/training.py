@@ -17,9 +17,10 @@ from .._config.params import Params, steps_to_make
 from .._data.dataset import Dataset
 from .._data.stream import Stream
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
-from .batch_loss import AbstractBatchLoss, ExampleLosses, ObjectiveLoss
+from .._objective import Kind, kind_of
+from .batch_loss import AbstractBatchLoss, ExampleLosses, ObjectiveLoss, at_least_single
 from .batching import Batches, mean_in_pieces, orders
-from .problem import Problem, check_single
+from .problem import Problem
 from .result import Result
 from .solve import solve
 from .state import RunState
@@ -136,15 +137,21 @@ def _problem(training: Training, steps: int, batch_loss: AbstractBatchLoss) -> P
         sum_over = lambda examples, key: batch_loss(model, None, state, examples, key, ones(examples))[0]
         return scale(mean_in_pieces(sum_over, data, min(size, len(data)), evaluation_key))
 
-    if isinstance(batch_loss, ObjectiveLoss):
-        losses = lambda w: batch_loss.losses(model_of(w), training.model_state, _first(data), evaluation_key)[0]
-        check_single("objective", losses, training.w, training.params)
     # Where a step looks at all of the data it is given the data themselves, not a copy of them for each step.
     on_all = lambda w, held, state, key: batch_objective(w, held, state, ((data, None), key))
     is_training = training.draws or training.model_state is not None
     is_uneven = per_epoch * size > len(data)
+    objective = lambda w, state: penalized(w, mean_loss(w, state, data, scale))
+    if isinstance(batch_loss, ObjectiveLoss):
+        some, key = _first(data, size), training.key if training.draws else None
+        losses = lambda w: batch_loss.losses(model_of(w), training.model_state, some, key)[0]
+        kind = kind_of("objective", losses, training.w)
+        kind = kind._replace(dtype=at_least_single(kind.dtype))
+    else:
+        kind = Kind(False, jax.eval_shape(objective, training.w, training.model_state).dtype)
     return Problem(
-        objective=lambda w, state: penalized(w, mean_loss(w, state, data, scale)),
+        objective=objective,
+        kind=kind,
         batch_objective=on_all if training.is_full else batch_objective,
         load=_loader(training, steps),
         steps_per_epoch=per_epoch,
@@ -191,14 +198,14 @@ def _batch_loss(training: Training) -> AbstractBatchLoss:
     )
 
 
-def _first(data: Dataset | Stream) -> Dataset:
-    """The first example, in a batch of one."""
-    return data.at(jnp.arange(1)) if isinstance(data, Stream) else jax.tree.map(lambda leaf: leaf[:1], data)
+def _first(data: Dataset | Stream, rows: int) -> Dataset:
+    """The first examples."""
+    return data.at(jnp.arange(rows)) if isinstance(data, Stream) else jax.tree.map(lambda leaf: leaf[:rows], data)
 
 
 def _scale_of_weights(batch_loss: AbstractBatchLoss, data: Dataset | Stream, size: int) -> Callable[[Array], Array]:
     """What makes of a mean of weighted losses a weighted mean: a division by the mean weight over all of the data."""
-    if jax.eval_shape(lambda: batch_loss.weights(_first(data))) is None:
+    if jax.eval_shape(lambda: batch_loss.weights(_first(data, 1))) is None:
         return lambda value: value
     total = lambda examples, key: jnp.sum(jnp.asarray(batch_loss.weights(examples)))
     mean = mean_in_pieces(total, data, min(size, len(data)))

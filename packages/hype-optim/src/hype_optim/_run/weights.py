@@ -55,7 +55,9 @@ def _mask(name: str, w: PyTree, where: Part) -> PyTree:
     try:
         chosen = jax.tree.leaves(where(marked))
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"`where` must give parts of `{name}` that are there, got {error!r}.") from error
+        raise ValueError(
+            f"`where` must give parts of `{name}` that are there, whole arrays or what holds them, got {error!r}."
+        ) from error
     identities = {id(leaf) for leaf in jax.tree.leaves(marked)}
     others = [leaf for leaf in chosen if id(leaf) not in identities]
     if others:
