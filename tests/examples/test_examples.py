@@ -47,6 +47,7 @@ def test_hypertrain_on_digits(tmp_path, capsys):
     assert np.mean(schedules["learned"].errors) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`tune` found no settings that are better")  # of fifty images one learns little
 def test_hypertrain_on_files(tmp_path, capsys):
     write_mnist(tmp_path, 60)

@@ -56,6 +56,7 @@ def test_learned_examples(run):
     assert f"ten learned images          {result.learned:7.2%}" in printed
 
 
+@pytest.mark.slow
 def test_initialization_scales(run):
     arguments = ("--hidden", "16", "--steps", "12", "--outer-steps", "40", "--seeds", "2")
     result, printed = run("initialization_scales", *arguments)

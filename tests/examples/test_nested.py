@@ -27,7 +27,7 @@ def test_adams_betas_are_tuned(tmp_path):
     assert all(each != 0 for each in (result.tuned.beta1.raw - result.default.beta1.raw, result.tuned.beta2.raw))
 
 
-@pytest.mark.slow  # a minimum inside of a minimum is implicit too
+@pytest.mark.slow
 def test_penalties_are_those_of_cross_validation(tmp_path, capsys):
     sizes = ("--rows", 150, "--folds", 3, "--outer-steps", 8, "--inner-steps", 14)
     result = run("implicit_ridge", tmp_path, *sizes)
@@ -43,6 +43,7 @@ def test_control_adapts(tmp_path):
     assert result.costs[1] < result.costs[0]
 
 
+@pytest.mark.slow
 def test_a_penalty_on_sensitivity_helps_with_rotations(tmp_path):
     result = run("invariance", tmp_path, "--rows", 60, "--hidden", 10, "--steps", 30, "--outer-steps", 5)
     assert result.outer.loss < result.outer.loss_history[0]

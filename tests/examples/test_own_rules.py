@@ -91,6 +91,7 @@ def test_what_a_policy_earns_has_a_closed_form():
     np.testing.assert_allclose(value(tit_for_tat, -always), 0.04 * -3 + 0.96 * -2)
 
 
+@pytest.mark.slow
 def test_a_dictionary_is_as_good_as_scikit_learns_and_both_derivatives_err_as_theory_says(tmp_path):
     costs, wrong = call("dictionary_learning", tmp_path, images=60, size=16, steps=30, numbers=(40, 80))
     assert costs[0] < 1.02 * costs[1] < costs[2]

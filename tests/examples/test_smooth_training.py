@@ -1,10 +1,12 @@
 """Where a training is smooth the hypergradient predicts, and `tune` learns."""
 
 import numpy as np
+import pytest
 
 from .running import run
 
 
+@pytest.mark.slow
 def test_smooth_training(tmp_path, capsys):
     arguments = (
         "--activations",

@@ -65,7 +65,7 @@ def final_loss(model, state, data=DATA):
     return jnp.mean(jnp.sum((predictions - data.y) ** 2, 1))
 
 
-@pytest.mark.parametrize("mode", ["batch", "ema"])
+@pytest.mark.parametrize("mode", ["batch", pytest.param("ema", marks=pytest.mark.slow)])
 def test_minibatches_make_the_steps_of_a_loop_by_hand(mode):
     model, state = made(mode)
     result = train(model, DATA, quiet(2, batch=Minibatch(4)), model_state=state, valid=DATA[:3])

@@ -33,7 +33,9 @@ def assert_same(a, b):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
-@pytest.mark.parametrize("key", [None, jax.random.key(1)], ids=["in order", "shuffled"])
+@pytest.mark.parametrize(
+    "key", [pytest.param(None, marks=pytest.mark.slow), jax.random.key(1)], ids=["in order", "shuffled"]
+)
 def test_a_run_is_that_of_the_data_in_memory(files, key):
     run = lambda data: train(MODEL, data, quiet(), valid=data, key=key)
     assert_same(run(files), run(Dataset(X, Y)))
