@@ -187,15 +187,16 @@ _let_go_of: deque[Reader] = deque(maxlen=8)  # a program may still run when its 
 
 
 def _let_go(number: int) -> None:
-    _let_go_of.append(_readers.pop(number))
+    _let_go_of.append(_readers[number])  # before it is gone from there: another thread may look for it
+    del _readers[number]
 
 
 def _reader(number: Array | np.ndarray) -> Reader:
     key = int(np.asarray(number).ravel()[0])
-    for reader in (*_let_go_of, *_readers.values()):
-        if reader.number == key:
-            return reader
-    raise ValueError("The Stream that a program was to read is gone: keep it as long as the program.")
+    reader = _readers.get(key) or next((reader for reader in tuple(_let_go_of) if reader.number == key), None)
+    if reader is None:
+        raise ValueError("The Stream that a program was to read is gone: keep it as long as the program.")
+    return reader
 
 
 def _read(number: Array, *rows: Array) -> list[np.ndarray]:
