@@ -4,6 +4,7 @@ from ._adjoint import AbstractTrajectoryAdjoint as AbstractTrajectoryAdjoint
 from ._adjoint import CheckpointedTrajectory as CheckpointedTrajectory
 from ._annealing import AnnealedHMC as AnnealedHMC
 from ._annealing import elbo as elbo
+from ._constrained import Constrained as Constrained
 from ._criterion import chees as chees
 from ._criterion import expected_squared_jump as expected_squared_jump
 from ._dynamics import Dynamics as Dynamics
@@ -26,6 +27,10 @@ from ._mass import AbstractMass as AbstractMass
 from ._mass import DenseMass as DenseMass
 from ._mass import DiagonalMass as DiagonalMass
 from ._mass import UnitMass as UnitMass
+from ._model import AbstractModel as AbstractModel
+from ._model import Predictive as Predictive
+from ._numpyro import NumPyroModel as NumPyroModel
+from ._numpyro import from_numpyro as from_numpyro
 from ._reversible import ReversibleTrajectory as ReversibleTrajectory
 from ._sample import sample as sample
 from ._samples import SamplerState as SamplerState
@@ -33,3 +38,10 @@ from ._samples import Samples as Samples
 from ._summary import Summary as Summary
 from ._transition import HMCInfo as HMCInfo
 from ._transition import HMCState as HMCState
+from ._transform import AbstractTransform as AbstractTransform
+from ._transform import Bijection as Bijection
+from ._transform import CholeskyCorrelation as CholeskyCorrelation
+from ._transform import Interval as Interval
+from ._transform import Ordered as Ordered
+from ._transform import Positive as Positive
+from ._transform import Simplex as Simplex

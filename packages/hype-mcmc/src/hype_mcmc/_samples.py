@@ -9,11 +9,12 @@ import equinox as eqx
 import jax
 import numpy as np
 from hype_ad.internal.checks import known
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from ._custom_types import ChainKeys
 from ._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
 from ._kernel import AbstractKernel
+from ._model import AbstractModel
 from ._summary import Summary, summarize
 
 
@@ -40,22 +41,30 @@ class Samples(eqx.Module):
     the data.
 
     Attributes:
-        draws: positions.
+        draws: positions; of a model, or with a `transform`, in the model's coordinates, with what else it tells.
         acceptance: the Metropolis acceptance probability; of thinned transitions the mean.
         energy: the Hamiltonian of each draw; NaN of a kernel without a momentum.
         divergences: whether a transition was divergent; of thinned transitions, whether any was.
         num_steps: steps of the integrator that a draw took.
         warmup_steps: steps of the integrator that all chains together took in warm-up.
         state: where the run stopped, for `sample(..., state=...)`.
+        model: what was sampled, if it is an `AbstractModel` or has constraints.
     """
 
-    draws: PyTree[Float[Array, "chains draws ..."]]
+    draws: PyTree[Shaped[Array, "chains draws ..."]]
     acceptance: Float[Array, "chains draws"]
     energy: Float[Array, "chains draws"]
     divergences: Bool[Array, "chains draws"]
     num_steps: Int[Array, "chains draws"]
     warmup_steps: Int[Array, ""]
     state: SamplerState
+    model: AbstractModel | None = None
+    coordinates: PyTree[Float[Array, "chains draws ..."]] = None
+
+    @property
+    def unconstrained(self) -> PyTree[Float[Array, "chains draws ..."]]:
+        """The draws in the coordinates that the chains moved in, which are `draws` where there are no constraints."""
+        return self.draws if self.model is None else self.coordinates
 
     @property
     def kernel(self) -> AbstractKernel[Any, Any]:
