@@ -160,14 +160,7 @@ def _trace(model: Any, key: Any, values: dict[str, Array], args: Any, kwargs: An
 
 def _is_data(site: dict[str, Any]) -> bool:
     """Whether a site is one of data, and not a `factor`."""
-    from numpyro.distributions import Unit
-
-    if site["type"] != "sample" or not site["is_observed"]:
-        return False
-    base = site["fn"]
-    while hasattr(base, "base_dist"):
-        base = base.base_dist
-    return not isinstance(base, Unit)
+    return site["type"] == "sample" and site["is_observed"] and not site["infer"].get("is_auxiliary", False)
 
 
 def _forget(model: Callable[..., Any]) -> Callable[..., Any]:
