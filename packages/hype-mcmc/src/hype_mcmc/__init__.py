@@ -36,8 +36,6 @@ from ._sample import sample as sample
 from ._samples import SamplerState as SamplerState
 from ._samples import Samples as Samples
 from ._summary import Summary as Summary
-from ._transition import HMCInfo as HMCInfo
-from ._transition import HMCState as HMCState
 from ._transform import AbstractTransform as AbstractTransform
 from ._transform import Bijection as Bijection
 from ._transform import CholeskyCorrelation as CholeskyCorrelation
@@ -45,3 +43,5 @@ from ._transform import Interval as Interval
 from ._transform import Ordered as Ordered
 from ._transform import Positive as Positive
 from ._transform import Simplex as Simplex
+from ._transition import HMCInfo as HMCInfo
+from ._transition import HMCState as HMCState

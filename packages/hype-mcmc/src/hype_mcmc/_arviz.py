@@ -68,9 +68,9 @@ def _makers(
         function("posterior_predictive", predict, "a function of a key and a draw")
         new = lambda x: predict(*x)
         makers["posterior_predictive"] = lambda: _over_draws(new, (keys_for(0, shape), draws), shape)
+    once = (1, shape[1])
     if (prior := predictive.prior) is not None:
         function("prior", prior, "a function of a key")
-        once = (1, shape[1])
         makers["prior"] = lambda: _over_draws(prior, keys_for(1, once), once)
     if predict is not None and prior is not None:
         both = lambda x: predict(x[1], prior(x[0]))

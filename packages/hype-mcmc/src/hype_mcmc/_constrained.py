@@ -36,7 +36,8 @@ class Constrained(AbstractModel):
         for leaf in jax.tree.leaves(transform, is_leaf=_is_transform):
             if leaf is not None and not isinstance(leaf, AbstractTransform):
                 raise TypeError(
-                    f"`transform` must hold transforms such as `Positive()`, or None for what has no bounds, got {leaf!r}."
+                    f"`transform` must hold transforms such as `Positive()`, or None for what has no bounds, got "
+                    f"{leaf!r}."
                 )
         self.transform = transform
 
@@ -82,7 +83,9 @@ class Constrained(AbstractModel):
         try:
             parts = jax.tree.structure(self.transform, is_leaf=_is_transform).flatten_up_to(tree)
         except ValueError as error:
-            raise ValueError(f"`transform` must be built like `x0`, or like the beginning of its tree: {error}") from None
+            raise ValueError(
+                f"`transform` must be built like `x0`, or like the beginning of its tree: {error}"
+            ) from None
         transforms, structure = jax.tree.flatten(self.transform, is_leaf=_is_transform)
         return jax.tree.unflatten(structure, list(map(function, transforms, parts)))
 

@@ -1,6 +1,6 @@
 """NumPyro's models: their densities, constraints, likelihoods and predictions are NumPyro's own."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,9 +18,9 @@ def from_numpyro(model: Callable[..., Any], *args: Any, **kwargs: Any) -> "NumPy
     """A NumPyro model with its data: `sample(from_numpyro(model, x, y=y), key=key)`.
 
     The chains move in NumPyro's unconstrained coordinates. Draws are a dictionary with the values of all latent and
-    deterministic sites. Arrays and floats among the arguments are arguments of the compiled program, so that new data of
-    the same shapes does not compile again; integers, strings and None are part of it. What a model computes from its
-    data to make shapes of, such as a number of groups, has to be an argument of its own.
+    deterministic sites. Arrays and floats among the arguments are arguments of the compiled program, so that new data
+    of the same shapes does not compile again; integers, strings and None are part of it. What a model computes from
+    its data to make shapes of, such as a number of groups, has to be an argument of its own.
 
     Args:
         model: a function of NumPyro's primitives, or one within its handlers, such as `handlers.condition`.
@@ -53,19 +53,19 @@ class _Sites(NamedTuple):
 
 
 class NumPyroModel(AbstractModel):
-    """A NumPyro model with its arguments, as `from_numpyro` makes it: the log density of its unconstrained coordinates."""
+    """A NumPyro model with its arguments, as `from_numpyro` makes it: a log density of unconstrained coordinates."""
 
     model: Callable[..., Any] = eqx.field(static=True)
     arrays: PyTree[Array]  # among the arguments
-    rest: Hashable = eqx.field(static=True)  # the others
+    rest: tuple[tuple[Any, ...], Any] = eqx.field(static=True)  # the others, as leaves and structure
     sites: _Sites = eqx.field(static=True)
 
     def __call__(self, position: Position) -> Float[Array, ""]:
         """NumPyro's log density, Jacobians included."""
         from numpyro.infer.util import potential_energy
 
-        args, kwargs = self._arguments()
-        return -potential_energy(self.model, args, kwargs, position)
+        args, kwargs = self.arguments()
+        return -jnp.asarray(potential_energy(self.model, args, kwargs, position))
 
     def initial(self) -> Position:
         """Zeros, as the middle of NumPyro's own initial points is."""
@@ -75,7 +75,7 @@ class NumPyroModel(AbstractModel):
         """The values of latent and deterministic sites."""
         from numpyro.infer.util import constrain_fn
 
-        args, kwargs = self._arguments()
+        args, kwargs = self.arguments()
         return constrain_fn(self.model, args, kwargs, position, return_deterministic=True)
 
     def unconstrain(self, x0: PyTree[Any]) -> Position:
@@ -86,7 +86,7 @@ class NumPyroModel(AbstractModel):
         if not isinstance(x0, dict) or not set(names) <= set(x0):
             got = sorted(x0) if isinstance(x0, dict) else type(x0).__name__
             raise ValueError(f"`x0` must be a dictionary with a value of each latent site, {names}, got {got}.")
-        args, kwargs = self._arguments()
+        args, kwargs = self.arguments()
         return unconstrain_fn(self.model, args, kwargs, {name: x0[name] for name in names})
 
     def source(self) -> Callable[..., Any]:
@@ -100,45 +100,50 @@ class NumPyroModel(AbstractModel):
 
     def predictive(self) -> Predictive:
         """Log likelihoods, predictions and data of the observed sites, and draws of the prior if it is proper."""
-        args, kwargs = self._arguments()
-        observed = {
-            name: site["value"]
-            for name, site in _trace(self.model, jax.random.key(0), {}, args, kwargs).items()
-            if _is_data(site)
-        }
         return Predictive(
             log_likelihood=self._log_likelihood,
             posterior_predictive=self._predict,
             prior=self._prior if self.sites.proper else None,
-            observed_data=observed,
+            observed_data=_observed(self) or None,
             dims={name: list(dims) for name, dims in self.sites.dims},
         )
 
     def _log_likelihood(self, draw: dict[str, Array]) -> dict[str, Array]:
-        args, kwargs = self._arguments()
+        args, kwargs = self.arguments()
         sites = _trace(self.model, None, self._latent(draw), args, kwargs)
         return {name: site["fn"].log_prob(site["value"]) for name, site in sites.items() if _is_data(site)}
 
     def _predict(self, key: Any, draw: dict[str, Array]) -> dict[str, Array]:
-        args, kwargs = self._arguments()
-        observed = [name for name, site in _trace(self.model, key, self._latent(draw), args, kwargs).items() if _is_data(site)]
+        args, kwargs = self.arguments()
+        observed = [
+            name for name, site in _trace(self.model, key, self._latent(draw), args, kwargs).items() if _is_data(site)
+        ]
         sites = _trace(_forget(self.model), key, self._latent(draw), args, kwargs)
         return {name: sites[name]["value"] for name in observed}
 
     def _prior(self, key: Any) -> dict[str, Array]:
-        args, kwargs = self._arguments()
+        args, kwargs = self.arguments()
         names = {name for name, _, _ in self.sites.latent}
         sites = _trace(self.model, key, {}, args, kwargs)
-        return {
-            name: site["value"] for name, site in sites.items() if name in names or site["type"] == "deterministic"
-        }
+        return {name: site["value"] for name, site in sites.items() if name in names or site["type"] == "deterministic"}
 
     def _latent(self, draw: dict[str, Array]) -> dict[str, Array]:
         return {name: draw[name] for name, _, _ in self.sites.latent}
 
-    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the model is called with."""
         leaves, structure = self.rest
         return eqx.combine(self.arrays, jax.tree.unflatten(structure, leaves))
+
+
+@eqx.filter_jit
+def _observed(model: NumPyroModel) -> dict[str, Array]:
+    """The values of observed sites."""
+    from numpyro.infer import init_to_uniform
+
+    args, kwargs = model.arguments()
+    sites = _trace(model.model, jax.random.key(0), {}, args, kwargs, init_to_uniform)
+    return {name: site["value"] for name, site in sites.items() if _is_data(site)}
 
 
 def _as_argument(leaf: Any) -> Any:
@@ -148,7 +153,9 @@ def _as_argument(leaf: Any) -> Any:
     return as_array(leaf) if isinstance(leaf, float | np.ndarray | np.generic) else leaf
 
 
-def _trace(model: Any, key: Any, values: dict[str, Array], args: Any, kwargs: Any, initialize: Any = None) -> dict[str, Any]:
+def _trace(
+    model: Any, key: Any, values: dict[str, Array], args: Any, kwargs: Any, initialize: Any = None
+) -> dict[str, Any]:
     """What happens at each site of a model with these values of its sites, and others drawn if there is a key."""
     from numpyro import handlers
 
@@ -179,14 +186,22 @@ def _inspect(model: Callable[..., Any], arrays: PyTree[Array], rest: PyTree[Any]
     """The sites of a model, from its shapes alone; a ValueError if it cannot be sampled by its gradients."""
     from numpyro.distributions import biject_to
     from numpyro.infer import init_to_uniform
+    from numpyro.primitives import Messenger
 
     dims: dict[str, tuple[str, ...]] = {}
+    order: list[str] = []
+
+    class Deterministic(Messenger):
+        def process_message(self, msg: dict[str, Any]) -> None:
+            if msg["type"] == "prng_key":
+                raise ValueError("`model` must draw nothing beside its sites, by `prng_key`: it would be random.")
 
     def initial(arrays: PyTree[Array], key: Any) -> Position:
         args, kwargs = eqx.combine(arrays, rest)
-        sites = _trace(model, key, {}, args, kwargs, init_to_uniform)
+        sites = _trace(Deterministic(model), key, {}, args, kwargs, init_to_uniform)
         _check(sites)
         latent = {name: site for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]}
+        order.extend(latent)
         dims.update({name: _dims(site) for name, site in sites.items() if site["type"] in ("sample", "deterministic")})
         return {name: biject_to(site["fn"].support).inv(site["value"]) for name, site in latent.items()}
 
@@ -199,8 +214,8 @@ def _inspect(model: Callable[..., Any], arrays: PyTree[Array], rest: PyTree[Any]
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         raise ValueError(
             "`model` needs a value of its data to be compiled, such as a number of groups that is the size of something. "
-            "Give it that number as an argument that is a Python integer, or leave the data out of the arguments of "
-            "`from_numpyro`, by `functools.partial(model, data)`."
+            "Give it that number as an argument that is a Python integer, or leave the data out of the arguments "
+            "of `from_numpyro`, by `functools.partial(model, data)`."
         ) from error
     if not position:
         raise ValueError("`model` must have a latent site, one without `obs`: there is nothing to sample.")
@@ -209,30 +224,30 @@ def _inspect(model: Callable[..., Any], arrays: PyTree[Array], rest: PyTree[Any]
         proper = True
     except NotImplementedError:  # as of `ImproperUniform`
         proper = False
-    latent = tuple((name, leaf.shape, leaf.dtype) for name, leaf in position.items())
+    latent = tuple((name, position[name].shape, position[name].dtype) for name in order)
     return _Sites(latent, tuple((name, names) for name, names in dims.items() if names), proper)
 
 
 def _check(sites: dict[str, Any]) -> None:
     """A ValueError if a site is of a kind that has no place in a log density of floats."""
     of_type = lambda kind: [name for name, site in sites.items() if site["type"] == kind]
-    discrete = [name for name in of_type("sample") if not sites[name]["is_observed"] and sites[name]["fn"].support.is_discrete]
+    discrete = [
+        name for name in of_type("sample") if not sites[name]["is_observed"] and sites[name]["fn"].support.is_discrete
+    ]
     if discrete:
         raise ValueError(
-            f"`model` must have no discrete latent sites, got {discrete}: there is no gradient in them. Sum over them in "
-            "the model, by `numpyro.distributions.MixtureSameFamily` for one."
+            f"`model` must have no discrete latent sites, got {discrete}: there is no gradient in them. Sum over them "
+            "in the model, by `numpyro.distributions.MixtureSameFamily` for one."
         )
     if params := of_type("param"):
         raise ValueError(f"`model` must have no `numpyro.param`, got {params}: give each a prior, by `numpyro.sample`.")
-    if random := of_type("prng_key"):
-        raise ValueError(f"`model` must draw nothing beside its sites, got the keys {random}: its density would be random.")
     part = [name for name in of_type("plate") if sites[name]["args"][1] not in (None, sites[name]["args"][0])]
     if part:
         raise ValueError(f"`model` must have plates without `subsample_size`, got {part}: each step needs all data.")
 
 
 def _dims(site: dict[str, Any]) -> tuple[str, ...]:
-    """The names of the axes of a site: those of plates are the plates', others are made up; nothing if it is in none."""
+    """The names of the axes of a site: those of plates are the plates', others are made up; none of one in no plate."""
     shape = jnp.shape(site["value"])
     event = len(site["fn"].event_shape) if site["type"] == "sample" else 0
     names = {len(shape) - event + frame.dim: frame.name for frame in site["cond_indep_stack"]}

@@ -117,15 +117,15 @@ class Samples(eqx.Module):
         """The run as ArviZ wants it: an `InferenceData` (before ArviZ 1.0) or a `DataTree`.
 
         Its plots mark divergent transitions, and its names of statistics are those that `plot_energy` and others read.
-        A model of `from_numpyro` knows its likelihood, data, predictions, prior and dimensions by itself. What follows is
-        used in place of that, and is to be given for a log density that is a function. Functions are mapped over the draws
-        in a compiled program; what they give is an array, named `y`, or a pytree of arrays.
+        A model of `from_numpyro` knows its likelihood, data, predictions, prior and dimensions by itself. What follows
+        is used in place of that, and is to be given for a log density that is a function. Functions are mapped over
+        the draws in a compiled program; what they give is an array, named `y`, or a pytree of arrays.
 
         Args:
             key: what predictions and draws of the prior are made from; without one there are none of a model's own.
             log_likelihood: from a draw to the log likelihood of each observation, which `loo` and `compare` read.
-            posterior_predictive: from a key and a draw to new data, which `plot_ppc` reads. Of draws of the prior it makes
-                the group `prior_predictive`.
+            posterior_predictive: from a key and a draw to new data, which `plot_ppc` reads. Of draws of the prior it
+                makes the group `prior_predictive`.
             prior: from a key to a draw of the prior, built like a draw. There are as many as a chain has.
             observed_data: the data.
             coords: labels along a dimension, by its name.
@@ -141,8 +141,8 @@ class Samples(eqx.Module):
         known = Predictive() if self.model is None else self.model.predictive()
         if key is None:
             known = known._replace(posterior_predictive=None, prior=None)
-        given = Predictive(log_likelihood, posterior_predictive, prior, observed_data)
-        used = Predictive(*[own if new is None else new for own, new in zip(known, given, strict=True)])
+        given = Predictive(log_likelihood, posterior_predictive, prior, observed_data)._asdict()
+        used = known._replace(**{name: value for name, value in given.items() if value is not None})
         statistics = {
             "acceptance_rate": np.asarray(self.acceptance),
             "diverging": np.asarray(self.divergences),

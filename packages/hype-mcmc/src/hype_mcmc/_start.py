@@ -1,5 +1,6 @@
 """Where chains start: at given positions, or around one, each at a point from which a transition can leave."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,6 +16,7 @@ from ._kernel import AbstractKernel
 from ._model import AbstractModel
 from ._position import as_position
 from ._random import uniform
+from ._rounding import rounding
 
 _NUM_CHAINS = 4
 _HALVINGS = 12
@@ -74,9 +76,9 @@ def _start_around(
 ) -> tuple[PyTree, Bool[Array, " tries"]]:
     """The state of a chain at a point near `position`, and from which of those tried a transition can leave.
 
-    The last of them is `position` itself. The point is uniform within `spread` of each number of the position. Where a transition could not leave from it,
-    the way to it is halved as often as needed, and at last `position` is taken. The tries do not wait for one
-    another: no loop stands in the way of reverse mode.
+    The last of them is `position` itself. The point is uniform within `spread` of each number of the position. Where a
+    transition could not leave from it, the way to it is halved as often as needed, and at last `position` is taken.
+    The tries do not wait for one another: no loop stands in the way of reverse mode.
     """
     noise = uniform(key, position)
 
@@ -133,8 +135,16 @@ def start_at(model: AbstractModel | None, x0: PyTree[Any], state: Any, chained: 
 
 
 def check_start(start: Start, chained: bool, given: bool) -> None:
-    """Check that chains can leave from where they were told to start: a ValueError if it is known that one cannot."""
-    if not known(start.usable) or np.all(np.asarray(start.usable)):
+    """Check that chains can leave from where they were told to start: a ValueError if it is known that one cannot.
+
+    A warning if all of them start at log densities that are too large for their precision.
+    """
+    if not known(start.usable):
+        return
+    if np.all(np.asarray(start.usable)):
+        smallest = float(np.min(np.abs(np.asarray(start.states.logdensity))))
+        if warning := rounding("Log densities at the start", smallest, start.states.logdensity.dtype, 1.0):
+            warnings.warn(warning, stacklevel=3)
         return
     if not given:
         raise ValueError(

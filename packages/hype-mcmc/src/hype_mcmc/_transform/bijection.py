@@ -17,8 +17,8 @@ class Bijection(AbstractTransform):
     Args:
         forward: from unconstrained numbers to a value.
         inverse: back again.
-        log_det: from unconstrained numbers to the logarithm of the absolute determinant of the Jacobian of `forward`, or
-            to an array of them that is to be summed.
+        log_det: from unconstrained numbers to the logarithm of the absolute determinant of the Jacobian of `forward`,
+            or to an array of them that is to be summed.
 
     Raises:
         TypeError: if one of them is not a function.

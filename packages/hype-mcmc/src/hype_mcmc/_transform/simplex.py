@@ -11,8 +11,8 @@ from .base import AbstractTransform
 class Simplex(AbstractTransform):
     r"""Probabilities along the last axis, at least two: positive, and their sum is one.
 
-    $x = \operatorname{softmax}(V y)$ with orthonormal columns $V$ whose sums are zero, the isometric log-ratio transform
-    (Egozcue et al. 2003): no entry is treated unlike the others. There is one number less than there are
+    $x = \operatorname{softmax}(V y)$ with orthonormal columns $V$ whose sums are zero, the isometric log-ratio
+    transform (Egozcue et al. 2003): no entry is treated unlike the others. There is one number less than there are
     probabilities, and the density is one of all of them but the last.
     """
 
