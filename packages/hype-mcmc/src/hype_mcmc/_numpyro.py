@@ -213,7 +213,7 @@ def _inspect(model: Callable[..., Any], arrays: PyTree[Array], rest: PyTree[Any]
         position = jax.eval_shape(initial, arrays, jax.random.key(0))
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         raise ValueError(
-            "`model` needs a value of its data to be compiled, such as a number of groups that is the size of something. "
+            "`model` needs a value of its data to be compiled, such as a number of groups that is a shape. "
             "Give it that number as an argument that is a Python integer, or leave the data out of the arguments "
             "of `from_numpyro`, by `functools.partial(model, data)`."
         ) from error
