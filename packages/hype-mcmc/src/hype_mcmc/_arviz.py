@@ -41,7 +41,8 @@ def inference_data(
     wanted = lambda name: groups is None or name in groups
     made = {"posterior": named(draws), "sample_stats": dict(statistics)}
     made = {name: group for name, group in made.items() if wanted(name)}
-    made |= {name: named(make(), "y", 0) for name, make in makers.items() if wanted(name)}
+    bare = lambda name: "x" if name == "prior" else "y"  # an array is a draw, or data
+    made |= {name: named(make(), bare(name), 0) for name, make in makers.items() if wanted(name)}
     named_axes = {"coords": dict(coords), "dims": {name: list(axes) for name, axes in dims.items()}}
     if int(importlib.metadata.version("arviz").split(".")[0]) >= 1:
         return arviz.from_dict(made, **named_axes)

@@ -119,7 +119,7 @@ class Samples(eqx.Module):
         Its plots mark divergent transitions, and its names of statistics are those that `plot_energy` and others read.
         A model of `from_numpyro` knows its likelihood, data, predictions, prior and dimensions by itself. What follows
         is used in place of that, and is to be given for a log density that is a function. Functions are mapped over
-        the draws in a compiled program; what they give is an array, named `y`, or a pytree of arrays.
+        the draws in a compiled program; they give pytrees of arrays, or an array, which is named `y`.
 
         Args:
             key: what predictions and draws of the prior are made from; without one there are none of a model's own.
