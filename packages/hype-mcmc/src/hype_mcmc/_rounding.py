@@ -15,6 +15,6 @@ def rounding(what: str, size: float, dtype: Any, accepted: float) -> str | None:
         return None
     return (
         f"{what} of {size:.2g} are rounded to {digit:.1g} in {dtype}, so that acceptance is noise and steps are "
-        'shorter than needed. Use jax.config.update("jax_enable_x64", True), or make the terms of the sum small before it is '
-        "made: leave out their constants, or subtract from each its value at a point near the mode."
+        'shorter than needed. Use jax.config.update("jax_enable_x64", True), or make the terms of the sum small before '
+        "it is made: leave out their constants, or subtract from each its value at a point near the mode."
     )
