@@ -1,6 +1,7 @@
 """Whether chains agree."""
 
 import numpy as np
+from jaxtyping import Float
 
 from .ess import ess_of
 from .rank import fold, normalize, split
@@ -23,7 +24,8 @@ def bulk(draws: Draws) -> Several:
     return np.stack([ess_of(scores), _larger(draws, scores)])
 
 
-def _larger(draws: Draws, scores: Draws) -> Values:
+def _larger(draws: Draws, scores: Float[np.ndarray, "*rows twice half"]) -> Values:
+    """By the draws and by the normal scores of their split chains."""
     return np.maximum(_rhat(scores), _rhat(normalize(fold(split(draws)))))
 
 
