@@ -4,6 +4,7 @@ import functools
 import importlib.metadata
 import sys
 import types
+import warnings
 from typing import Any
 
 import jax
@@ -12,8 +13,10 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from hype_ad.testing import assert_derivatives_match
 from hype_mcmc import HMC, from_numpyro
 from numpyro import handlers
+from numpyro.infer import MCMC, NUTS
 
 from .problems import EIGHT_SCHOOLS, batched, sample
 from .test_truth import assert_moments
@@ -69,6 +72,7 @@ def test_new_data_do_not_compile_again(run):
     np.testing.assert_allclose(np.mean(other.draws["theta"], axis=(0, 1)), Y + 50, atol=0.2)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_state_or_from_a_draw(run):
     model = from_numpyro(schools, SIGMA, y=Y)
     more = sample(model, state=run.state, num_samples=5)
@@ -76,8 +80,39 @@ def test_a_run_goes_on_from_its_state_or_from_a_draw(run):
     x0 = {name: draws[:, -1] for name, draws in run.draws.items()}  # deterministic sites are in it as well
     again = sample(model, x0, HMC(1e-9, 1), key=jax.random.key(1), chained=True, num_warmup=0, num_samples=1)
     np.testing.assert_allclose(again.draws["tau"][:, 0], x0["tau"], rtol=1e-6)
-    with pytest.raises(ValueError, match="each latent site, \\['mu', 'tau', 'effect'\\], got \\['mu'\\]"):
-        sample(model, {"mu": 0.0}, key=jax.random.key(1))
+
+
+def test_a_start_is_one_of_all_latent_sites():
+    model = from_numpyro(schools, SIGMA, y=Y)
+    position = model.unconstrain({"mu": 1.0, "tau": np.e, "effect": np.ones(8), "theta": "not looked at"})
+    np.testing.assert_allclose(position["tau"], 1.0)
+    with pytest.raises(ValueError, match=r"each latent site, \['mu', 'tau', 'effect'\], got \['mu'\]"):
+        model.unconstrain({"mu": 0.0})
+
+
+@pytest.mark.slow
+def test_draws_are_differentiable_in_the_data(key):
+    settings: dict[str, Any] = {"key": key, "num_warmup": 0, "num_samples": 2, "num_chains": 1}
+
+    def end(data):
+        return sample(from_numpyro(schools, data["sigma"], y=data["y"]), kernel=HMC(0.1, 2), **settings).draws["theta"]
+
+    assert_derivatives_match(end, {"sigma": jnp.asarray(SIGMA), "y": jnp.asarray(Y)}, modes=("reverse",))
+
+
+@pytest.mark.slow
+def test_leave_one_out_is_that_of_numpyros_own_sampler(run):
+    """By ArviZ, where it is installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        arviz = pytest.importorskip("arviz")
+        mcmc = MCMC(
+            NUTS(schools), num_warmup=500, num_samples=1000, num_chains=4, chain_method="vectorized", progress_bar=False
+        )
+        mcmc.run(jax.random.key(5), SIGMA, y=Y)
+        ours, theirs = (arviz.loo(data) for data in (run.to_arviz(), arviz.from_numpyro(mcmc, log_likelihood=True)))
+    elpd = lambda loo: float(loo["elpd_loo"] if "elpd_loo" in dir(loo) else loo.elpd)
+    assert abs(elpd(ours) - elpd(theirs)) < 0.25
 
 
 def constrained():
@@ -124,10 +159,10 @@ def shifted():
 
 def test_a_model_that_reads_something_else_now_is_sampled_as_it_is_now(key):
     model, settings = from_numpyro(shifted), {"key": key, "num_warmup": 0, "num_samples": 1}
-    energy = lambda: sample(model, {"x": 1.0}, HMC(1e-9, 1), spread=0.0, **settings).state.chains.logdensity[0]
-    before = energy()
+    slope = lambda: sample(model, kernel=HMC(1e-9, 1), spread=0.0, **settings).state.chains.logdensity_grad["x"][0]
+    np.testing.assert_allclose(slope(), 0.0, atol=1e-6)
     OFFSET["of the model"] = jnp.array(1.0)
-    np.testing.assert_allclose(energy() - before, 5.0, rtol=1e-6)
+    np.testing.assert_allclose(slope(), 5.0, rtol=1e-6)
 
 
 def discrete():
