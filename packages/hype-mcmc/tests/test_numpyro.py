@@ -147,6 +147,11 @@ def test_a_model_in_handlers_is_one_of_its_own():
         jnp.sum(dist.Normal(3.0 + tau * position["effect"], SIGMA).log_prob(Y)),
     ]  # fmt: skip
     np.testing.assert_allclose(model(position), sum(parts), rtol=1e-12)
+    predict = model.predictive().posterior_predictive
+    assert predict is not None
+    new = predict(jax.random.key(0), {"tau": jnp.array(0.0), "effect": jnp.zeros(8)})
+    assert np.all(np.abs(new["y"] - 3.0) < 4 * SIGMA)  # given that `mu` is 3, which is drawn anew itself
+    assert new["mu"].shape == ()
 
 
 OFFSET = {"of the model": jnp.array(0.0)}
@@ -259,5 +264,6 @@ def test_without_a_key_nothing_is_drawn_and_groups_can_be_chosen(given):
 
 
 def test_an_improper_prior_is_not_drawn():
-    assert from_numpyro(constrained).predictive().prior is None
+    alone = from_numpyro(constrained).predictive()
+    assert (alone.prior, alone.log_likelihood, alone.posterior_predictive, alone.observed_data) == (None,) * 4
     assert from_numpyro(schools, SIGMA, y=Y).predictive().prior is not None

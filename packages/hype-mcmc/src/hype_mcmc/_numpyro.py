@@ -100,11 +100,12 @@ class NumPyroModel(AbstractModel):
 
     def predictive(self) -> Predictive:
         """Log likelihoods, predictions and data of the observed sites, and draws of the prior if it is proper."""
+        data = _observed(self)
         return Predictive(
-            log_likelihood=self._log_likelihood,
-            posterior_predictive=self._predict,
+            log_likelihood=self._log_likelihood if data else None,
+            posterior_predictive=self._predict if data else None,
             prior=self._prior if self.sites.proper else None,
-            observed_data=_observed(self) or None,
+            observed_data=data or None,
             dims={name: list(dims) for name, dims in self.sites.dims},
         )
 
@@ -114,12 +115,16 @@ class NumPyroModel(AbstractModel):
         return {name: site["fn"].log_prob(site["value"]) for name, site in sites.items() if _is_data(site)}
 
     def _predict(self, key: Any, draw: dict[str, Array]) -> dict[str, Array]:
+        """Each observed site drawn anew, given the draw and the data of the others."""
         args, kwargs = self.arguments()
-        observed = [
-            name for name, site in _trace(self.model, key, self._latent(draw), args, kwargs).items() if _is_data(site)
-        ]
-        sites = _trace(_forget(self.model), key, self._latent(draw), args, kwargs)
-        return {name: sites[name]["value"] for name in observed}
+        sites = {
+            name: s for name, s in _trace(self.model, None, self._latent(draw), args, kwargs).items() if _is_data(s)
+        }
+        keys = jax.random.split(key, max(1, len(sites)))
+        return {
+            name: site["fn"].sample(key, site["kwargs"].get("sample_shape", ()))
+            for key, (name, site) in zip(keys, sites.items(), strict=False)
+        }
 
     def _prior(self, key: Any) -> dict[str, Array]:
         args, kwargs = self.arguments()
@@ -168,18 +173,6 @@ def _trace(
 def _is_data(site: dict[str, Any]) -> bool:
     """Whether a site is one of data, and not a `factor`."""
     return site["type"] == "sample" and site["is_observed"] and not site["infer"].get("is_auxiliary", False)
-
-
-def _forget(model: Callable[..., Any]) -> Callable[..., Any]:
-    """The model with its data to be drawn."""
-    from numpyro.primitives import Messenger
-
-    class Forget(Messenger):
-        def process_message(self, msg: dict[str, Any]) -> None:
-            if _is_data(msg):
-                msg["is_observed"], msg["value"] = False, None
-
-    return Forget(model)
 
 
 def _inspect(model: Callable[..., Any], arrays: PyTree[Array], rest: PyTree[Any]) -> _Sites:
