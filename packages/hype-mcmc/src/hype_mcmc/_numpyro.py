@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import as_array, function
+from hype_ad.internal.checks import as_array, float_array, function
 from jaxtyping import Array, Float, PyTree
 
 from ._custom_types import Position
@@ -76,7 +76,8 @@ class NumPyroModel(AbstractModel):
         from numpyro.infer.util import constrain_fn
 
         args, kwargs = self.arguments()
-        return constrain_fn(self.model, args, kwargs, position, return_deterministic=True)
+        values = constrain_fn(self.model, args, kwargs, position, return_deterministic=True)
+        return {name: jnp.asarray(value) for name, value in values.items()}
 
     def unconstrain(self, x0: PyTree[Any]) -> Position:
         """The unconstrained coordinates of values of all latent sites; those of others are not looked at."""
@@ -87,7 +88,8 @@ class NumPyroModel(AbstractModel):
             got = sorted(x0) if isinstance(x0, dict) else type(x0).__name__
             raise ValueError(f"`x0` must be a dictionary with a value of each latent site, {names}, got {got}.")
         args, kwargs = self.arguments()
-        return unconstrain_fn(self.model, args, kwargs, {name: x0[name] for name in names})
+        latent = {name: float_array(f"x0[{name!r}]", x0[name]) for name in names}
+        return unconstrain_fn(self.model, args, kwargs, latent)
 
     def source(self) -> Callable[..., Any]:
         """The model without NumPyro's handlers around it."""
@@ -130,7 +132,8 @@ class NumPyroModel(AbstractModel):
         args, kwargs = self.arguments()
         names = {name for name, _, _ in self.sites.latent}
         sites = _trace(self.model, key, {}, args, kwargs)
-        return {name: site["value"] for name, site in sites.items() if name in names or site["type"] == "deterministic"}
+        wanted = lambda name, site: name in names or site["type"] == "deterministic"
+        return {name: jnp.asarray(site["value"]) for name, site in sites.items() if wanted(name, site)}
 
     def _latent(self, draw: dict[str, Array]) -> dict[str, Array]:
         return {name: draw[name] for name, _, _ in self.sites.latent}
@@ -148,7 +151,7 @@ def _observed(model: NumPyroModel) -> dict[str, Array]:
 
     args, kwargs = model.arguments()
     sites = _trace(model.model, jax.random.key(0), {}, args, kwargs, init_to_uniform)
-    return {name: site["value"] for name, site in sites.items() if _is_data(site)}
+    return {name: jnp.asarray(site["value"]) for name, site in sites.items() if _is_data(site)}
 
 
 def _as_argument(leaf: Any) -> Any:
