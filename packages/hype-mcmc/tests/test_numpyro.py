@@ -206,6 +206,7 @@ def observed(y):
         (random, (), ValueError, "must draw nothing beside its sites"),
         (grouped, (np.array([0, 1, 1]),), ValueError, r"needs a value of its data .*functools.partial\(model, data\)"),
         (observed, (Y,), ValueError, "must have a latent site"),
+        (observed, (bytearray(b"y"),), TypeError, "must hold arrays, .* got a bytearray"),
         (3.0, (), TypeError, "model"),
     ],
 )

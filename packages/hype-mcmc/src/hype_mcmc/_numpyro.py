@@ -29,7 +29,7 @@ def from_numpyro(model: Callable[..., Any], *args: Any, **kwargs: Any) -> "NumPy
 
     Raises:
         ImportError: if NumPyro is not installed.
-        TypeError: if `model` is not a function.
+        TypeError: if `model` is not a function, or an argument is neither an array nor something that has a hash.
         ValueError: if a latent site is discrete, if there is no latent site, if a plate subsamples, if the model has
             parameters for variational inference or draws random numbers beside its sites, or if it needs a value of its
             data to be compiled.
@@ -41,6 +41,12 @@ def from_numpyro(model: Callable[..., Any], *args: Any, **kwargs: Any) -> "NumPy
     function("model", model, "a NumPyro model, a function")
     arrays, rest = eqx.partition(jax.tree.map(_as_argument, (args, kwargs)), eqx.is_array)
     leaves, structure = jax.tree.flatten(rest)
+    for leaf in leaves:
+        if type(leaf).__hash__ is None:
+            raise TypeError(
+                f"`args` and `kwargs` must hold arrays, and what Python can hash, got a {type(leaf).__name__}. Of a "
+                "table take the columns, as NumPy arrays."
+            )
     return NumPyroModel(model, arrays, (tuple(leaves), structure), _inspect(model, arrays, rest))
 
 
