@@ -1,6 +1,7 @@
 """What grows with chains and draws: the draws themselves."""
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from hype_mcmc import HMC, _sample
@@ -17,7 +18,7 @@ def test_memory_is_that_of_the_draws_twice(monkeypatch, key):
         sizes.append(compiled.memory_analysis())
         return run(*arguments)
 
-    run = _sample._run
+    run: Any = _sample._run
     monkeypatch.setattr(_sample, "_run", measure)
     x0, kernel = jnp.zeros(10, jnp.float32), HMC(np.float32(0.5), 3)
     settings = {"key": key, "num_warmup": 0, "num_samples": 20, "num_chains": num_chains, "thin": 10}
