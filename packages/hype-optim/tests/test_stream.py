@@ -68,6 +68,7 @@ def test_derivatives_are_those_of_the_data_in_memory(files):
     assert tree_allclose(read, kept, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_runs_are_mapped_over_seeds_and_rates(files):
     keys = jax.random.split(jax.random.key(0), 3)
     run = lambda data: jax.vmap(lambda key, rate: train(MODEL, data, quiet(learning_rate=rate), key=key).loss)
