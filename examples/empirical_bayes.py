@@ -1,10 +1,10 @@
 """Empirical Bayes: what a hierarchical model's own parameters are, by the derivative of the log evidence.
 
-Forty groups of two to six measurements each; the groups' means are N(mu, tau^2), the noise is N(0, sigma^2). By Fisher's
+Forty groups of two to six measurements; the groups' means are N(mu, tau^2), the noise is N(0, sigma^2). By Fisher's
 identity the derivative of the log evidence in (mu, log tau, log sigma) is the mean over posterior draws of that of the
-joint log density, which is the derivative of `log_evidence_ratio`, and `minimize` climbs along it with new draws at each
-step. Its value is 0, a density beside itself; beside that of the step before it says how the evidence rose, and its
-second derivative (Louis' identity) how far the answer can be trusted. Here all of it has closed forms to hold it to.
+joint log density. It is the derivative of `log_evidence_ratio`, along which `minimize` climbs with new draws at each
+step. The value of that is 0, a density beside itself; beside that of the step before it says how the evidence rose, and
+its second derivative (Louis' identity) how far the answer can be trusted. Here all has closed forms to be held to.
 
     python examples/empirical_bayes.py
 """
@@ -69,7 +69,7 @@ def main(groups: int = 40, steps: int = 80, num_samples: int = 250, out: str = "
 
     params = Params(steps, learning_rate=Adam(0.05), return_best=False, keep_w_history=True, silent=True)
     climbed = minimize(objective, jnp.array([0.0, -0.5, 0.5]), params)
-    path = jnp.concatenate([climbed.w_history, climbed.w[None]])[:steps + 1]
+    path = jnp.concatenate([climbed.w_history, climbed.w[None]])[: steps + 1]
     rise = lambda ends: log_evidence_ratio(draws(ends[0]), density(ends[1]), drawn_from=density(ends[0]))
     rises = jax.jit(lambda path: jax.lax.map(rise, jnp.stack([path[:-1], path[1:]], axis=1)))(path)
     exact = jax.jit(lambda at: log_evidence(data, groups, at))
@@ -79,7 +79,10 @@ def main(groups: int = 40, steps: int = 80, num_samples: int = 250, out: str = "
     minus = jax.tree_util.Partial(lambda data, at: -log_evidence(data, groups, at), data)
     best = minimize(minus, climbed.w, Params(50, method=LBFGS(), silent=True)).w
     last = draws(climbed.w, 20 * num_samples)
-    curvatures = jax.jit(jax.hessian(lambda at: log_evidence_ratio(last, density(at))))(climbed.w), jax.hessian(exact)(best)
+    curvatures = (
+        jax.jit(jax.hessian(lambda at: log_evidence_ratio(last, density(at))))(climbed.w),
+        jax.hessian(exact)(best),
+    )
     errors = np.stack([np.sqrt(np.diagonal(np.linalg.inv(-curvature))) for curvature in curvatures])
     print(f"{'':10}{'true':>8}{'closed form':>20}{'by draws':>20}")
     for i, name in enumerate(NAMES):

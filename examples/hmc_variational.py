@@ -33,10 +33,9 @@ def logdensity(rows: Rows, w: Float[Array, "5"]) -> Float[Array, ""]:
 
 def climb(bound: Any, w: Any, rounds: int) -> Any:
     """Rounds of ten steps up a bound, each round with draws of its own."""
-    state = None
+    state, minus = None, lambda key, w: -bound(w, key)
     for each in range(rounds):
-        key = jax.random.key(each)
-        objective = jax.tree_util.Partial(lambda key, w: -bound(w, key), key)
+        objective = jax.tree_util.Partial(minus, jax.random.key(each))
         rate = 0.05 * 0.5 * (1 + np.cos(np.pi * each / rounds)) + 1e-3
         params = Params(10, learning_rate=Adam(rate), return_best=False, silent=True)
         outcome = minimize(objective, w, params, state=state)
@@ -46,7 +45,10 @@ def climb(bound: Any, w: Any, rounds: int) -> Any:
 
 @jax.enable_x64(True)
 def main(
-    lengths: tuple[int, ...] = (2, 8, 32), rounds: int = 60, num_samples: int = 4000, out: str = "out/hmc_variational.png"
+    lengths: tuple[int, ...] = (2, 8, 32),
+    rounds: int = 60,
+    num_samples: int = 4000,
+    out: str = "out/hmc_variational.png",
 ) -> dict[str, tuple[float, Float[np.ndarray, "draws 5"]]]:
     """Climb the bounds and draw; gives for each way the bound and draws."""
     x, y = load_breast_cancer(return_X_y=True)
@@ -88,7 +90,7 @@ def main(
     for name, (_, draws) in found.items():
         panels[2].plot(draws.std(axis=0), "o-", label=name)
     panels[2].set(title="standard deviations of the slopes", xlabel="slope", ylim=(0, None))
-    panels[2].legend()
+    panels[2].legend(loc="lower center", ncols=2, fontsize="small")
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
     print(f"The picture is in {out}.")

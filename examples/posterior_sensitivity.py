@@ -2,9 +2,9 @@
 
 Eight schools (Rubin 1981): the effect of coaching in each of eight schools, partially pooled. The `expectation` of the
 draws has as its derivative the covariance of the effects with the score (Gustafson 1996; Giordano, Broderick & Jordan
-2018), in all data, their standard errors and the scales of both priors at once, and `mcse` says how exact each number is.
-The other way is to run again, with each of them a little larger and smaller and the same random numbers. What both should
-give is known here: given the spread between schools all is Gaussian, and over the spread one integrates by a sum.
+2018), in all data, their standard errors and the scales of both priors at once; `mcse` says how exact each number is.
+The other way is to run again, with each of them a little larger and smaller and the same random numbers. What both
+should give is known here: given the spread between schools all is Gaussian, and over the spread one takes a sum.
 
     python examples/posterior_sensitivity.py
 """
@@ -71,6 +71,7 @@ def main(num_samples: int = 4000, out: str = "out/posterior_sensitivity.png") ->
     flat, settings = jax.flatten_util.ravel_pytree(at)
     steps = 0.1 * jnp.concatenate([error, flat[8:]])  # a tenth of a standard error, or of the scale itself
 
+    @jax.jit
     def again(flat: Array) -> Float[Array, " schools"]:
         kernel, starts = run.kernel, jax.tree.map(lambda x: x[:, -1], run.draws)
         settings_of_run = {"chained": True, "key": jax.random.key(1), "num_warmup": 0, "num_samples": num_samples}
@@ -87,7 +88,9 @@ def main(num_samples: int = 4000, out: str = "out/posterior_sensitivity.png") ->
     print(f"  {wrong['covariance']:.4f} by covariances in one run, {inside:.0%} of them within two standard errors,")
     print(f"  {wrong['differences']:.4f} by differences of 36 more runs with common random numbers.")
     own = np.diagonal(found["covariance"])
-    print(f"A point more in a school is {own.min():.2f} to {own.max():.2f} more in its effect; 1 more in the scale of the")
+    print(
+        f"A point more in a school is {own.min():.2f} to {own.max():.2f} more in its effect; 1 more in the scale of the"
+    )
     print(f"  spread's prior is {found['covariance'][0, 17]:+.2f} +- {found['mcse'][0, 17]:.2f} for the first school.")
     left, middle, right = (figure := Figure(figsize=(13, 4), layout="constrained")).subplots(1, 3)
     image = left.imshow(found["covariance"][:, :8], cmap="Blues")

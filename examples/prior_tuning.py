@@ -21,7 +21,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from matplotlib.figure import Figure
 from sklearn.datasets import load_breast_cancer
 
-Rows = tuple[Float[Array, "rows 21"], Float[Array, " rows"]]  # measurements with a one before them, and signs of classes
+Rows = tuple[
+    Float[Array, "rows 21"], Float[Array, " rows"]
+]  # measurements with a one before them, and signs of classes
 
 
 class Found(NamedTuple):
@@ -70,8 +72,8 @@ def main(steps: int = 30, num_samples: int = 250, grid: int = 9, out: str = "out
     points = {"start": jnp.full(2, 5.0), "tune": tuned.values, "grid": jnp.asarray(sides[list(best)])}
     test_losses = {name: float(long(test, scales)) for name, scales in points.items()}
     for name, scales in points.items():
-        held_out = float(long(valid, scales))
-        print(f"{name:6} scales {scales[0]:5.2f} and {scales[1]:5.2f}: held-out {held_out:.4f}, test {test_losses[name]:.4f}")
+        losses_there = f"held-out {float(long(valid, scales)):.4f}, test {test_losses[name]:.4f}"
+        print(f"{name:6} scales {scales[0]:5.2f} and {scales[1]:5.2f}: {losses_there}")
     print(f"That is {tuned.trainings} runs of the sampler for the tuning, and {losses.size} longer ones for the grid.")
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()

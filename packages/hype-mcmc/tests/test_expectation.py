@@ -53,10 +53,10 @@ POINT = {"normal": NORMAL, "gamma": GAMMA, "scale": jnp.asarray(0.3)}
 
 def estimates(w):
     """What follows from draws."""
-    mean, square = expectation(lambda x: (x, x**2), NORMAL_DRAWS, jax.tree_util.Partial(normal, w["normal"]))
+    moments = expectation(lambda x: jnp.stack([x, x**2]), NORMAL_DRAWS, jax.tree_util.Partial(normal, w["normal"]))
     posterior = jax.tree_util.Partial(gamma, w["gamma"])
     rate, transform = expectation(lambda x: (x, jnp.exp(-w["scale"] * x)), GAMMA_DRAWS, posterior)
-    return mean, square, rate, transform, log_evidence_ratio(GAMMA_DRAWS, posterior)
+    return moments, rate, transform, log_evidence_ratio(GAMMA_DRAWS, posterior)
 
 
 def closed_forms(w):
@@ -64,7 +64,12 @@ def closed_forms(w):
     alpha, beta = w["gamma"]["alpha"] + jnp.sum(w["gamma"]["y"]), w["gamma"]["beta"] + Y.size
     log_evidence = gamma_log_evidence(w["gamma"])
     transform = (1 + w["scale"] / beta) ** -alpha
-    return mean, mean**2 + variance, alpha / beta, transform, log_evidence - jax.lax.stop_gradient(log_evidence)
+    return (
+        jnp.stack([mean, mean**2 + variance]),
+        alpha / beta,
+        transform,
+        log_evidence - jax.lax.stop_gradient(log_evidence),
+    )
 
 
 def test_values_and_two_derivatives_are_the_closed_forms():

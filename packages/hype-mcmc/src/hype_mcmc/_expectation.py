@@ -122,9 +122,9 @@ def _expectation(
 
     def mean(values: Float[Array, "draws ..."]) -> Float[Array, "..."]:
         # About the mean, so that in the covariance nothing large cancels.
-        center = jax.lax.stop_gradient(jnp.mean(values, axis=0))
+        center = jax.lax.stop_gradient(jnp.mean(values, axis=0, keepdims=True))
         w = weights.astype(values.dtype)
-        return center + jnp.tensordot(w, values - center, 1) / jnp.sum(w)
+        return center[0] + jnp.tensordot(w, values - center, 1) / jnp.sum(w)
 
     return cast_like(jax.tree.map(mean, at_least_single(values)), values)
 
