@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_mcmc import expectation, mcse, sample
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
@@ -68,7 +69,7 @@ def main(num_samples: int = 4000, out: str = "out/posterior_sensitivity.png") ->
     found["mcse"] = as_matrix(mcse(jacobian, run.draws))
 
     # Again, with the same kernel, starts and random numbers, at both sides of each setting.
-    flat, settings = jax.flatten_util.ravel_pytree(at)
+    flat, settings = ravel_pytree(at)
     steps = 0.1 * jnp.concatenate([error, flat[8:]])  # a tenth of a standard error, or of the scale itself
 
     @jax.jit
