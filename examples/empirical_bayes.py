@@ -2,7 +2,7 @@
 
 Forty groups of two to six measurements; the groups' means are N(mu, tau^2), the noise is N(0, sigma^2). By Fisher's
 identity the derivative of the log evidence in (mu, log tau, log sigma) is the mean over posterior draws of that of the
-joint log density. It is the derivative of `log_evidence_ratio`, along which `minimize` climbs with new draws at each
+joint log density. It is the derivative of `log_evidence_ratio`, along which `minimize` climbs, drawing anew at each
 step. The value of that is 0, a density beside itself; beside that of the step before it says how the evidence rose, and
 its second derivative (Louis' identity) how far the answer can be trusted. Here all has closed forms to be held to.
 
