@@ -222,3 +222,36 @@ def test_what_does_not_fit_raises():
         mcse(jnp.mean, jnp.zeros((1, 9)))
     with pytest.raises(TypeError, match="f"):
         mcse(1.0, NORMAL_DRAWS)
+
+
+def concave(scale, x):
+    return -0.5 * (x / scale) ** 2 - jax.nn.softplus(-3 * (x - 1)) - jax.nn.softplus(-2 * x)
+
+
+def two_modes(log_weight, x):
+    return jnp.logaddexp(log_weight - 0.5 * ((x - 1.5) / 0.7) ** 2, -0.5 * ((x + 1.5) / 0.7) ** 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("density", "at", "holds"), [(concave, 1.5, True), (two_modes, 0.3, False)])
+def test_derivatives_through_a_sampler_that_accepts_all_hold_where_the_density_is_concave(density, at, holds, key):
+    """And covariances hold in both."""
+    at, x = jnp.asarray(at), jnp.linspace(-15, 15, 3001)
+    of = lambda a: jax.tree_util.Partial(density, a)
+    exact = jax.grad(lambda a: jax.nn.softmax(jax.vmap(of(a))(x)) @ x)(at)
+
+    def draws(a):
+        run = sample(of(a), 0.0, HMC(0.2, 8), key=key, num_samples=400, num_warmup=0, num_chains=64)
+        return run.draws[:, 100:]
+
+    @jax.jit
+    def both(a):
+        drawn, moved = jax.jvp(draws, (a,), (jnp.ones_like(a),))
+        slope = lambda drawn: jax.grad(lambda a: expectation(lambda x: x, drawn, of(a)))(a)
+        groups = jax.lax.map(slope, drawn.reshape(8, 8, 300))
+        return jnp.mean(moved, axis=1), slope(drawn), groups
+
+    through, covariance, groups = both(at)
+    error_through = through.std(ddof=1) / 8
+    assert abs(covariance - exact) < 4 * groups.std(ddof=1) / np.sqrt(8)
+    assert (abs(through.mean() - exact) < 4 * error_through) == holds
