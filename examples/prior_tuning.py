@@ -18,6 +18,7 @@ import numpy as np
 from hype_mcmc import expectation, sample
 from hype_optim import Tuned, positive, tune
 from jaxtyping import Array, Float, PRNGKeyArray
+from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from sklearn.datasets import load_breast_cancer
 
@@ -74,11 +75,15 @@ def main(steps: int = 30, num_samples: int = 250, grid: int = 9, out: str = "out
     for name, scales in points.items():
         losses_there = f"held-out {float(long(valid, scales)):.4f}, test {test_losses[name]:.4f}"
         print(f"{name:6} scales {scales[0]:5.2f} and {scales[1]:5.2f}: {losses_there}")
-    print(f"That is {tuned.trainings} runs of the sampler for the tuning, and {losses.size} longer ones for the grid.")
+    print(
+        f"That is {tuned.trainings:.0f} runs of the sampler for the tuning, and {losses.size} longer ones for the grid."
+    )
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
     levels = [0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
-    filled = axes.contourf(sides, sides, (losses - losses.min()).T, levels=levels, norm="symlog", cmap="Blues_r")
+    filled = axes.contourf(
+        sides, sides, (losses - losses.min()).T, levels=levels, norm=BoundaryNorm(levels, 256), cmap="Blues"
+    )
     figure.colorbar(filled, ax=axes, label="held-out log predictive density lost", ticks=levels)
     axes.loglog(*points["start"], "ko", label="start")
     axes.loglog(*tuned.values, "r*", markersize=14, label="tune")

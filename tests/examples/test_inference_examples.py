@@ -21,7 +21,7 @@ def test_sensitivities_are_those_of_quadrature(tmp_path, capsys):
 
 
 def test_tuned_scales_of_priors_are_the_best_of_a_grid(tmp_path):
-    found = call("prior_tuning", tmp_path, steps=20, num_samples=150, grid=5)
+    found = call("prior_tuning", tmp_path, steps=30, num_samples=100, grid=3)
     start, tuned, grid = found.test_losses.values()
     assert tuned < start - 0.02
     assert tuned < grid + 0.02
