@@ -100,16 +100,16 @@ def main(num_samples: int = 4000, out: str = "out/posterior_sensitivity.png") ->
         axes(range(8), list("ABCDEFGH"))
     figure.colorbar(image, ax=left)
     for i, (name, color) in enumerate((("mean", "tab:orange"), ("spread", "tab:blue"))):
-        bars = {"yerr": 2 * found["mcse"][:, 16 + i], "color": color, "label": f"of the {name}'s prior"}
+        bars = {"yerr": 2 * found["mcse"][:, 16 + i], "color": color, "label": f"{name}'s prior"}
         middle.bar(np.arange(8) + 0.4 * i - 0.2, found["covariance"][:, 16 + i], 0.4, **bars)
         middle.plot(np.arange(8) + 0.4 * i - 0.2, exact[:, 16 + i], "k_", label="exact" if i else None)
-    middle.set(title="change of an effect with the scale", xlabel="effect of school", ylim=(-0.2, 1.1))
+    middle.set(title="change of an effect with a scale", xlabel="effect of school", ylim=(-0.2, 0.9))
     middle.set_xticks(range(8), list("ABCDEFGH"))
     for name, mark in (("differences", "x"), ("covariance", ".")):
         right.plot(exact.ravel(), found[name].ravel(), mark, label=f"by {name}: {wrong[name]:.4f}")
     right.axline((0, 0), slope=1, color="tab:gray", linewidth=1)
     right.set(title="all 144 derivatives, and their errors", xlabel="exact", ylabel="estimated")
-    middle.legend(loc="upper center", ncols=2)
+    middle.legend(loc="upper center", ncols=3, fontsize="small")
     right.legend()
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
