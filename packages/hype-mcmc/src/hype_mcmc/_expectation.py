@@ -43,7 +43,8 @@ def expectation(
 
     Args:
         g: from a position to a pytree of numbers; `True` and `False` count as 1 and 0.
-        draws: positions along two leading axes, chains and draws, such as `sample(...).draws`, of the density.
+        draws: positions along two leading axes, chains and draws, such as `sample(...).draws`: of the density, in the
+            coordinates that it takes.
         logdensity: from a position to one number, up to a constant. To have its derivatives, be inside of `jax.grad`
             with it: `jax.grad(lambda prior: expectation(g, draws, Posterior(prior, data)))(prior)`.
         drawn_from: the log density that the draws are of, if that is not `logdensity`: then the draws have the
