@@ -85,6 +85,7 @@ def test_values_and_two_derivatives_are_the_closed_forms():
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.smoke
 def test_importance_sampling_has_its_derivatives():
     draws = {"x": GAMMA_DRAWS[:, ::2048], "unused": jnp.zeros((2, 4, 3))}
     density = lambda w: jax.tree_util.Partial(lambda w, x: gamma(w, x["x"]), w)
