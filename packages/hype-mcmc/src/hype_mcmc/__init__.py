@@ -8,6 +8,8 @@ from ._criterion import chees as chees
 from ._criterion import expected_squared_jump as expected_squared_jump
 from ._dynamics import Dynamics as Dynamics
 from ._dynamics import Phase as Phase
+from ._expectation import expectation as expectation
+from ._expectation import log_evidence_ratio as log_evidence_ratio
 from ._hmc import HMC as HMC
 from ._hmc import DynamicHMC as DynamicHMC
 from ._integrator import Integrator as Integrator
@@ -26,6 +28,7 @@ from ._mass import AbstractMass as AbstractMass
 from ._mass import DenseMass as DenseMass
 from ._mass import DiagonalMass as DiagonalMass
 from ._mass import UnitMass as UnitMass
+from ._mcse import mcse as mcse
 from ._reversible import ReversibleTrajectory as ReversibleTrajectory
 from ._sample import sample as sample
 from ._samples import SamplerState as SamplerState
