@@ -149,6 +149,20 @@ def test_single_precision_stays_single(mass, key):
     assert {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
 
 
+def test_log_densities_too_large_for_single_precision_are_told_at_the_start(key):
+    """And in the summary: see `test_samples.py`. With the constant left out, or in double precision, nothing is."""
+    settings = {"kernel": HMC(0.5, 1), "key": key, "num_warmup": 0, "num_samples": 5}
+    large = lambda constant, x: standard_normal(x) - constant
+    go = lambda constant, dtype: sample(
+        jax.tree_util.Partial(large, constant), X0.astype(dtype), **settings | {"kernel": HMC(dtype(0.5), 1)}
+    )
+    with pytest.warns(UserWarning, match=r"Log densities at the start of 3e\+07 are rounded to 4 in float32") as caught:
+        go(jnp.float32(3e7), np.float32)
+    assert "jax_enable_x64" in str(caught[0].message)
+    go(jnp.float32(0.0), np.float32)
+    go(jnp.float64(3e7), np.float64)
+
+
 def test_old_keys_work(key):
     old = sample(quartic, X0, KERNELS["HMC"], key=jax.random.PRNGKey(0), **FIXED)
     assert_same(old.draws, sample(quartic, X0, KERNELS["HMC"], key=key, **FIXED).draws)

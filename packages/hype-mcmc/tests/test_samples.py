@@ -116,7 +116,7 @@ def test_each_number_has_a_name_of_its_own(run, position, names, labels, monkeyp
     named = eqx.tree_at(lambda r: r.draws, run, draws)
     assert set(named.summary().names) == labels
     assert len(named.summary().names) == len(labels)
-    monkeypatch.setitem(sys.modules, "arviz", types.SimpleNamespace(from_dict=lambda given: given))
+    monkeypatch.setitem(sys.modules, "arviz", types.SimpleNamespace(from_dict=lambda given, **axes: given))
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.3.0")
     assert set(named.to_arviz()["posterior"]) == names
 

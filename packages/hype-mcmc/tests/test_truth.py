@@ -53,34 +53,6 @@ def test_a_fixed_kernel_that_would_resonate_does_not_when_jittered():
 
 
 @pytest.mark.slow
-def test_simulation_based_calibration():
-    """Ranks of parameters among draws given data made from them are uniform (Talts et al. 2018), warm-up included."""
-    runs, draws, bins = 256, 63, 8
-
-    def logdensity(y, x):
-        mu, log_s = x
-        prior = -0.5 * mu**2 - 0.5 * (log_s / 0.5) ** 2
-        return prior - y.size * log_s - 0.5 * jnp.sum(((y - mu) / jnp.exp(log_s)) ** 2)
-
-    @jax.jit
-    @jax.vmap
-    def rank(key):
-        prior_key, data_key, key = jax.random.split(key, 3)
-        truth = jax.random.normal(prior_key, (2,)) * jnp.array([1.0, 0.5])
-        y = truth[0] + jnp.exp(truth[1]) * jax.random.normal(data_key, (5,))
-        posterior = jax.tree_util.Partial(logdensity, y)
-        run = sample(posterior, jnp.zeros(2), key=key, num_warmup=150, num_samples=draws, num_chains=1, thin=4)
-        return jnp.sum(run.draws[0] < truth[None], axis=0)
-
-    ranks = np.asarray(rank(jax.random.split(jax.random.key(3), runs)))
-    for i in range(2):
-        counts = np.bincount(ranks[:, i] * bins // (draws + 1), minlength=bins)
-        expected = runs / bins
-        # 24.3 is the 0.999 quantile of chi-square with 7 degrees of freedom.
-        assert np.sum((counts - expected) ** 2 / expected) < 24.3, counts
-
-
-@pytest.mark.slow
 def test_neals_funnel():
     """Without its centering it is a Gaussian; with it a plain call warns, and many chains of small steps are right."""
     width = 9

@@ -23,6 +23,11 @@ def numbers_as_arrays(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: as_array(leaf) if isinstance(leaf, numbers) else leaf, tree)
 
 
+def as_pytree(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a pytree whose leaves are arrays alone, which a compiled program can give back."""
+    return jax.tree_util.Partial(f) if jax.tree_util.all_leaves([f]) else f
+
+
 def value_and_gradient(logdensity: LogDensity, position: Position) -> tuple[Float[Array, ""], Position]:
     """The log density and its gradient at a position; a ValueError or TypeError if it is not one real float."""
     return jax.value_and_grad(lambda x: value(logdensity, x))(position)

@@ -1,17 +1,19 @@
 """The entry point: chains side by side, warm-up and draws in one compiled program."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.captured import watched
+from hype_ad.internal.captured import Watched, captured
 from hype_ad.internal.checks import boolean, check_key, instance, integer
 from hype_ad.internal.progress import clearing, is_plain
-from jaxtyping import ArrayLike, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, PRNGKeyArray, PyTree
 
 from ._checks import number
+from ._constrained import Constrained
 from ._custom_types import LogDensity, Position
 from ._devices import Placement
 from ._draws import draw
@@ -19,23 +21,25 @@ from ._hmc import DynamicHMC
 from ._kernel import AbstractAdaptiveKernel, AbstractKernel
 from ._logdensity import check_logdensity
 from ._mass import DiagonalMass
-from ._position import as_position, check_same_shape, first_of
+from ._model import AbstractModel
+from ._position import check_same_shape, first_of
 from ._progress import SILENT, reporter
 from ._resume import resume
 from ._samples import SamplerState, Samples
-from ._start import check_start, number_of_chains, start
+from ._start import check_start, number_of_chains, start, start_at
 from ._warmup import Warmup, warm_up
 
 
 def sample(
     logdensity: LogDensity,
-    x0: PyTree[Any],
+    x0: PyTree[Any] = None,
     kernel: AbstractKernel[Any, Any] | None = None,
     *,
     key: PRNGKeyArray | None = None,
     num_samples: int = 1000,
     num_warmup: int = 500,
     num_chains: int | None = None,
+    transform: PyTree[Any] = None,
     chained: bool = False,
     thin: int = 1,
     spread: ArrayLike = 1.0,
@@ -62,9 +66,11 @@ def sample(
         logdensity: from a position to one number, up to a constant. Of a pytree that is callable
             (`jax.tree_util.Partial(f, data)`, an Equinox module) the arrays are arguments of the program: new data
             of the same shapes does not recompile. A plain function is compiled again when a global, a closed-over
-            variable or an attribute of its object that it reads has changed, where that can be seen.
+            variable or an attribute of its object that it reads has changed, where that can be seen. Or a model, such
+            as `from_numpyro(model, data)`.
         x0: a position, around which chains start; or with `chained=True` one position for each chain, along the
-            leading axes.
+            leading axes. Of parameters that have constraints, within them. Need not be given for a model that knows
+            one, nor with `state`.
         kernel: where warm-up starts, or with `num_warmup=0` what is used as it is. An `HMC` with a `RandomLength` and
             a `DiagonalMass` if not given.
         key: what everything is drawn from.
@@ -73,6 +79,9 @@ def sample(
             length (if it is a `RandomLength`) of the kernel, from all chains together. With fewer than 20 only the
             step size. 0 for a kernel that is no `AbstractAdaptiveKernel`.
         num_chains: how many chains; 4, or as many as `x0` has.
+        transform: the constraints of the parameters, such as `{"scale": Positive(), "shift": None}`: a pytree of
+            transforms and None built like `x0`. The chains move without constraints, and the log density gets the
+            Jacobian of the way there; `logdensity`, `x0` and the draws have the parameters themselves.
         chained: whether `x0` has a leading axis over chains.
         thin: transitions to each draw that is kept.
         spread: how far from `x0` chains start: uniform within it in each number, less where the log density is not
@@ -96,7 +105,13 @@ def sample(
             range, if `key` is missing, or if the kernel cannot be adapted and there is to be a warm-up.
         TypeError: if `x0` is not made of floats or an argument is not of its kind.
     """
-    logdensity = watched(check_logdensity(logdensity))
+    if transform is not None:
+        if isinstance(logdensity, AbstractModel):
+            raise ValueError("`transform` must be left out for a model, which has transforms of its own.")
+        logdensity = Constrained(logdensity, transform)
+    model = logdensity if isinstance(logdensity, AbstractModel) else None
+    reads = captured(logdensity if model is None else model.source())
+    logdensity = Watched(check_logdensity(logdensity), reads)
     if kernel is not None:
         instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
     num_samples = integer("num_samples", num_samples, 1)
@@ -104,17 +119,19 @@ def sample(
     thin = integer("thin", thin, 1)
     boolean("chained", chained)
     boolean("silent", silent)
-    x0 = as_position("x0", x0)
 
     if state is not None:
+        x0 = None if x0 is None else start_at(model, x0, state, chained)
         _check_resumed(state, x0, kernel, key, num_chains, chained)
         place = Placement(devices, state.keys.shape[0])
         logdensity, kernel = place.copy(logdensity), place.copy(state.kernel)
         chains = resume(kernel, logdensity, place.split(state.chains))
         state = SamplerState(chains, kernel, place.split(state.keys), place.copy(state.iteration))
         with clearing():
-            return _run(logdensity, state, None, num_samples, thin, silent)
+            return _in_terms_of(model, _run(logdensity, state, None, num_samples, thin, silent))
 
+    given = x0 is not None
+    x0 = start_at(model, x0, None, chained)
     key = check_key("key", key)
     spread = number("spread", spread, lambda x: x >= 0, "at least 0")
     target = number("target_acceptance", target_acceptance, lambda x: (x > 0) & (x < 1), "above 0 and below 1")
@@ -132,12 +149,24 @@ def sample(
     chains = integer("first_chain", first_chain, 0) + jnp.arange(num_chains, dtype=jnp.int32)
     x0, chains = place.split(x0) if chained else place.copy(x0), place.split(chains)
     logdensity, kernel, key = place.copy(logdensity), place.copy(kernel), place.copy(key)
-    begun = start(kernel, logdensity, x0, key, spread, chains, chained)
-    check_start(begun, chained)
+    begun = start(kernel, logdensity, x0, key, spread, chains, chained, given)
+    check_start(begun, chained, given)
     state = SamplerState(begun.states, kernel, begun.keys, jnp.zeros((), jnp.int32))
     warmup = Warmup(begun.warmup_keys, target, num_warmup) if num_warmup else None
     with clearing():
-        return _run(logdensity, state, warmup, num_samples, thin, silent)
+        return _in_terms_of(model, _run(logdensity, state, warmup, num_samples, thin, silent))
+
+
+def _in_terms_of(model: AbstractModel | None, run: Samples) -> Samples:
+    """The run with its draws in the coordinates of the model."""
+    if model is None:
+        return run
+    return dataclasses.replace(run, draws=_constrain(model, run.draws), coordinates=run.draws, model=model)
+
+
+@eqx.filter_jit
+def _constrain(model: AbstractModel, positions: Position) -> PyTree[Array]:
+    return jax.vmap(jax.vmap(model.constrain))(positions)
 
 
 @eqx.filter_jit
@@ -160,7 +189,7 @@ def _run(
 
 def _check_resumed(
     state: SamplerState,
-    x0: Position,
+    x0: Position | None,
     kernel: AbstractKernel[Any, Any] | None,
     key: PRNGKeyArray | None,
     num_chains: int | None,
@@ -173,5 +202,7 @@ def _check_resumed(
     chains = state.keys.shape[0]
     if num_chains not in (None, chains):
         raise ValueError(f"`num_chains` must be that of `state`, {chains}, or be left out; got {num_chains}.")
+    if x0 is None:
+        return
     like = state.chains.position if chained else first_of(state.chains.position)
     check_same_shape("x0", x0, like, "positions of `state`")

@@ -1,19 +1,20 @@
 """What a run of `sample` gives."""
 
-import importlib.metadata
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 from hype_ad.internal.checks import known
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
+from ._arviz import inference_data
 from ._custom_types import ChainKeys
 from ._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
 from ._kernel import AbstractKernel
+from ._model import AbstractModel, Predictive
+from ._names import labels_of, named
 from ._summary import Summary, summarize
 
 
@@ -40,22 +41,30 @@ class Samples(eqx.Module):
     the data.
 
     Attributes:
-        draws: positions.
+        draws: positions; of a model, or with a `transform`, in the model's coordinates, with what else it tells.
         acceptance: the Metropolis acceptance probability; of thinned transitions the mean.
         energy: the Hamiltonian of each draw; NaN of a kernel without a momentum.
         divergences: whether a transition was divergent; of thinned transitions, whether any was.
         num_steps: steps of the integrator that a draw took.
         warmup_steps: steps of the integrator that all chains together took in warm-up.
         state: where the run stopped, for `sample(..., state=...)`.
+        model: what was sampled, if it is an `AbstractModel` or has constraints.
     """
 
-    draws: PyTree[Float[Array, "chains draws ..."]]
+    draws: PyTree[Shaped[Array, "chains draws ..."]]
     acceptance: Float[Array, "chains draws"]
     energy: Float[Array, "chains draws"]
     divergences: Bool[Array, "chains draws"]
     num_steps: Int[Array, "chains draws"]
     warmup_steps: Int[Array, ""]
     state: SamplerState
+    model: AbstractModel | None = None
+    coordinates: PyTree[Float[Array, "chains draws ..."]] = None
+
+    @property
+    def unconstrained(self) -> PyTree[Float[Array, "chains draws ..."]]:
+        """The draws in the coordinates that the chains moved in, which are `draws` where there are no constraints."""
+        return self.draws if self.model is None else self.coordinates
 
     @property
     def kernel(self) -> AbstractKernel[Any, Any]:
@@ -88,34 +97,60 @@ class Samples(eqx.Module):
     def summary(self) -> Summary:
         """A table of means, quantiles and diagnostics of each number of a position, with warnings in words."""
         self._check()
-        named = _named(self.draws)
-        labels = [label for name, draws in named.items() for label in _labels(name, draws.shape[2:])]
-        rows = np.concatenate([_rows(draws) for draws in named.values()])
+        by_name = named(self.draws)
+        labels = [label for name, draws in by_name.items() for label in labels_of(name, draws.shape[2:])]
+        rows = np.concatenate([_rows(draws) for draws in by_name.values()])
         return summarize(labels, rows, np.asarray(self.divergences), np.asarray(self.energy))
 
-    def to_arviz(self) -> Any:
-        """The draws as ArviZ wants them: an `InferenceData` (before ArviZ 1.0) or a `DataTree`.
+    def to_arviz(
+        self,
+        *,
+        key: PRNGKeyArray | None = None,
+        log_likelihood: Callable[[Any], Any] | None = None,
+        posterior_predictive: Callable[[Any, Any], Any] | None = None,
+        prior: Callable[[Any], Any] | None = None,
+        observed_data: PyTree[Any] = None,
+        coords: Mapping[str, Sequence[Any]] | None = None,
+        dims: Mapping[str, Sequence[str]] | None = None,
+        groups: Collection[str] | None = None,
+    ) -> Any:
+        """The run as ArviZ wants it: an `InferenceData` (before ArviZ 1.0) or a `DataTree`.
 
         Its plots mark divergent transitions, and its names of statistics are those that `plot_energy` and others read.
+        A model of `from_numpyro` knows its likelihood, data, predictions, prior and dimensions by itself. What follows
+        is used in place of that, and is to be given for a log density that is a function. Functions are mapped over
+        the draws in a compiled program; they give pytrees of arrays, or an array, which is named `y`.
+
+        Args:
+            key: what predictions and draws of the prior are made from; without one there are none of a model's own.
+            log_likelihood: from a draw to the log likelihood of each observation, which `loo` and `compare` read.
+            posterior_predictive: from a key and a draw to new data, which `plot_ppc` reads. Of draws of the prior it
+                makes the group `prior_predictive`.
+            prior: from a key to a draw of the prior, built like a draw. There are as many as a chain has.
+            observed_data: the data.
+            coords: labels along a dimension, by its name.
+            dims: names of the axes of a quantity, by its name.
+            groups: names of the groups to make; all that are known if not given.
 
         Raises:
             ImportError: if ArviZ is not installed.
+            ValueError: if `key` is missing for a function that needs one, if a group is not known or has no name of
+                ArviZ's, or if the draws have no values, or more axes than chains and draws, as under `jit` and `vmap`.
         """
-        try:
-            import arviz
-        except ImportError as error:
-            raise ImportError("`to_arviz` needs ArviZ: `pip install 'hype-mcmc[arviz]'`.") from error
-
-        posterior = _named(self.draws)
+        self._check()
+        known = Predictive() if self.model is None else self.model.predictive()
+        if key is None:
+            known = known._replace(posterior_predictive=None, prior=None)
+        given = Predictive(log_likelihood, posterior_predictive, prior, observed_data)._asdict()
+        used = known._replace(**{name: value for name, value in given.items() if value is not None})
         statistics = {
             "acceptance_rate": np.asarray(self.acceptance),
             "diverging": np.asarray(self.divergences),
             "energy": np.asarray(self.energy),
             "n_steps": np.asarray(self.num_steps),
         }
-        if int(importlib.metadata.version("arviz").split(".")[0]) >= 1:
-            return arviz.from_dict({"posterior": posterior, "sample_stats": statistics})
-        return arviz.from_dict(posterior=posterior, sample_stats=statistics)
+        dims = {**(known.dims or {}), **(dims or {})}
+        return inference_data(self.draws, statistics, used, key, coords or {}, dims, groups)
 
     def _check(self) -> None:
         if not known(self.energy):
@@ -134,23 +169,3 @@ def _rows(draws: Float[Array | np.ndarray, "chains draws ..."]) -> Float[np.ndar
     """The draws of each number of a leaf, along the leading axis."""
     array = np.asarray(draws, np.float64)
     return np.ascontiguousarray(array.reshape(*array.shape[:2], -1).transpose(2, 0, 1))
-
-
-def _named(draws: PyTree[Array]) -> dict[str, np.ndarray]:
-    """The leaves by their paths, `x` where there is only one leaf without a path.
-
-    A path is written `a.b`, or `['a']['b']` where another leaf would have the same name or label.
-    """
-    leaves, _ = jax.tree_util.tree_flatten_with_path(draws)
-    short = [jax.tree_util.keystr(path, simple=True, separator=".") or "x" for path, _ in leaves]
-    uses = [{name, *_labels(name, leaf.shape[2:])} for name, (_, leaf) in zip(short, leaves, strict=True)]
-    count = Counter(label for labels in uses for label in labels)
-    return {
-        name if max(map(count.__getitem__, labels)) == 1 else jax.tree_util.keystr(path): np.asarray(leaf, np.float64)
-        for name, labels, (path, leaf) in zip(short, uses, leaves, strict=True)
-    }
-
-
-def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
-    """What the numbers of a leaf are called: `beta[0, 1]`."""
-    return [f"{name}[{', '.join(map(str, index))}]" if index else name for index in np.ndindex(shape)]

@@ -1,5 +1,6 @@
 """Where chains start: at given positions, or around one, each at a point from which a transition can leave."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,7 +13,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ._custom_types import ChainKeys, LogDensity, Position
 from ._kernel import AbstractKernel
+from ._model import AbstractModel
+from ._position import as_position
 from ._random import uniform
+from ._rounding import rounding
 
 _NUM_CHAINS = 4
 _HALVINGS = 12
@@ -36,15 +40,20 @@ def start(
     spread: Float[Array, ""],
     chains: Int[Array, " chains"],
     chained: bool,
+    given: bool,
 ) -> Start:
-    """Start chains with these numbers, at `x0` if it is `chained`, else around it."""
+    """Start chains with these numbers, at `x0` if it is `chained`, else around it.
+
+    A transition must be able to leave `x0` itself if it was `given`, else one of the points that are tried.
+    """
 
     def start_one(chain: Int[Array, ""], position: Position) -> Start:
         start_key, warmup_key, draw_key = jax.random.split(jax.random.fold_in(key, chain), 3)
         if chained:
             state, usable = _start_at(kernel, position, logdensity)
         else:
-            state, usable = _start_around(start_key, kernel, position, logdensity, spread)
+            state, found = _start_around(start_key, kernel, position, logdensity, spread)
+            usable = found[-1] if given else jnp.any(found)
         return Start(state, usable, warmup_key, draw_key)
 
     return jax.vmap(start_one, (0, 0 if chained else None))(chains, x0)
@@ -64,12 +73,12 @@ def _start_around(
     position: Position,
     logdensity: LogDensity,
     spread: Float[Array, ""],
-) -> tuple[PyTree, Bool[Array, ""]]:
-    """The state of a chain at a point near `position`, and whether a transition can leave `position` itself.
+) -> tuple[PyTree, Bool[Array, " tries"]]:
+    """The state of a chain at a point near `position`, and from which of those tried a transition can leave.
 
-    The point is uniform within `spread` of each number of the position. Where a transition could not leave from it,
-    the way to it is halved as often as needed, and at last `position` is taken. The tries do not wait for one
-    another: no loop stands in the way of reverse mode.
+    The last of them is `position` itself. The point is uniform within `spread` of each number of the position. Where a
+    transition could not leave from it, the way to it is halved as often as needed, and at last `position` is taken.
+    The tries do not wait for one another: no loop stands in the way of reverse mode.
     """
     noise = uniform(key, position)
 
@@ -79,7 +88,7 @@ def _start_around(
     factors = jnp.asarray([0.5**i for i in range(_HALVINGS)] + [0.0], spread.dtype)
     found = jax.lax.map(usable, jax.lax.stop_gradient(spread) * factors)
     scale = spread * jnp.where(jnp.any(found), factors[jnp.argmax(found)], 0.0)
-    return _start_at(kernel, axpy(scale, noise, position), logdensity)[0], found[-1]
+    return _start_at(kernel, axpy(scale, noise, position), logdensity)[0], found
 
 
 def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int:
@@ -100,18 +109,58 @@ def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int
     return size
 
 
-def check_start(start: Start, chained: bool) -> None:
-    """Check that chains can leave from where they were told to start: a ValueError if it is known that one cannot."""
-    if not known(start.usable) or np.all(np.asarray(start.usable)):
+def start_at(model: AbstractModel | None, x0: PyTree[Any], state: Any, chained: bool) -> Position:
+    """The position that is meant by `x0`, in unconstrained coordinates.
+
+    Raises:
+        ValueError: if it is not given and not known, or if it is known not to be what the model allows.
+        TypeError: if it is not made of floats.
+    """
+    if x0 is None:
+        x0 = None if model is None or chained else model.initial()
+        if x0 is None:
+            raise ValueError("`x0` must be given, a position around which chains start: it is not known from a model.")
+        return x0
+    x0 = as_position("x0", x0)
+    if model is None:
+        return x0
+    batch = jax.vmap if chained else lambda function: function
+    position = batch(model.unconstrain)(x0)
+    if state is None:
+        back = batch(model.constrain)(position)
+        back = {name: back[name] for name in x0} if isinstance(x0, dict) else back  # a model may tell more
+        differs = lambda x, y: known(x) and known(y) and not np.allclose(x, y, rtol=1e-3, atol=1e-6)
+        if any(jax.tree.leaves(jax.tree.map(differs, x0, back))):
+            raise ValueError(f"`x0` must be within the constraints of its parameters, got {x0}.")
+    return position
+
+
+def check_start(start: Start, chained: bool, given: bool) -> None:
+    """Check that chains can leave from where they were told to start: a ValueError if it is known that one cannot.
+
+    A warning if all of them start at log densities that are too large for their precision.
+    """
+    values = jax.lax.stop_gradient(start.states.logdensity)  # so that a derivative does not hide them
+    if not known(start.usable) or not known(values):
         return
+    values = np.asarray(values)
+    if np.all(np.asarray(start.usable)):
+        smallest = float(np.min(np.abs(values)))
+        if warning := rounding("Log densities at the start", smallest, values.dtype, 1.0):
+            warnings.warn(warning, stacklevel=3)
+        return
+    if not given:
+        raise ValueError(
+            "`x0` must be given: around zero, in unconstrained coordinates, no point has a finite log density and "
+            "gradient."
+        )
     if not chained:
         raise ValueError(
             "`x0` must have a finite log density and gradient, got NaN or infinity there. "
             "Choose a position inside the support."
         )
     wrong = np.flatnonzero(~np.asarray(start.usable))
-    values = np.asarray(start.states.logdensity)[wrong]
     raise ValueError(
         f"Each position of `x0` must have a finite log density and gradient; chains {wrong.tolist()} start with "
-        f"log densities {values.tolist()}. Choose positions inside the support."
+        f"log densities {values[wrong].tolist()}. Choose positions inside the support."
     )

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.text import table
 from jaxtyping import Bool, Float
 
-from ._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, tail_ess
+from ._diagnostics import bulk, ebfmi, mean_ess, tails
+from ._rounding import rounding
 
 _MAX_RHAT = 1.01  # the limits that Vehtari et al. (2021) recommend
 _MIN_ESS = 400
-_MAX_ROUNDING = 0.1  # of an energy: what is accepted depends on differences of about 1
+_MAX_ROUNDING = 0.1  # of an energy
 _MIN_EBFMI = 0.3  # Betancourt (2016)
 
 
@@ -67,7 +67,8 @@ def summarize(
     """The table for named quantities; `energy` in the dtype that it was computed in."""
     both = (1, 2)
     sd = draws.std(axis=both, ddof=1)
-    q5, q95 = np.quantile(draws, (0.05, 0.95), axis=both)
+    ess_bulk, rhat = bulk(draws)
+    q5, q95, ess_tail = tails(draws)
     table = Summary(
         names=tuple(names),
         mean=draws.mean(axis=both),
@@ -75,14 +76,14 @@ def summarize(
         mcse=sd / np.sqrt(mean_ess(draws)),
         q5=q5,
         q95=q95,
-        ess_bulk=bulk_ess(draws),
-        ess_tail=tail_ess(draws),
-        rhat=rank_rhat(draws),
+        ess_bulk=ess_bulk,
+        ess_tail=ess_tail,
+        rhat=rhat,
         divergences=tuple(int(n) for n in divergences.sum(axis=1)),
         ebfmi=ebfmi(energy.astype(np.float64)),
         warnings=(),
     )
-    return Summary(**{**vars(table), "warnings": (*_warnings(table, draws), *_rounding(energy))})
+    return Summary(**{**vars(table), "warnings": (*_warnings(table, draws), *_rounded(energy))})
 
 
 def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> list[str]:
@@ -126,16 +127,10 @@ def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> 
     return found
 
 
-def _rounding(energy: Float[np.ndarray, "chains draws"]) -> list[str]:
-    """What is accepted depends on differences of energies, which are not to drown in their last digit."""
+def _rounded(energy: Float[np.ndarray, "chains draws"]) -> list[str]:
     largest = float(np.max(np.abs(energy), initial=0, where=np.isfinite(energy)))
-    digit = largest * float(jnp.finfo(energy.dtype).eps)
-    if digit < _MAX_ROUNDING:
-        return []
-    return [
-        f"Energies of {largest:.2g} are rounded to {digit:.1g} in {energy.dtype}, so that acceptance is noise and "
-        'steps are shorter than needed. Use jax.config.update("jax_enable_x64", True), or leave out constants.'
-    ]
+    warning = rounding("Energies", largest, energy.dtype, _MAX_ROUNDING)
+    return [] if warning is None else [warning]
 
 
 def _rows(table: Summary, rows: np.ndarray) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .rank import normalize, split
-from .rows import Draws, Values, of_each_row
+from .rows import Draws, Several, Values, of_each_row
 
 
 @of_each_row
@@ -15,26 +15,40 @@ def bulk_ess(draws: Draws) -> Values:
 
     Of the rank-normalized split chains.
     """
-    return _ess(normalize(split(draws)))
+    return ess_of(normalize(split(draws)))
 
 
 @of_each_row
 def tail_ess(draws: Draws) -> Values:
     """The smaller of the effective sample sizes of the 5% and the 95% quantile (Vehtari et al. 2021, section 4.3)."""
-    quantiles = np.quantile(draws, (0.05, 0.95), axis=(-2, -1), keepdims=True)
-    return np.minimum(*[_ess(split(draws <= quantile).astype(float)) for quantile in quantiles])
+    return _of_tails(draws, _tails(draws))
+
+
+@of_each_row
+def tails(draws: Draws) -> Several:
+    """The 5% and the 95% quantile, and `tail_ess`."""
+    quantiles = _tails(draws)
+    return np.concatenate([quantiles[..., 0, 0], _of_tails(draws, quantiles)[None]])
+
+
+def _tails(draws: Draws) -> Float[np.ndarray, "2 *rows 1 1"]:
+    return np.quantile(draws, (0.05, 0.95), axis=(-2, -1), keepdims=True)
+
+
+def _of_tails(draws: Draws, quantiles: Float[np.ndarray, "2 *rows 1 1"]) -> Values:
+    return np.minimum(*[ess_of(split(draws <= quantile).astype(float)) for quantile in quantiles])
 
 
 @of_each_row
 def mean_ess(draws: Draws) -> Values:
     """How many independent draws would estimate the mean as well: of the split chains as they are."""
-    return _ess(split(draws))
+    return ess_of(split(draws))
 
 
-def _ess(chains: Draws) -> Values:
-    """Vehtari et al. (2021), eqs. 10 to 13, with Geyer's (1992) initial monotone sequence."""
+def ess_of(chains: Draws) -> Values:
+    """Of the mean of chains: Vehtari et al. (2021), eqs. 10 to 13, with Geyer's (1992) initial monotone sequence."""
     num_chains, n = chains.shape[-2:]
-    covariance = _autocovariance(chains).mean(axis=-2)
+    covariance = _autocovariance(chains)
     within = covariance[..., :1] * n / (n - 1)
     total = covariance[..., :1] + (chains.mean(axis=-1).var(axis=-1, ddof=1)[..., None] if num_chains > 1 else 0.0)
 
@@ -54,9 +68,11 @@ def _ess(chains: Draws) -> Values:
     return np.where(np.isfinite(total) & (total > 0), size / tau, np.nan)
 
 
-def _autocovariance(chains: Draws) -> Float[np.ndarray, "*rows chains draws"]:
+def _autocovariance(chains: Draws) -> Float[np.ndarray, "*rows draws"]:
+    """The mean over the chains, by the mean of their spectra, so that there is one transform back for all of them."""
     n = chains.shape[-1]
     centered = chains - chains.mean(axis=-1, keepdims=True)
     length = 1 << (2 * n - 1).bit_length()
     spectrum = np.fft.rfft(centered, length)
-    return np.fft.irfft(spectrum.real**2 + spectrum.imag**2, length)[..., :n] / n
+    power = np.mean(spectrum.real**2 + spectrum.imag**2, axis=-2)
+    return np.fft.irfft(power, length)[..., :n] / n

@@ -1,9 +1,11 @@
 """Whether chains agree."""
 
 import numpy as np
+from jaxtyping import Float
 
+from .ess import ess_of
 from .rank import fold, normalize, split
-from .rows import Draws, Values, of_each_row
+from .rows import Draws, Several, Values, of_each_row
 
 
 @of_each_row
@@ -12,8 +14,19 @@ def rank_rhat(draws: Draws) -> Values:
 
     The larger of that of the draws and that of the folded draws.
     """
-    chains = split(draws)
-    return np.maximum(_rhat(normalize(chains)), _rhat(normalize(fold(chains))))
+    return _larger(draws, normalize(split(draws)))
+
+
+@of_each_row
+def bulk(draws: Draws) -> Several:
+    """`bulk_ess` and `rank_rhat`, which need the same ranks."""
+    scores = normalize(split(draws))
+    return np.stack([ess_of(scores), _larger(draws, scores)])
+
+
+def _larger(draws: Draws, scores: Float[np.ndarray, "*rows twice half"]) -> Values:
+    """By the draws and by the normal scores of their split chains."""
+    return np.maximum(_rhat(scores), _rhat(normalize(fold(split(draws)))))
 
 
 def _rhat(chains: Draws) -> Values:

@@ -1,0 +1,259 @@
+"""NumPyro's models: their densities, constraints, likelihoods and predictions are NumPyro's own."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hype_ad.internal.checks import as_array, float_array, function
+from jaxtyping import Array, Float, PyTree
+
+from ._custom_types import Position
+from ._model import AbstractModel, Predictive
+
+
+def from_numpyro(model: Callable[..., Any], *args: Any, **kwargs: Any) -> "NumPyroModel":
+    """A NumPyro model with its data: `sample(from_numpyro(model, x, y=y), key=key)`.
+
+    The chains move in NumPyro's unconstrained coordinates. Draws are a dictionary with the values of all latent and
+    deterministic sites. Arrays and floats among the arguments are arguments of the compiled program, so that new data
+    of the same shapes does not compile again; integers, strings and None are part of it. What a model computes from
+    its data to make shapes of, such as a number of groups, has to be an argument of its own.
+
+    Args:
+        model: a function of NumPyro's primitives, or one within its handlers, such as `handlers.condition`.
+        args: what it is called with.
+        kwargs: what it is called with by name.
+
+    Raises:
+        ImportError: if NumPyro is not installed.
+        TypeError: if `model` is not a function, or an argument is neither an array nor something that has a hash.
+        ValueError: if a latent site is discrete, if there is no latent site, if a plate subsamples, if the model has
+            parameters for variational inference or draws random numbers beside its sites, or if it needs a value of its
+            data to be compiled.
+    """
+    try:
+        import numpyro  # noqa: F401
+    except ImportError as error:
+        raise ImportError("`from_numpyro` needs NumPyro: `pip install 'hype-mcmc[numpyro]'`.") from error
+    function("model", model, "a NumPyro model, a function")
+    arrays, rest = eqx.partition(jax.tree.map(_as_argument, (args, kwargs)), eqx.is_array)
+    leaves, structure = jax.tree.flatten(rest)
+    for leaf in leaves:
+        if type(leaf).__hash__ is None:
+            raise TypeError(
+                f"`args` and `kwargs` must hold arrays, and what Python can hash, got a {type(leaf).__name__}. Of a "
+                "table take the columns, as NumPy arrays."
+            )
+    return NumPyroModel(model, arrays, (tuple(leaves), structure), _inspect(model, arrays, rest))
+
+
+class _Sites(NamedTuple):
+    """What is known of a model before it is run."""
+
+    latent: tuple[tuple[str, tuple[int, ...], Any], ...]  # names, unconstrained shapes and dtypes
+    dims: tuple[tuple[str, tuple[str, ...]], ...]  # names of the axes of sites that are in plates
+    proper: bool  # whether the prior can be drawn from
+
+
+class NumPyroModel(AbstractModel):
+    """A NumPyro model with its arguments, as `from_numpyro` makes it: a log density of unconstrained coordinates."""
+
+    model: Callable[..., Any] = eqx.field(static=True)
+    arrays: PyTree[Array]  # among the arguments
+    rest: tuple[tuple[Any, ...], Any] = eqx.field(static=True)  # the others, as leaves and structure
+    sites: _Sites = eqx.field(static=True)
+
+    def __call__(self, position: Position) -> Float[Array, ""]:
+        """NumPyro's log density, Jacobians included."""
+        from numpyro.infer.util import potential_energy
+
+        args, kwargs = self.arguments()
+        return -jnp.asarray(potential_energy(self.model, args, kwargs, position))
+
+    def initial(self) -> Position:
+        """Zeros, as the middle of NumPyro's own initial points is."""
+        return {name: jnp.zeros(shape, dtype) for name, shape, dtype in self.sites.latent}
+
+    def constrain(self, position: Position) -> dict[str, Array]:
+        """The values of latent and deterministic sites."""
+        from numpyro.infer.util import constrain_fn
+
+        args, kwargs = self.arguments()
+        values = constrain_fn(self.model, args, kwargs, position, return_deterministic=True)
+        return {name: jnp.asarray(value) for name, value in values.items()}
+
+    def unconstrain(self, x0: PyTree[Any]) -> Position:
+        """The unconstrained coordinates of values of all latent sites; those of others are not looked at."""
+        from numpyro.infer.util import unconstrain_fn
+
+        names = [name for name, _, _ in self.sites.latent]
+        if not isinstance(x0, dict) or not set(names) <= set(x0):
+            got = sorted(x0) if isinstance(x0, dict) else type(x0).__name__
+            raise ValueError(f"`x0` must be a dictionary with a value of each latent site, {names}, got {got}.")
+        args, kwargs = self.arguments()
+        latent = {name: float_array(f"x0[{name!r}]", x0[name]) for name in names}
+        return unconstrain_fn(self.model, args, kwargs, latent)
+
+    def source(self) -> Callable[..., Any]:
+        """The model without NumPyro's handlers around it."""
+        from numpyro.primitives import Messenger
+
+        model = self.model
+        while isinstance(model, Messenger) and model.fn is not None:
+            model = model.fn
+        return model
+
+    def predictive(self) -> Predictive:
+        """Log likelihoods, predictions and data of the observed sites, and draws of the prior if it is proper."""
+        data = _observed(self)
+        return Predictive(
+            log_likelihood=self._log_likelihood if data else None,
+            posterior_predictive=self._predict if data else None,
+            prior=self._prior if self.sites.proper else None,
+            observed_data=data or None,
+            dims={name: list(dims) for name, dims in self.sites.dims},
+        )
+
+    def _log_likelihood(self, draw: dict[str, Array]) -> dict[str, Array]:
+        args, kwargs = self.arguments()
+        sites = _trace(self.model, None, self._latent(draw), args, kwargs)
+        return {name: site["fn"].log_prob(site["value"]) for name, site in sites.items() if _is_data(site)}
+
+    def _predict(self, key: Any, draw: dict[str, Array]) -> dict[str, Array]:
+        """Each observed site drawn anew, given the draw and the data of the others."""
+        args, kwargs = self.arguments()
+        sites = {
+            name: s for name, s in _trace(self.model, None, self._latent(draw), args, kwargs).items() if _is_data(s)
+        }
+        keys = jax.random.split(key, max(1, len(sites)))
+        return {
+            name: site["fn"].sample(key, site["kwargs"].get("sample_shape", ()))
+            for key, (name, site) in zip(keys, sites.items(), strict=False)
+        }
+
+    def _prior(self, key: Any) -> dict[str, Array]:
+        args, kwargs = self.arguments()
+        names = {name for name, _, _ in self.sites.latent}
+        sites = _trace(self.model, key, {}, args, kwargs)
+        wanted = lambda name, site: name in names or site["type"] == "deterministic"
+        return {name: jnp.asarray(site["value"]) for name, site in sites.items() if wanted(name, site)}
+
+    def _latent(self, draw: dict[str, Array]) -> dict[str, Array]:
+        return {name: draw[name] for name, _, _ in self.sites.latent}
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the model is called with."""
+        leaves, structure = self.rest
+        return eqx.combine(self.arrays, jax.tree.unflatten(structure, leaves))
+
+
+@eqx.filter_jit
+def _observed(model: NumPyroModel) -> dict[str, Array]:
+    """The values of observed sites."""
+    from numpyro.infer import init_to_uniform
+
+    args, kwargs = model.arguments()
+    sites = _trace(model.model, jax.random.key(0), {}, args, kwargs, init_to_uniform)
+    return {name: jnp.asarray(site["value"]) for name, site in sites.items() if _is_data(site)}
+
+
+def _as_argument(leaf: Any) -> Any:
+    """A number of Python or NumPy as what it is to the compiled program: an integer as a part of it."""
+    if isinstance(leaf, np.integer | np.bool_):
+        return leaf.item()
+    return as_array(leaf) if isinstance(leaf, float | np.ndarray | np.generic) else leaf
+
+
+def _trace(
+    model: Any, key: Any, values: dict[str, Array], args: Any, kwargs: Any, initialize: Any = None
+) -> dict[str, Any]:
+    """What happens at each site of a model with these values of its sites, and others drawn if there is a key."""
+    from numpyro import handlers
+
+    model = model if key is None else handlers.seed(model, key)
+    model = handlers.substitute(model, data=values)
+    model = model if initialize is None else handlers.substitute(model, substitute_fn=initialize)
+    return handlers.trace(model).get_trace(*args, **kwargs)
+
+
+def _is_data(site: dict[str, Any]) -> bool:
+    """Whether a site is one of data, and not a `factor`."""
+    return site["type"] == "sample" and site["is_observed"] and not site["infer"].get("is_auxiliary", False)
+
+
+def _inspect(model: Callable[..., Any], arrays: PyTree[Array], rest: PyTree[Any]) -> _Sites:
+    """The sites of a model, from its shapes alone; a ValueError if it cannot be sampled by its gradients."""
+    from numpyro.distributions import biject_to
+    from numpyro.infer import init_to_uniform
+    from numpyro.primitives import Messenger
+
+    dims: dict[str, tuple[str, ...]] = {}
+    order: list[str] = []
+
+    class Deterministic(Messenger):
+        def process_message(self, msg: dict[str, Any]) -> None:
+            if msg["type"] == "prng_key":
+                raise ValueError("`model` must draw nothing beside its sites, by `prng_key`: it would be random.")
+
+    def initial(arrays: PyTree[Array], key: Any) -> Position:
+        args, kwargs = eqx.combine(arrays, rest)
+        sites = _trace(Deterministic(model), key, {}, args, kwargs, init_to_uniform)
+        _check(sites)
+        latent = {name: site for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]}
+        order.extend(latent)
+        dims.update({name: _dims(site) for name, site in sites.items() if site["type"] in ("sample", "deterministic")})
+        return {name: biject_to(site["fn"].support).inv(site["value"]) for name, site in latent.items()}
+
+    def prior(arrays: PyTree[Array], key: Any) -> None:
+        args, kwargs = eqx.combine(arrays, rest)
+        _trace(model, key, {}, args, kwargs)
+
+    try:
+        position = jax.eval_shape(initial, arrays, jax.random.key(0))
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        raise ValueError(
+            "`model` needs a value of its data to be compiled, such as a number of groups that is a shape. "
+            "Give it that number as an argument that is a Python integer, or leave the data out of the arguments "
+            "of `from_numpyro`, by `functools.partial(model, data)`."
+        ) from error
+    if not position:
+        raise ValueError("`model` must have a latent site, one without `obs`: there is nothing to sample.")
+    try:
+        jax.eval_shape(prior, arrays, jax.random.key(0))
+        proper = True
+    except NotImplementedError:  # as of `ImproperUniform`
+        proper = False
+    latent = tuple((name, position[name].shape, position[name].dtype) for name in order)
+    return _Sites(latent, tuple((name, names) for name, names in dims.items() if names), proper)
+
+
+def _check(sites: dict[str, Any]) -> None:
+    """A ValueError if a site is of a kind that has no place in a log density of floats."""
+    of_type = lambda kind: [name for name, site in sites.items() if site["type"] == kind]
+    discrete = [
+        name for name in of_type("sample") if not sites[name]["is_observed"] and sites[name]["fn"].support.is_discrete
+    ]
+    if discrete:
+        raise ValueError(
+            f"`model` must have no discrete latent sites, got {discrete}: there is no gradient in them. Sum over them "
+            "in the model, by `numpyro.distributions.MixtureSameFamily` for one."
+        )
+    if params := of_type("param"):
+        raise ValueError(f"`model` must have no `numpyro.param`, got {params}: give each a prior, by `numpyro.sample`.")
+    part = [name for name in of_type("plate") if sites[name]["args"][1] not in (None, sites[name]["args"][0])]
+    if part:
+        raise ValueError(f"`model` must have plates without `subsample_size`, got {part}: each step needs all data.")
+
+
+def _dims(site: dict[str, Any]) -> tuple[str, ...]:
+    """The names of the axes of a site: those of plates are the plates', others are made up; none of one in no plate."""
+    shape = jnp.shape(site["value"])
+    event = len(site["fn"].event_shape) if site["type"] == "sample" else 0
+    names = {len(shape) - event + frame.dim: frame.name for frame in site["cond_indep_stack"]}
+    sizes = {len(shape) - event + frame.dim: frame.size for frame in site["cond_indep_stack"]}
+    if not names or any(axis < 0 or shape[axis] != sizes[axis] for axis in names):
+        return ()
+    return tuple(names.get(axis, f"{site['name']}_dim_{axis}") for axis in range(len(shape)))
