@@ -26,6 +26,8 @@ from ._mass import AbstractMass as AbstractMass
 from ._mass import DenseMass as DenseMass
 from ._mass import DiagonalMass as DiagonalMass
 from ._mass import UnitMass as UnitMass
+from ._moments import Moments as Moments
+from ._refined import RefinedHMC as RefinedHMC
 from ._reversible import ReversibleTrajectory as ReversibleTrajectory
 from ._sample import sample as sample
 from ._samples import SamplerState as SamplerState

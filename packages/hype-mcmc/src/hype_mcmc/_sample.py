@@ -120,13 +120,16 @@ def sample(
     target = number("target_acceptance", target_acceptance, lambda x: (x > 0) & (x < 1), "above 0 and below 1")
     num_chains = number_of_chains(x0, num_chains, chained)
     if kernel is None:
-        ones = jax.tree.map(lambda x: jnp.ones(x.shape[1:] if chained else x.shape, x.dtype), x0)
-        kernel = DynamicHMC(1.0, 1.0, DiagonalMass(ones))
+        kernel = DynamicHMC(1.0, 1.0, DiagonalMass())
     if num_warmup and not isinstance(kernel, AbstractAdaptiveKernel):
         raise ValueError(
             f"`num_warmup` must be 0 for a `{type(kernel).__name__}`, got {num_warmup}: warm-up adapts an "
             "`AbstractAdaptiveKernel`, such as `HMC`. What the first draws are not good for can be cut off them."
         )
+
+    if isinstance(kernel, AbstractAdaptiveKernel):
+        mass = kernel.mass.shaped(first_of(x0) if chained else x0)
+        kernel = eqx.tree_at(lambda kernel: kernel.mass, kernel, mass)
 
     place = Placement(devices, num_chains)
     chains = integer("first_chain", first_chain, 0) + jnp.arange(num_chains, dtype=jnp.int32)
