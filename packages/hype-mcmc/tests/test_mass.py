@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, Moments, UnitMass
+from hype_mcmc import HMC, DenseMass, DiagonalMass, LowRankMass, Moments, UnitMass
 
 from .problems import quartic, quartic_of_tree, step
 
@@ -24,9 +24,16 @@ MASSES = {
     "diagonal": (DiagonalMass(DIAGONAL), np.diag(DIAGONAL)),
     "dense": (DenseMass(LOWER), LOWER @ LOWER.T),
 }
+SCALE, DIRECTIONS, STRETCH = (
+    np.array([1.0, 0.8, 1.2]),
+    np.array([[0.7, 0.7, 0.1], [0.1, 0.0, 1.0]]),
+    np.array([1.5, 0.8]),
+)
+ROOT = np.diag(SCALE) @ (np.eye(3) + DIRECTIONS.T @ np.diag(STRETCH - 1) @ DIRECTIONS)
+LOW_RANK = LowRankMass(2, SCALE, DIRECTIONS, STRETCH), np.linalg.inv(ROOT @ ROOT.T)
 
 
-@pytest.mark.parametrize(("mass", "matrix"), MASSES.values(), ids=MASSES)
+@pytest.mark.parametrize(("mass", "matrix"), [*MASSES.values(), LOW_RANK], ids=[*MASSES, "low rank"])
 def test_a_mass_is_its_matrix(mass, matrix, key):
     v = jnp.array([0.5, -1.0, 2.0])
     np.testing.assert_allclose(mass.momentum(v), matrix @ v, rtol=1e-12)

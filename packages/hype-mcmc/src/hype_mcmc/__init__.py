@@ -8,6 +8,9 @@ from ._criterion import chees as chees
 from ._criterion import expected_squared_jump as expected_squared_jump
 from ._dynamics import Dynamics as Dynamics
 from ._dynamics import Phase as Phase
+from ._evidence import Evidence as Evidence
+from ._evidence import annealed_importance_sampling as annealed_importance_sampling
+from ._evidence import sequential_monte_carlo as sequential_monte_carlo
 from ._hmc import HMC as HMC
 from ._hmc import DynamicHMC as DynamicHMC
 from ._integrator import Integrator as Integrator
@@ -22,6 +25,7 @@ from ._length import AbstractLength as AbstractLength
 from ._length import FixedSteps as FixedSteps
 from ._length import RandomLength as RandomLength
 from ._logdensity import log_of as log_of
+from ._low_rank import LowRankMass as LowRankMass
 from ._mass import AbstractMass as AbstractMass
 from ._mass import DenseMass as DenseMass
 from ._mass import DiagonalMass as DiagonalMass

@@ -24,7 +24,7 @@ from ._moments import Moments
 from ._position import as_position, check_same_shape
 
 _PRIOR_DRAWS = 5.0  # how many draws the old scales count for
-_SHAPED = "a mass gets its shape there, from `x0`; elsewhere call `mass.shaped(position)`"
+SHAPED = "a mass gets its shape there, from `x0`; elsewhere call `mass.shaped(position)`"
 
 Self = TypeVar("Self", bound="AbstractMass")
 
@@ -132,7 +132,7 @@ class DiagonalMass(AbstractMass):
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless the diagonal is built like the position."""
         if self.diagonal is None:
-            raise ValueError(f"`mass.diagonal` must be given but to `sample`: {_SHAPED}.")
+            raise ValueError(f"`mass.diagonal` must be given but to `sample`: {SHAPED}.")
         check_same_shape("mass.diagonal", self.diagonal, position)
 
     def draw(self, noise: Position) -> Position:
@@ -217,7 +217,7 @@ class DenseMass(AbstractMass):
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless the matrix has a row for each number of the position."""
         if self.cholesky is None:
-            raise ValueError(f"`mass.cholesky` must be given but to `sample`: {_SHAPED}.")
+            raise ValueError(f"`mass.cholesky` must be given but to `sample`: {SHAPED}.")
         n = size(position)
         if self.cholesky.shape[0] != n:
             raise ValueError(
@@ -286,9 +286,7 @@ def _matrix(x: Position, y: Position) -> Float[Array, "n n"]:
     return jnp.outer(ravel_pytree(x)[0], ravel_pytree(y)[0])
 
 
-def shrunk_variance(
-    new: Float[Array, "..."], old: Float[Array, "..."], count: Float[Array, ""]
-) -> Float[Array, "..."]:
+def shrunk_variance(new: Float[Array, "..."], old: Float[Array, "..."], count: Float[Array, ""]) -> Float[Array, "..."]:
     """The geometric mean of an estimated variance and an old one, weighted by the draws behind the first.
 
     Geometric, so that it means the same in every unit. Where the estimate is zero, the old one.

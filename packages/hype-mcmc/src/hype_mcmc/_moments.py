@@ -12,7 +12,7 @@ from ._custom_types import Position
 from ._position import mean_of
 
 Outer = Callable[[Position, Position], PyTree[Float[Array, "..."]]]
-"""The part of $x y^\\top$ that is kept of a covariance."""
+"""Picks what is kept of a covariance: of two deviations, the products that are averaged over draws."""
 
 
 class Moments(eqx.Module):
@@ -30,7 +30,7 @@ class Moments(eqx.Module):
 
     @classmethod
     def start(cls, outer: Outer, position: Position) -> "Moments":
-        """No draws yet, of positions like this one; `outer` says what is kept of $x y^\\top$."""
+        """No draws yet, of positions like this one; `outer` picks what is kept of a covariance."""
         zero = zeros_like(position)
         return cls(jnp.zeros(()), zero, outer(zero, zero))
 

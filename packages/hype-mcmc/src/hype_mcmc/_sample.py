@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from hype_ad.internal.captured import watched
 from hype_ad.internal.checks import boolean, check_key, instance, integer
