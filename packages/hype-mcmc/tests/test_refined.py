@@ -32,8 +32,8 @@ def spike(x):
 
 @jax.jit
 def time_in_the_spike(kernel, key):
-    """The part of 40 transitions from exact draws, its error, the part accepted and the leapfrogs."""
-    chains, transitions = 1000, 40
+    """The part of 30 transitions from exact draws, its error, the part accepted and the leapfrogs."""
+    chains, transitions = 500, 30
     noise_key, half_key, key = jax.random.split(key, 3)
     width = jnp.where(jax.random.bernoulli(half_key, 0.5, (chains, 1)), 0.05, 1.0)
     start = width * jax.random.normal(noise_key, (chains, 1))
