@@ -88,7 +88,8 @@ def measure(name, side, repeats):
         columns = np.moveaxis(positions, 2, 0)
         ess = float(np.min(bulk_ess(columns)))
         frozen += sum(longest_stay(chain) > DRAWS / 10 for chain in positions)
-        rows.append((float(np.max(rank_rhat(columns))), 1000 * int(jnp.sum(steps)) / ess, seconds, largest_error(name, positions)))
+        gradients = 1000 * int(jnp.sum(steps)) / ess
+        rows.append((float(np.max(rank_rhat(columns))), gradients, seconds, largest_error(name, positions)))
     rhats, gradients, seconds, errors = zip(*rows, strict=True)
     row = {
         "posterior": name,

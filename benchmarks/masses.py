@@ -108,10 +108,8 @@ def by_nutpie(low_rank):
         model = nutpie.compiled_pyfunc.from_pyfunc(
             n, make, lambda seed1=None, seed2=None, chain=None: lambda x: {"x": x}, [np.dtype("float64")], [(n,)], ["x"]
         )
-        settings = {"low_rank_modified_mass_matrix": True} if low_rank else {}
-        trace = nutpie.sample(
-            model, draws=TRANSITIONS, tune=TRANSITIONS, chains=CHAINS, cores=1, seed=seed, progress_bar=False, **settings
-        )
+        settings = {"draws": TRANSITIONS, "tune": TRANSITIONS, "chains": CHAINS, "cores": 1, "progress_bar": False}
+        trace = nutpie.sample(model, seed=seed, low_rank_modified_mass_matrix=low_rank, **settings)
         steps = lambda group: int(np.asarray(group["n_steps"]).sum())
         return np.asarray(trace.posterior["x"]), steps(trace.sample_stats), steps(trace.warmup_sample_stats)
 

@@ -20,8 +20,8 @@ def funnel(x):
 class Uncorrected(RefinedHMC):
     """The same, but for the ratio of the probabilities of a level from both ends."""
 
-    def _follow(self, *args):
-        orbit = super()._follow(*args)
+    def _follow(self, u, start, dynamics, num_steps):
+        orbit = super()._follow(u, start, dynamics, num_steps)
         return orbit._replace(ratio=jnp.ones_like(orbit.ratio), is_possible=orbit.is_found)
 
 
@@ -32,8 +32,8 @@ def spike(x):
 
 @jax.jit
 def time_in_the_spike(kernel, key):
-    """The part of 30 transitions from exact draws, its error, the part accepted and the leapfrogs."""
-    chains, transitions = 500, 30
+    """The part of 40 transitions from exact draws, its error, the part accepted and the leapfrogs."""
+    chains, transitions = 800, 40
     noise_key, half_key, key = jax.random.split(key, 3)
     width = jnp.where(jax.random.bernoulli(half_key, 0.5, (chains, 1)), 0.05, 1.0)
     start = width * jax.random.normal(noise_key, (chains, 1))

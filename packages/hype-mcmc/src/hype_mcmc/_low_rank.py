@@ -54,9 +54,9 @@ class LowRankMass(AbstractMass):
     """
 
     rank: int = eqx.field(static=True)
-    scale: Float[Array, " n"] | None
-    directions: Float[Array, "rank n"] | None
-    stretch: Float[Array, " rank"] | None
+    scale: Float[Array, " n"]
+    directions: Float[Array, "rank n"]
+    stretch: Float[Array, " rank"]
 
     def __init__(
         self,
@@ -66,9 +66,8 @@ class LowRankMass(AbstractMass):
         stretch: ArrayLike | None = None,
     ):
         self.rank = integer("rank", rank, 1)
-        given = [part is not None for part in (scale, directions, stretch)]
-        if not any(given):
-            self.scale = self.directions = self.stretch = None
+        if scale is None and directions is None and stretch is None:
+            self.scale, self.directions, self.stretch = jnp.zeros(0), jnp.zeros((rank, 0)), jnp.ones(rank)
             return
         if scale is None or directions is None or stretch is None:
             raise ValueError("`scale`, `directions` and `stretch` must be given together, or none of them.")
@@ -82,7 +81,7 @@ class LowRankMass(AbstractMass):
 
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless there is a scale for each number of the position."""
-        if self.scale is None:
+        if self.scale.size == 0:
             raise ValueError(f"`mass.scale` must be given but to `sample`: {SHAPED}.")
         if self.scale.shape != (size(position),):
             raise ValueError(
@@ -108,7 +107,7 @@ class LowRankMass(AbstractMass):
 
     def shaped(self, position: Position) -> "LowRankMass":
         """The identity, if there are no scales yet."""
-        if self.scale is not None:
+        if self.scale.size > 0:
             return self
         n, dtype, rank = size(position), float_dtype(position), min(self.rank, size(position))
         return LowRankMass(rank, jnp.ones(n, dtype), jnp.zeros((rank, n), dtype), jnp.ones(rank, dtype))
@@ -136,8 +135,6 @@ class LowRankMass(AbstractMass):
 
     def adapted(self, statistics: "Recent") -> "LowRankMass":
         """The geometric mean of the draws' covariance and the scores' inverse one, where both say something."""
-        assert self.scale is not None
-        assert self.stretch is not None
         dtype, count = self.scale.dtype, statistics.of_draws.count
         wide, steep = statistics.of_draws.covariance().astype(dtype), statistics.of_scores.covariance().astype(dtype)
         usable = (wide > 0) & (steep > 0)
@@ -169,9 +166,6 @@ class LowRankMass(AbstractMass):
         return eqx.tree_at(lambda mass: (mass.scale, mass.directions, mass.stretch), self, new)
 
     def _cast(self, like: Float[Array, " n"]) -> tuple[Array, Array, Array]:
-        assert self.scale is not None
-        assert self.directions is not None
-        assert self.stretch is not None
         return self.scale.astype(like.dtype), self.directions.astype(like.dtype), self.stretch.astype(like.dtype)
 
     def _stretched(self, x: Float[Array, " n"]) -> Float[Array, " n"]:

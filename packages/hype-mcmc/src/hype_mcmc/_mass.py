@@ -183,9 +183,7 @@ class DenseMass(AbstractMass):
     cholesky: Float[Array, "n n"]
 
     def __init__(self, cholesky: ArrayLike | None = None):
-        if cholesky is None:
-            self.cholesky = None
-            return
+        cholesky = np.zeros((0, 0)) if cholesky is None else cholesky
         matrix = float_array("cholesky", cholesky)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"`cholesky` must be a square matrix, got shape {matrix.shape}.")
@@ -216,7 +214,7 @@ class DenseMass(AbstractMass):
 
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless the matrix has a row for each number of the position."""
-        if self.cholesky is None:
+        if self.cholesky.size == 0:
             raise ValueError(f"`mass.cholesky` must be given but to `sample`: {SHAPED}.")
         n = size(position)
         if self.cholesky.shape[0] != n:
@@ -242,7 +240,7 @@ class DenseMass(AbstractMass):
 
     def shaped(self, position: Position) -> "DenseMass":
         """The identity if there is no factor yet."""
-        return DenseMass(jnp.eye(size(position), dtype=float_dtype(position))) if self.cholesky is None else self
+        return DenseMass(jnp.eye(size(position), dtype=float_dtype(position))) if self.cholesky.size == 0 else self
 
     def statistics(self, position: Position) -> Moments:
         """The covariance."""

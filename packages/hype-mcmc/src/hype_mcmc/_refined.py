@@ -196,20 +196,20 @@ class RefinedHMC(AbstractAdaptiveKernel):
         fine = Dynamics(dynamics.logdensity, dynamics.mass, step_size, dynamics.integrator)
 
         def go_on(leap: _Leap) -> Bool[Array, ""]:
-            return (leap.count < num_steps * 2**level) & (leap.highest - leap.lowest < _NO_CHANCE * tolerance)
+            return (leap.made < num_steps * 2**level) & (leap.highest - leap.lowest < _NO_CHANCE * tolerance)
 
         def make(leap: _Leap) -> _Leap:
             phase = fine.step(leap.phase)
             change = phase.energy(dynamics.mass) - energy
             change = jnp.where(jnp.isfinite(change), change, jnp.inf)
-            return _Leap(phase, jnp.minimum(leap.lowest, change), jnp.maximum(leap.highest, change), leap.count + 1)
+            return _Leap(phase, jnp.minimum(leap.lowest, change), jnp.maximum(leap.highest, change), leap.made + 1)
 
         zero = jnp.zeros_like(energy)
         leap = jax.lax.while_loop(go_on, make, _Leap(start, zero, zero, jnp.zeros((), jnp.int32)))
         finite = jnp.isfinite(leap.highest)
         spread = jnp.where(finite, leap.highest - leap.lowest, _NO_CHANCE * tolerance)
         chance = jnp.clip((_NO_CHANCE * tolerance - spread) / ((_NO_CHANCE - 1) * tolerance), 0.0, 1.0)
-        return leap.phase, chance, leap.count
+        return leap.phase, chance, leap.made
 
 
 class _Orbit(NamedTuple):
@@ -238,4 +238,4 @@ class _Leap(NamedTuple):
     phase: Phase
     lowest: Float[Array, ""]  # the energies, as changes from the first
     highest: Float[Array, ""]
-    count: Int[Array, ""]
+    made: Int[Array, ""]

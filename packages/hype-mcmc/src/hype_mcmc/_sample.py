@@ -126,9 +126,7 @@ def sample(
             "`AbstractAdaptiveKernel`, such as `HMC`. What the first draws are not good for can be cut off them."
         )
 
-    if isinstance(kernel, AbstractAdaptiveKernel):
-        mass = kernel.mass.shaped(first_of(x0) if chained else x0)
-        kernel = eqx.tree_at(lambda kernel: kernel.mass, kernel, mass)
+    kernel = _shaped(kernel, first_of(x0) if chained else x0)
 
     place = Placement(devices, num_chains)
     chains = integer("first_chain", first_chain, 0) + jnp.arange(num_chains, dtype=jnp.int32)
@@ -140,6 +138,13 @@ def sample(
     warmup = Warmup(begun.warmup_keys, target, num_warmup) if num_warmup else None
     with clearing():
         return _run(logdensity, state, warmup, num_samples, thin, silent)
+
+
+def _shaped(kernel: AbstractKernel[Any, Any], position: Position) -> AbstractKernel[Any, Any]:
+    """The kernel with a mass for such positions."""
+    if not isinstance(kernel, AbstractAdaptiveKernel):
+        return kernel
+    return eqx.tree_at(lambda kernel: kernel.mass, kernel, kernel.mass.shaped(position))
 
 
 @eqx.filter_jit
