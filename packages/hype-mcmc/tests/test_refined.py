@@ -26,21 +26,21 @@ class Uncorrected(RefinedHMC):
 
 
 def spike(x):
-    """Half of the mass is N(0, 0.05^2), the other half N(0, 1)."""
-    return jnp.sum(jnp.logaddexp(norm.logpdf(x, scale=0.05), norm.logpdf(x)))
+    """Half of the mass is N(0, 0.1^2), the other half N(0, 1)."""
+    return jnp.sum(jnp.logaddexp(norm.logpdf(x, scale=0.1), norm.logpdf(x)))
 
 
 @jax.jit
 def time_in_the_spike(kernel, key):
-    """The part of 40 transitions from exact draws, its error, the part accepted and the leapfrogs."""
-    chains, transitions = 800, 40
+    """The part of 30 transitions from exact draws, its error, the part accepted and the leapfrogs."""
+    chains, transitions = 600, 30
     noise_key, half_key, key = jax.random.split(key, 3)
-    width = jnp.where(jax.random.bernoulli(half_key, 0.5, (chains, 1)), 0.05, 1.0)
+    width = jnp.where(jax.random.bernoulli(half_key, 0.5, (chains, 1)), 0.1, 1.0)
     start = width * jax.random.normal(noise_key, (chains, 1))
 
     def transition(states, key):
         states, infos = jax.vmap(kernel.step, (0, 0, None))(jax.random.split(key, chains), states, spike)
-        return states, (jnp.abs(states.position[:, 0]) < 0.1, infos.is_accepted, infos.num_integration_steps)
+        return states, (jnp.abs(states.position[:, 0]) < 0.2, infos.is_accepted, infos.num_integration_steps)
 
     states = jax.vmap(kernel.init, (0, None))(start, spike)
     _, (inside, accepted, steps) = jax.lax.scan(transition, states, jax.random.split(key, transitions))
@@ -49,15 +49,15 @@ def time_in_the_spike(kernel, key):
 
 
 def test_the_target_stays_invariant_by_the_correction_alone(key):
-    settings = {"step_size": 1.0, "length": 3, "mass": DiagonalMass(np.ones(1)), "tolerance": 1.0, "max_refinements": 8}
-    truth = norm.cdf(2.0) - 0.5 + norm.cdf(0.1) - 0.5
+    settings = {"step_size": 1.5, "length": 2, "mass": DiagonalMass(np.ones(1)), "tolerance": 1.0, "max_refinements": 5}
+    truth = norm.cdf(2.0) - 0.5 + norm.cdf(0.2) - 0.5
     part, error, accepted, steps = time_in_the_spike(RefinedHMC(**settings), key)
     assert abs(part - truth) < 3.5 * error
-    assert accepted > 0.75
-    assert np.min(steps) == 3
-    assert np.max(steps) > 16 * 3
+    assert accepted > 0.6
+    assert np.min(steps) == 2
+    assert np.max(steps) > 16 * 2
     part, error, _, _ = time_in_the_spike(Uncorrected(**settings), key)
-    assert abs(part - truth) > 6 * error
+    assert abs(part - truth) > 5 * error
 
 
 follow = eqx.filter_jit(lambda kernel, start: kernel.trajectory(start, quartic).position)
