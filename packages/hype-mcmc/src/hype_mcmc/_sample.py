@@ -65,7 +65,8 @@ def sample(
         x0: a position, around which chains start; or with `chained=True` one position for each chain, along the
             leading axes.
         kernel: where warm-up starts, or with `num_warmup=0` what is used as it is. An `HMC` with a `RandomLength` and
-            a `DiagonalMass` if not given.
+            a `DiagonalMass` if not given; `RefinedHMC()` where the curvature of the density changes along it. A mass
+            without numbers gets its shape from `x0`.
         key: what everything is drawn from.
         num_samples: draws to keep of each chain.
         num_warmup: transitions, not kept, that adapt step size, mass (unless it is a `UnitMass`) and trajectory
