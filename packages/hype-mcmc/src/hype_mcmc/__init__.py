@@ -9,6 +9,9 @@ from ._criterion import chees as chees
 from ._criterion import expected_squared_jump as expected_squared_jump
 from ._dynamics import Dynamics as Dynamics
 from ._dynamics import Phase as Phase
+from ._evidence import Evidence as Evidence
+from ._evidence import annealed_importance_sampling as annealed_importance_sampling
+from ._evidence import sequential_monte_carlo as sequential_monte_carlo
 from ._expectation import expectation as expectation
 from ._expectation import log_evidence_ratio as log_evidence_ratio
 from ._hmc import HMC as HMC
@@ -25,6 +28,7 @@ from ._length import AbstractLength as AbstractLength
 from ._length import FixedSteps as FixedSteps
 from ._length import RandomLength as RandomLength
 from ._logdensity import log_of as log_of
+from ._low_rank import LowRankMass as LowRankMass
 from ._mass import AbstractMass as AbstractMass
 from ._mass import DenseMass as DenseMass
 from ._mass import DiagonalMass as DiagonalMass
@@ -32,8 +36,10 @@ from ._mass import UnitMass as UnitMass
 from ._mcse import mcse as mcse
 from ._model import AbstractModel as AbstractModel
 from ._model import Predictive as Predictive
+from ._moments import Moments as Moments
 from ._numpyro import NumPyroModel as NumPyroModel
 from ._numpyro import from_numpyro as from_numpyro
+from ._refined import RefinedHMC as RefinedHMC
 from ._reversible import ReversibleTrajectory as ReversibleTrajectory
 from ._sample import sample as sample
 from ._samples import SamplerState as SamplerState
