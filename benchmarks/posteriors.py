@@ -105,6 +105,18 @@ def eight_schools_centered() -> Posterior:
     return Posterior(logdensity, 10)
 
 
+def eight_schools_moments() -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of mu and log tau by quadrature: the effects are integrated out by hand."""
+    mu, log_tau = np.meshgrid(np.linspace(-25, 35, 401), np.linspace(-14, 6, 801), indexing="ij")
+    variance = ERRORS[:, None, None] ** 2 + np.exp(2 * log_tau)
+    logp = -0.5 * (mu / 5) ** 2 - np.log1p(np.exp(2 * log_tau) / 25) + log_tau
+    logp = logp - 0.5 * np.sum((EFFECTS[:, None, None] - mu) ** 2 / variance + np.log(variance), axis=0)
+    weight = np.exp(logp - logp.max())
+    weight /= weight.sum()
+    means = [np.sum(weight * q) for q in (mu, log_tau)]
+    return np.array(means), np.sqrt([np.sum(weight * (q - m) ** 2) for q, m in zip((mu, log_tau), means, strict=True)])
+
+
 def varying_intercepts() -> Posterior:
     """A line with an intercept of its own for each of 60 groups of 2 to 20 measurements, centered."""
     rng = np.random.default_rng(1)

@@ -6,6 +6,7 @@ a simulation with a loop whose length depends on the data, inside Newton's metho
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hype_ad import DV, D, grad, l2norm
 from hype_optim import Newton, Params, Status, minimize
 from jax import lax
@@ -31,6 +32,7 @@ def error(w):
     return last[0] ** 2
 
 
+@pytest.mark.slow
 def test_newton_finds_where_to_put_the_charge():
     params = Params(epochs=7, method=Newton(), derivative="forward", keep_w_history=True, silent=True)
     result = minimize(error, D(0.0), params)

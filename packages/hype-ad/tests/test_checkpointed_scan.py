@@ -78,6 +78,7 @@ def test_derivatives_of_first_and_second_order(length, levels, modes):
     assert_derivatives_match(outcome, inputs(length), order=2, modes=modes, num_directions=1)
 
 
+@pytest.mark.slow
 def test_derivative_of_third_order_equals_that_of_scan():
     def third(scan, x):
         f = lambda x: scan(lambda c, _: (jnp.sin(c * x), None), x, length=17)[0]

@@ -147,6 +147,7 @@ def memory(f, *arguments):
     return analysis.temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_ten_thousand_dimensions():
     n = 10_000
     x = jnp.linspace(0.0, 1.0, n)

@@ -12,6 +12,7 @@ from hype_mcmc import (
     AbstractLength,
     AbstractMass,
     AbstractTrajectoryAdjoint,
+    Moments,
 )
 from jaxtyping import Array, Bool, Float, Int
 
@@ -69,11 +70,21 @@ class ScalarMass(AbstractMass):
     def momentum(self, velocity):
         return self.scale * velocity
 
-    def outer(self, x, y):
-        return jnp.mean(x * y)
+    def shaped(self, position):
+        return self
 
-    def adapted(self, covariance, count):
-        return ScalarMass(1 / covariance)
+    def statistics(self, position):
+        return Moments.start(self.mean_product, position)
+
+    def update(self, statistics, positions, gradients):
+        return statistics.update(self.mean_product, positions)
+
+    def adapted(self, statistics):
+        return ScalarMass(1 / statistics.covariance())
+
+    @staticmethod
+    def mean_product(x, y):
+        return jnp.mean(x * y)
 
 
 class ExponentialLength(AbstractLength):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hype_mcmc._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, tail_ess
+from hype_mcmc._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, separate_groups, tail_ess
 
 pytestmark = pytest.mark.smoke
 
@@ -71,6 +71,20 @@ def test_rhat_sees_means_scales_and_drifts():
     assert rank_rhat(draws + offset) > 1.05
     assert rank_rhat(draws * scale) > 1.05
     assert rank_rhat(draws + 2 * np.linspace(0, 1, 1000)) > 1.05
+
+
+def test_chains_in_separate_modes_are_named():
+    draws = np.stack([autoregressive(4, 500, 0.5, seed=seed) for seed in range(3)])
+    assert separate_groups(draws) is None
+    modes = draws + 10.0 * np.array([[0, 0, 0, 0], [0, 1, 0, 1], [0, 0.05, 0.1, 0]])[:, :, None]
+    assert separate_groups(modes) == (1, [[0, 2], [1, 3]])
+    modes[1, 2] += 40.0
+    assert separate_groups(modes) == (1, [[0], [1, 3], [2]])
+    # A chain that visits both, or one that is slow, is in no mode of its own.
+    both = np.where(np.arange(500) < 250, draws[1, 0], draws[1, 0] + 10)
+    assert separate_groups(np.stack([draws[1, 1], draws[1, 2] + 10, both, both])[None]) is None
+    assert separate_groups(draws + np.linspace(0, 5, 500)) is None
+    assert separate_groups(np.full((1, 2, 4), np.nan)) is None
 
 
 def test_draws_that_do_not_vary_say_nothing():

@@ -3,13 +3,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, UnitMass
+from hype_mcmc import HMC, DenseMass, DiagonalMass, LowRankMass, Moments, UnitMass
 
 from .problems import quartic, quartic_of_tree, step
 
 pytestmark = pytest.mark.smoke
 
-adapted = eqx.filter_jit(lambda mass, covariance, count: mass.adapted(covariance, count))
+
+@eqx.filter_jit
+def adapted(mass, covariance):
+    """The mass by the covariance of a great many draws."""
+    count = jnp.asarray(1e9)
+    return mass.adapted(Moments(count, jnp.zeros(len(covariance)), covariance * (count - 1)))
+
 
 LOWER = np.array([[1.0, 0.0, 0.0], [0.3, 0.8, 0.0], [-0.2, 0.1, 1.2]])
 DIAGONAL = np.array([1.0, 2.0, 0.5])
@@ -18,9 +24,16 @@ MASSES = {
     "diagonal": (DiagonalMass(DIAGONAL), np.diag(DIAGONAL)),
     "dense": (DenseMass(LOWER), LOWER @ LOWER.T),
 }
+SCALE, DIRECTIONS, STRETCH = (
+    np.array([1.0, 0.8, 1.2]),
+    np.array([[0.7, 0.7, 0.1], [0.1, 0.0, 1.0]]),
+    np.array([1.5, 0.8]),
+)
+ROOT = np.diag(SCALE) @ (np.eye(3) + DIRECTIONS.T @ np.diag(STRETCH - 1) @ DIRECTIONS)
+LOW_RANK = LowRankMass(2, SCALE, DIRECTIONS, STRETCH), np.linalg.inv(ROOT @ ROOT.T)
 
 
-@pytest.mark.parametrize(("mass", "matrix"), MASSES.values(), ids=MASSES)
+@pytest.mark.parametrize(("mass", "matrix"), [*MASSES.values(), LOW_RANK], ids=[*MASSES, "low rank"])
 def test_a_mass_is_its_matrix(mass, matrix, key):
     v = jnp.array([0.5, -1.0, 2.0])
     np.testing.assert_allclose(mass.momentum(v), matrix @ v, rtol=1e-12)
@@ -45,12 +58,7 @@ def test_the_mass_that_fits_a_covariance_is_its_inverse(name):
     mass, _ = MASSES[name]
     a = np.random.default_rng(0).normal(size=(3, 3))
     covariance = a @ a.T + np.eye(3)
-    estimate = mass.outer(jnp.zeros(3), jnp.zeros(3))
-    if name == "diagonal":
-        estimate = jnp.diagonal(covariance)
-    elif name == "dense":
-        estimate = jnp.asarray(covariance)
-    fitted = adapted(mass, estimate, jnp.asarray(1e9))
+    fitted = adapted(mass, jnp.diagonal(covariance) if name == "diagonal" else jnp.asarray(covariance))
     expected = {"unit": np.eye(3), "diagonal": np.diag(1 / np.diag(covariance)), "dense": np.linalg.inv(covariance)}[
         name
     ]
@@ -61,9 +69,9 @@ def test_the_mass_that_fits_a_covariance_is_its_inverse(name):
 def test_a_variance_of_zero_leaves_the_mass():
     covariance = jnp.array([[4.0, 0.0], [0.0, 0.0]])
     old = DenseMass(jnp.diag(jnp.array([1.0, 3.0])))
-    dense = adapted(old, covariance, jnp.asarray(1e9))
+    dense = adapted(old, covariance)
     np.testing.assert_allclose(dense.cholesky, np.diag([0.5, 3.0]), rtol=1e-6, atol=1e-12)
-    diagonal = adapted(DiagonalMass(jnp.array([1.0, 9.0])), jnp.diagonal(covariance), jnp.asarray(1e9))
+    diagonal = adapted(DiagonalMass(jnp.array([1.0, 9.0])), jnp.diagonal(covariance))
     np.testing.assert_allclose(diagonal.diagonal, [0.25, 9.0], rtol=1e-6)
 
 
@@ -117,6 +125,8 @@ def test_a_mass_that_is_not_positive_definite_raises(make, message):
         (DiagonalMass(np.ones(2)), "`mass.diagonal` must have the shapes of the position"),
         (DiagonalMass({"a": np.ones(3)}), "`mass.diagonal` must be built like the position"),
         (DenseMass(np.eye(2)), "`mass.cholesky` must have a row for each number"),
+        (DiagonalMass(), "`mass.diagonal` must be given but to `sample`"),
+        (DenseMass(), "`mass.cholesky` must be given but to `sample`"),
     ],
 )
 def test_a_mass_that_does_not_fit_raises(mass, message):

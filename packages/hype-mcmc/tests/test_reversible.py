@@ -77,6 +77,7 @@ def test_gradients_are_those_of_checkpointed(integrator, mass, num_steps):
     )
 
 
+@pytest.mark.slow
 def test_second_derivatives():
     assert_derivatives_match(jax.grad(objective), point(ReversibleTrajectory(), "diagonal"), num_directions=1)
 

@@ -83,6 +83,11 @@ def test_what_is_wrong_is_said_in_words(run):
 
     frozen = changed(run, draws=jax.tree.map(lambda x: x.at[0].set(0.0), run.draws))
     assert frozen.summary().warnings[0].startswith("chain 0 never moved")
+    (warning,) = [w for w in frozen.summary().warnings if "separate modes" in w] or ("none",)
+    assert warning == "none"
+    shift = lambda x: x.at[1].add(100.0).at[3].add(100.0)
+    warnings = changed(run, draws=jax.tree.map(shift, run.draws)).summary().warnings
+    assert any(w.startswith("The chains are in separate modes (chains 0, 2 against chains 1, 3, by ") for w in warnings)
     all_frozen = changed(run, draws=jax.tree.map(jnp.zeros_like, run.draws))
     assert all_frozen.summary().warnings[0].startswith("chains 0, 1, 2, 3 never moved")
 

@@ -45,6 +45,7 @@ RICH = Params(
 PLAIN = replace(RICH, gradient_clipping=NoClip(), early_stopping=NoEarly(), track_sensitivity=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [PLAIN, pytest.param(RICH, marks=pytest.mark.slow)], ids=["most", "everything"])
 def test_a_training_that_does(params):
     def end(params, adjoint):
@@ -74,6 +75,7 @@ def test_derivatives_are_those_of_differences():
     assert_derivatives_match(climb, jnp.array([0.03, 0.6]), order=2, num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_minimize_within_a_minimize():
     def outer(rate, adjoint):
         run = partial(Params, silent=True, adjoint=adjoint, return_best=False)

@@ -102,6 +102,7 @@ def test_modes_that_differ_are_found():
     assert (row.path, row.verdict) == ("params", "modes differ")
 
 
+@pytest.mark.slow
 def test_an_inner_problem_that_has_not_converged():
     outer = lambda p, scale: minimize(lambda w: jnp.sum((w - scale) ** 2 * jnp.array([1.0, 3.0])), START, p)
     f = lambda inputs: jnp.sum(outer(*inputs).w ** 2)
@@ -115,6 +116,7 @@ def test_an_inner_problem_that_has_not_converged():
     assert verdicts(fine)["[1]"] == "ok"
 
 
+@pytest.mark.slow
 def test_without_64_bit_mode():
     with jax.enable_x64(False):
         params = Params(4, learning_rate=0.03, momentum=Momentum(0.7), regularization=NoReg(), silent=True)

@@ -130,6 +130,7 @@ def test_a_support_vector_machine_by_its_dual():
     np.testing.assert_allclose(minimize(dual, np.zeros(30), params).w @ rows, machine.coef_[0], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-3, pytest.param(1e5, marks=pytest.mark.slow)])
 def test_a_search_for_the_length_is_the_default_and_minds_no_units(scale):
     f = lambda b, w: scale * misfit(b, w)
@@ -213,6 +214,7 @@ def test_implicit_derivatives_are_those_of_the_converged_loop(name):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_implicit_has_derivatives_in_both_modes(order):
     found = lambda floats: run(L2Ball(floats[0]), floats[1], adjoint=Implicit(), tolerance=1e-12).w @ jnp.arange(5.0)

@@ -67,6 +67,7 @@ def test_derivatives_of_a_minimum():
     assert_derivatives_match(lambda c: outcome(c, tight), C, order=2, mode_rtol=1e-8, num_directions=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [("normal cg", "neumann"), pytest.param(("cg", "lu", "gmres", "cholesky", "auto"), marks=pytest.mark.slow)],
@@ -107,6 +108,7 @@ def test_ridge_regression_in_its_coefficient_and_its_data():
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_run_on_minibatches_has_the_derivative_of_the_whole_objective():
     data, model = classes(12), jax.tree_util.Partial(jnp.matmul, jnp.zeros((2, 3)))
     params = quiet(loss=CrossEntropyOnLinear(), adjoint=Implicit(lx.LU()))

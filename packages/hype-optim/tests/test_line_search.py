@@ -186,6 +186,7 @@ def run_that_ends(inputs):
     return minimize(jax.tree_util.Partial(lambda scale, w: scale * valley(w) + w[0], scale), w0, params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
@@ -203,6 +204,7 @@ def test_a_run_that_ends_early_has_the_derivative_of_its_steps(params):
     assert_derivatives_match(outcome, inputs, num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_batch_of_runs_ends_with_its_last():
     f, calls = counted(beale)
     starts = jnp.array([[1.0, 1.5], [1.0, 1.0], [3.0, 0.5]])

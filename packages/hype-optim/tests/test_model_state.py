@@ -117,6 +117,7 @@ def test_derivatives_with_respect_to_rate_data_weights_and_state():
     assert_derivatives_match(trained, (jnp.array(0.05), X, model.linear.weight, floats), num_directions=1)
 
 
+@pytest.mark.slow
 def test_single_steps_recomputed_and_reversed_have_the_same_derivative():
     model, state = made()
 

@@ -93,6 +93,7 @@ def test_a_keyed_model_is_reported_with_the_key_that_the_caller_gives():
     np.testing.assert_allclose(drawn.loss, 1.0, atol=0.3)
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_penalty_on_gradients():
     """A second derivative within the objective, in a run of minibatches."""
 
@@ -110,6 +111,7 @@ def test_derivatives_of_a_penalty_on_gradients():
     assert_derivatives_match(trained, (jnp.array(0.1), X, MODEL.weight), num_directions=1)
 
 
+@pytest.mark.slow
 def test_an_adversarial_pair_has_the_derivative_of_its_steps():
     """Two players in one objective: each sees the other held. Single steps recomputed have the same derivative."""
 

@@ -42,6 +42,7 @@ X = jax.random.normal(jax.random.key(0), (6, 3))
 NARROW = ((jnp.bfloat16, jnp.float32), (jnp.float32, jnp.float64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dtypes"),
     [("Adam", NARROW[:1]), *(pytest.param(name, NARROW, marks=pytest.mark.slow) for name in RATES)],

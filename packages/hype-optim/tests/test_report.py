@@ -126,6 +126,7 @@ def test_runs_of_one_program_in_several_threads_each_have_a_beginning_and_an_end
     assert text.count("40/40") >= 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adjoint", "arguments"),
     [

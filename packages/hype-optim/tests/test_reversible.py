@@ -142,6 +142,7 @@ def test_a_run_of_any_length_is_run_back(steps):
     np.testing.assert_allclose(mine, expected, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_runs_in_a_batch_and_reports():
     end = lambda rate: minimize(BOWL, W0, quiet(50, learning_rate=rate)).loss
     gradients = jax.jit(lambda rates: (jax.vmap(jax.grad(end))(rates), jax.grad(end)(rates[1])))

@@ -80,10 +80,11 @@ def outcome(result):
     return result.w, result.loss, result.loss_history
 
 
-# Derivatives of Newton's own steps follow.
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "newton" else ()) for name in RUNS]
-)
+# Derivatives of Newton's own steps follow; those of two nonlinear conjugate gradients stand for all four.
+RARE = {"newton", "cd", "dai-yuan"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in RUNS])
 def test_minimize_in_all_its_floats(name):
     f = lambda scale, w: scale * valley(w)
     run = lambda inputs: outcome(minimize(jax.tree_util.Partial(f, inputs[2]), *inputs[:2]))
@@ -117,6 +118,7 @@ def test_derivatives_of_searches_that_came_back_from_where_values_are_not_finite
     assert_derivatives_match(run, (1.0, 1.0), num_directions=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "unit"), [(Newton(), 20), pytest.param(NewtonCG(), 1, marks=pytest.mark.slow)])
 def test_derivatives_past_a_saddle(method, unit):
     # The Hessian is not positive definite at the first points, and the first gradient is along the stable direction.
@@ -128,6 +130,7 @@ def test_derivatives_past_a_saddle(method, unit):
     assert_derivatives_match(run, (jnp.array([1.0, 0.05 / unit]), 1.0), num_directions=1)
 
 
+@pytest.mark.slow
 def test_derivatives_of_newton_where_eigenvalues_coincide():
     f = lambda scale, w: -scale * jnp.sum(w**2) + jnp.sum(w**4)
     params = quiet(method=Newton(), learning_rate=0.5)

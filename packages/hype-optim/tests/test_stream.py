@@ -27,10 +27,11 @@ def files(tmp_path):
 
 
 def assert_same(a, b):
-    """The same run to the bit."""
+    """The same steps to the bit; means over all rows are added up in another order."""
     assert tree_allclose(a.w, b.w, rtol=0.0, atol=0.0)
-    for name in ("loss", "valid_loss", "loss_history", "valid_history"):
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    np.testing.assert_array_equal(a.loss_history, b.loss_history)
+    for name in ("loss", "valid_loss", "valid_history"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-13, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,7 @@ def test_derivatives_are_those_of_the_data_in_memory(files):
     assert tree_allclose(read, kept, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_runs_are_mapped_over_seeds_and_rates(files):
     keys = jax.random.split(jax.random.key(0), 3)
     run = lambda data: jax.vmap(lambda key, rate: train(MODEL, data, quiet(learning_rate=rate), key=key).loss)

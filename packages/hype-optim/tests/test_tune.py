@@ -201,6 +201,7 @@ def test_limits_of_cost_and_time():
     assert np.isnan(tuned.history).all()
 
 
+@pytest.mark.slow
 def test_a_sweep_moves_what_is_tied_together_and_begins_at_the_best():
     points = Sweep(9, width=2.0).draw({"a": [jnp.zeros(3), jnp.ones(2)], "b": jnp.zeros(())}, jax.random.key(0))
     shifts = np.asarray(points["a"][0])

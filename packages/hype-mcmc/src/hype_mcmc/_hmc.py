@@ -3,9 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from hype_ad.internal.checks import check_key, instance, integer, known, static_number
-from hype_ad.internal.tree import all_finite
+from hype_ad.internal.checks import check_key, instance, integer, static_number
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from ._adjoint import AbstractTrajectoryAdjoint, CheckpointedTrajectory
@@ -15,10 +13,9 @@ from ._dynamics import Dynamics, Phase
 from ._integrator import Integrator, leapfrog
 from ._kernel import AbstractAdaptiveKernel
 from ._length import AbstractLength, FixedSteps, RandomLength
-from ._logdensity import check_logdensity, value_and_gradient
 from ._mass import AbstractMass, UnitMass
-from ._position import as_position, check_same_shape
-from ._transition import HMCInfo, HMCState, transition
+from ._position import check_same_shape
+from ._transition import HMCInfo, HMCState, init, transition
 
 
 class HMC(AbstractAdaptiveKernel):
@@ -78,16 +75,7 @@ class HMC(AbstractAdaptiveKernel):
                 gradient is not finite there (where they have values: not inside `jit`).
             TypeError: if the position is not made of floats, or the log density is not a function.
         """
-        position = as_position("position", position)
-        self.mass.check(position)
-        value, gradient = value_and_gradient(check_logdensity(logdensity), position)
-        finite = jnp.isfinite(value) & all_finite(gradient)
-        if known(finite) and not np.asarray(finite):
-            raise ValueError(
-                f"`position` must have a finite log density and gradient to start from, got log density {value}. "
-                "Choose a position inside the support."
-            )
-        return HMCState(position, value, gradient)
+        return init(self.mass, position, logdensity)
 
     def step(self, key: PRNGKeyArray, state: HMCState, logdensity: LogDensity) -> tuple[HMCState, HMCInfo]:
         """One transition, with length, momentum and acceptance drawn from `key`."""

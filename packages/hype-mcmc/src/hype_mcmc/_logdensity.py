@@ -30,25 +30,24 @@ def as_pytree(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def value_and_gradient(logdensity: LogDensity, position: Position) -> tuple[Float[Array, ""], Position]:
     """The log density and its gradient at a position; a ValueError or TypeError if it is not one real float."""
+    return jax.value_and_grad(lambda x: value(logdensity, x))(position)
 
-    def checked(x: Position) -> Float[Array, ""]:
-        result = logdensity(x)
-        try:
-            value = jnp.asarray(result)
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"`logdensity` must give one number for one position, got {type(result).__name__}."
-            ) from error
-        if value.shape != ():
-            raise ValueError(
-                f"`logdensity` must give one number for one position, got an array of shape {value.shape}. "
-                "Sum over the data inside it."
-            )
-        if not jnp.issubdtype(value.dtype, jnp.floating):
-            raise TypeError(f"`logdensity` must give a real float, got dtype {value.dtype}.")
-        return value
 
-    return jax.value_and_grad(checked)(position)
+def value(logdensity: LogDensity, position: Position, name: str = "logdensity") -> Float[Array, ""]:
+    """The log density at a position; a ValueError or TypeError if it is not one real float."""
+    result = logdensity(position)
+    try:
+        number = jnp.asarray(result)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must give one number for one position, got {type(result).__name__}.") from error
+    if number.shape != ():
+        raise ValueError(
+            f"`{name}` must give one number for one position, got an array of shape {number.shape}. "
+            "Sum over the data inside it."
+        )
+    if not jnp.issubdtype(number.dtype, jnp.floating):
+        raise TypeError(f"`{name}` must give a real float, got dtype {number.dtype}.")
+    return number
 
 
 def log_of(density: Callable[[Any], ArrayLike]) -> Callable[[Any], Float[Array, ""]]:

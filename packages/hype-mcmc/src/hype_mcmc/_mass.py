@@ -13,16 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.checks import check_entries, float_array, known
-from hype_ad.internal.tree import dot, size
+from hype_ad.internal.tree import dot, float_dtype, size
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ._checks import positive
 from ._custom_types import Position
+from ._moments import Moments
 from ._position import as_position, check_same_shape
 
 _PRIOR_DRAWS = 5.0  # how many draws the old scales count for
+SHAPED = "a mass gets its shape there, from `x0`; elsewhere call `mass.shaped(position)`"
 
 Self = TypeVar("Self", bound="AbstractMass")
 
@@ -47,15 +49,28 @@ class AbstractMass(eqx.Module):
         r"""$M v$."""
 
     @abstractmethod
-    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
-        r"""The part of $x y^\top$ that this kind of mass keeps of a covariance."""
+    def shaped(self: Self, position: Position) -> Self:
+        """This mass with all that it has not been given yet, for positions like this one; itself if it has all."""
 
     @abstractmethod
-    def adapted(self: Self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> Self:
-        """The mass of this kind that fits a covariance, given as `outer` gives it and estimated from `count` draws.
+    def statistics(self, position: Position) -> PyTree[Float[Array, "..."]]:
+        """What warm-up gathers for this kind of mass, of no draws yet, for positions like this one."""
 
-        Few draws say little: then the scales stay near those of this mass.
+    @abstractmethod
+    def update(
+        self, statistics: PyTree[Float[Array, "..."]], positions: Position, gradients: Position
+    ) -> PyTree[Float[Array, "..."]]:
+        """Statistics with one more draw of each chain, along the leading axis.
+
+        Args:
+            statistics: those so far.
+            positions: the draws.
+            gradients: the gradients of the log density there, which some masses can do without.
         """
+
+    @abstractmethod
+    def adapted(self: Self, statistics: PyTree[Float[Array, "..."]]) -> Self:
+        """The mass of this kind that fits the draws. Few of them say little: then it stays near this one."""
 
 
 def kinetic_energy(mass: AbstractMass, momentum: Position) -> Float[Array, ""]:
@@ -81,11 +96,19 @@ class UnitMass(AbstractMass):
         """The velocity itself."""
         return velocity
 
-    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
-        """Nothing."""
+    def shaped(self, position: Position) -> "UnitMass":
+        """Itself."""
+        return self
+
+    def statistics(self, position: Position) -> tuple[()]:
+        """None."""
         return ()
 
-    def adapted(self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> "UnitMass":
+    def update(self, statistics: tuple[()], positions: Position, gradients: Position) -> tuple[()]:
+        """None."""
+        return ()
+
+    def adapted(self, statistics: tuple[()]) -> "UnitMass":
         """Itself."""
         return self
 
@@ -94,7 +117,8 @@ class DiagonalMass(AbstractMass):
     r"""A diagonal matrix.
 
     Args:
-        diagonal: the entries of $M$, all positive, a pytree built like the positions. Differentiable.
+        diagonal: the entries of $M$, all positive, a pytree built like the positions. Differentiable. Ones, as many as
+            there are numbers in a position, if not given: for `sample` to start with.
 
     Raises:
         ValueError: if an entry is not positive and finite.
@@ -102,11 +126,13 @@ class DiagonalMass(AbstractMass):
 
     diagonal: Position
 
-    def __init__(self, diagonal: PyTree[ArrayLike]):
-        self.diagonal = as_position("diagonal", diagonal, positive)
+    def __init__(self, diagonal: PyTree[ArrayLike] | None = None):
+        self.diagonal = None if diagonal is None else as_position("diagonal", diagonal, positive)
 
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless the diagonal is built like the position."""
+        if self.diagonal is None:
+            raise ValueError(f"`mass.diagonal` must be given but to `sample`: {SHAPED}.")
         check_same_shape("mass.diagonal", self.diagonal, position)
 
     def draw(self, noise: Position) -> Position:
@@ -121,13 +147,22 @@ class DiagonalMass(AbstractMass):
         r"""$M v$."""
         return jax.tree.map(lambda m, v: m.astype(v.dtype) * v, self.diagonal, velocity)
 
-    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
-        """The products of matching entries."""
-        return jax.tree.map(jnp.multiply, x, y)
+    def shaped(self, position: Position) -> "DiagonalMass":
+        """With ones if there is no diagonal yet."""
+        return DiagonalMass(jax.tree.map(jnp.ones_like, position)) if self.diagonal is None else self
 
-    def adapted(self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> "DiagonalMass":
+    def statistics(self, position: Position) -> Moments:
+        """The variances."""
+        return Moments.start(_squares, position)
+
+    def update(self, statistics: Moments, positions: Position, gradients: Position) -> Moments:
+        """The variances, of more draws."""
+        return statistics.update(_squares, positions)
+
+    def adapted(self, statistics: Moments) -> "DiagonalMass":
         """The mass whose entries are one over the variances."""
-        variance = jax.tree.map(lambda new, mass: _shrunk_variance(new, 1 / mass, count), covariance, self.diagonal)
+        shrunk = lambda new, mass: shrunk_variance(new, 1 / mass, statistics.count)
+        variance = jax.tree.map(shrunk, statistics.covariance(), self.diagonal)
         return eqx.tree_at(lambda mass: mass.diagonal, self, jax.tree.map(jnp.reciprocal, variance))
 
 
@@ -138,7 +173,8 @@ class DenseMass(AbstractMass):
     taken in.
 
     Args:
-        cholesky: $L$, over the raveled position; what is above its diagonal is not read. Differentiable.
+        cholesky: $L$, over the raveled position; what is above its diagonal is not read. Differentiable. The identity
+            if not given: for `sample` to start with.
 
     Raises:
         ValueError: if the matrix is not square, or its diagonal is not positive and finite.
@@ -146,7 +182,8 @@ class DenseMass(AbstractMass):
 
     cholesky: Float[Array, "n n"]
 
-    def __init__(self, cholesky: ArrayLike):
+    def __init__(self, cholesky: ArrayLike | None = None):
+        cholesky = np.zeros((0, 0)) if cholesky is None else cholesky
         matrix = float_array("cholesky", cholesky)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"`cholesky` must be a square matrix, got shape {matrix.shape}.")
@@ -177,6 +214,8 @@ class DenseMass(AbstractMass):
 
     def check(self, position: Position) -> None:
         """Raise `ValueError` unless the matrix has a row for each number of the position."""
+        if self.cholesky.size == 0:
+            raise ValueError(f"`mass.cholesky` must be given but to `sample`: {SHAPED}.")
         n = size(position)
         if self.cholesky.shape[0] != n:
             raise ValueError(
@@ -199,19 +238,27 @@ class DenseMass(AbstractMass):
         r"""$M v$."""
         return self._apply(lambda factor, v: factor @ (factor.T @ v), velocity)
 
-    def outer(self, x: Position, y: Position) -> PyTree[Float[Array, "..."]]:
-        """The whole matrix."""
-        return jnp.outer(ravel_pytree(x)[0], ravel_pytree(y)[0])
+    def shaped(self, position: Position) -> "DenseMass":
+        """The identity if there is no factor yet."""
+        return DenseMass(jnp.eye(size(position), dtype=float_dtype(position))) if self.cholesky.size == 0 else self
 
-    def adapted(self, covariance: PyTree[Float[Array, "..."]], count: Float[Array, ""]) -> "DenseMass":
-        """The mass that is the inverse of a covariance matrix."""
+    def statistics(self, position: Position) -> Moments:
+        """The covariance."""
+        return Moments.start(_matrix, position)
+
+    def update(self, statistics: Moments, positions: Position, gradients: Position) -> Moments:
+        """The covariance, of more draws."""
+        return statistics.update(_matrix, positions)
+
+    def adapted(self, statistics: Moments) -> "DenseMass":
+        """The mass that is the inverse of the covariance matrix."""
         old = self.cholesky
         n = old.shape[0]
-        covariance = covariance.astype(old.dtype)
-        count = count.astype(old.dtype)
+        covariance = statistics.covariance().astype(old.dtype)
+        count = statistics.count.astype(old.dtype)
         root = solve_triangular(jnp.tril(old), jnp.eye(n, dtype=old.dtype), lower=True)
         diagonal = jnp.diagonal(covariance)
-        scale = jnp.sqrt(_shrunk_variance(diagonal, jnp.sum(root * root, axis=0), count))
+        scale = jnp.sqrt(shrunk_variance(diagonal, jnp.sum(root * root, axis=0), count))
         moved = diagonal > 0
         inverse_deviation = jnp.where(moved, 1 / jnp.sqrt(jnp.where(moved, diagonal, 1.0)), 0.0)
         # Correlations from few draws are noise: they are trusted as far as there are more draws than dimensions.
@@ -229,9 +276,15 @@ class DenseMass(AbstractMass):
         return unravel(function(jnp.tril(self.cholesky).astype(flat.dtype), flat))
 
 
-def _shrunk_variance(
-    new: Float[Array, "..."], old: Float[Array, "..."], count: Float[Array, ""]
-) -> Float[Array, "..."]:
+def _squares(x: Position, y: Position) -> Position:
+    return jax.tree.map(jnp.multiply, x, y)
+
+
+def _matrix(x: Position, y: Position) -> Float[Array, "n n"]:
+    return jnp.outer(ravel_pytree(x)[0], ravel_pytree(y)[0])
+
+
+def shrunk_variance(new: Float[Array, "..."], old: Float[Array, "..."], count: Float[Array, ""]) -> Float[Array, "..."]:
     """The geometric mean of an estimated variance and an old one, weighted by the draws behind the first.
 
     Geometric, so that it means the same in every unit. Where the estimate is zero, the old one.

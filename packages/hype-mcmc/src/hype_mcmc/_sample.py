@@ -72,7 +72,8 @@ def sample(
             leading axes. Of parameters that have constraints, within them. Need not be given for a model that knows
             one, nor with `state`.
         kernel: where warm-up starts, or with `num_warmup=0` what is used as it is. An `HMC` with a `RandomLength` and
-            a `DiagonalMass` if not given.
+            a `DiagonalMass` if not given; `RefinedHMC()` where the curvature of the density changes along it. A mass
+            without numbers gets its shape from `x0`.
         key: what everything is drawn from.
         num_samples: draws to keep of each chain.
         num_warmup: transitions, not kept, that adapt step size, mass (unless it is a `UnitMass`) and trajectory
@@ -137,13 +138,14 @@ def sample(
     target = number("target_acceptance", target_acceptance, lambda x: (x > 0) & (x < 1), "above 0 and below 1")
     num_chains = number_of_chains(x0, num_chains, chained)
     if kernel is None:
-        ones = jax.tree.map(lambda x: jnp.ones(x.shape[1:] if chained else x.shape, x.dtype), x0)
-        kernel = DynamicHMC(1.0, 1.0, DiagonalMass(ones))
+        kernel = DynamicHMC(1.0, 1.0, DiagonalMass())
     if num_warmup and not isinstance(kernel, AbstractAdaptiveKernel):
         raise ValueError(
             f"`num_warmup` must be 0 for a `{type(kernel).__name__}`, got {num_warmup}: warm-up adapts an "
             "`AbstractAdaptiveKernel`, such as `HMC`. What the first draws are not good for can be cut off them."
         )
+
+    kernel = _shaped(kernel, first_of(x0) if chained else x0)
 
     place = Placement(devices, num_chains)
     chains = integer("first_chain", first_chain, 0) + jnp.arange(num_chains, dtype=jnp.int32)
@@ -167,6 +169,13 @@ def _in_terms_of(model: AbstractModel | None, run: Samples) -> Samples:
 @eqx.filter_jit
 def _constrain(model: AbstractModel, positions: Position) -> PyTree[Array]:
     return jax.vmap(jax.vmap(model.constrain))(positions)
+
+
+def _shaped(kernel: AbstractKernel[Any, Any], position: Position) -> AbstractKernel[Any, Any]:
+    """The kernel with a mass for such positions."""
+    if not isinstance(kernel, AbstractAdaptiveKernel):
+        return kernel
+    return eqx.tree_at(lambda kernel: kernel.mass, kernel, kernel.mass.shaped(position))
 
 
 @eqx.filter_jit

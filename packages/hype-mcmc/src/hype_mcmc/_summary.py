@@ -7,7 +7,7 @@ import numpy as np
 from hype_ad.internal.text import table
 from jaxtyping import Bool, Float
 
-from ._diagnostics import bulk, ebfmi, mean_ess, tails
+from ._diagnostics import bulk, ebfmi, mean_ess, separate_groups, tails
 from ._rounding import rounding
 
 _MAX_RHAT = 1.01  # the limits that Vehtari et al. (2021) recommend
@@ -95,7 +95,10 @@ def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> 
         )
     frozen = np.flatnonzero(np.all(np.ptp(draws, axis=2) == 0, axis=0))
     if frozen.size:
-        found.append(f"{_chains(frozen)} never moved: the step size is too large there, or the start was a bad one.")
+        found.append(
+            f"{_chains(frozen)} never moved: the step size is too large there, or the start was a bad "
+            "one. `kernel=RefinedHMC()` makes steps as small as a place needs."
+        )
     apart = np.flatnonzero(table.rhat > _MAX_RHAT)
     if apart.size:
         worst = apart[np.argmax(table.rhat[apart])]
@@ -103,6 +106,14 @@ def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> 
             f"R-hat is above {_MAX_RHAT} for {_rows(table, apart)} (largest: {table.rhat[worst]:.3f} for "
             f"{table.names[worst]}): the chains do not agree yet. Run longer, or look for several modes."
         )
+        modes = separate_groups(draws)
+        if modes is not None:
+            row, groups = modes
+            against = " against ".join(_chains(group) for group in groups)
+            found.append(
+                f"The chains are in separate modes ({against}, by {table.names[row]}): how they are weighted is not in "
+                "these draws. `sequential_monte_carlo` weighs modes."
+            )
     few = np.flatnonzero((table.ess_bulk < _MIN_ESS) | (table.ess_tail < _MIN_ESS))
     if few.size:
         smallest = np.fmin(table.ess_bulk, table.ess_tail)
@@ -116,7 +127,7 @@ def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> 
         counts = ", ".join(f"{n} in chain {i}" for i, n in enumerate(table.divergences) if n)
         found.append(
             f"{total} of {draws[0].size} transitions diverged ({counts}): draws may miss a region "
-            "of high curvature. Raise `target_acceptance`, or reparameterize."
+            "of high curvature. Raise `target_acceptance`, use `kernel=RefinedHMC()`, or reparameterize."
         )
     stiff = np.flatnonzero(table.ebfmi < _MIN_EBFMI)
     if stiff.size:
@@ -137,5 +148,5 @@ def _rows(table: Summary, rows: np.ndarray) -> str:
     return table.names[rows[0]] if len(rows) == 1 else f"{len(rows)} of {len(table.names)} quantities"
 
 
-def _chains(chains: np.ndarray) -> str:
+def _chains(chains: Sequence[int] | np.ndarray) -> str:
     return f"chain {chains[0]}" if len(chains) == 1 else f"chains {', '.join(map(str, chains))}"

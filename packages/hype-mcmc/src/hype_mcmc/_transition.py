@@ -2,12 +2,17 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from hype_ad.internal.checks import known
 from hype_ad.internal.tree import all_finite, where
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ._adjoint import AbstractTrajectoryAdjoint
-from ._custom_types import Position
+from ._custom_types import LogDensity, Position
 from ._dynamics import Dynamics, Phase
+from ._logdensity import check_logdensity, value_and_gradient
+from ._mass import AbstractMass
+from ._position import as_position
 from ._random import normal_and_uniform
 
 
@@ -50,6 +55,25 @@ class HMCInfo(eqx.Module):
     energy_error: Float[Array, ""]
     proposal: Phase
     num_integration_steps: Int[Array, ""]
+
+
+def init(mass: AbstractMass, position: PyTree[ArrayLike], logdensity: LogDensity) -> HMCState:
+    """The state of a chain at a position; differentiable in it.
+
+    A ValueError if the mass does not fit the position, if the log density is not one number, or if it or its gradient
+    is known not to be finite there; a TypeError if the position is not made of floats, or the log density is not a
+    function.
+    """
+    position = as_position("position", position)
+    mass.check(position)
+    value, gradient = value_and_gradient(check_logdensity(logdensity), position)
+    finite = jnp.isfinite(value) & all_finite(gradient)
+    if known(finite) and not np.asarray(finite):
+        raise ValueError(
+            f"`position` must have a finite log density and gradient to start from, got log density {value}. "
+            "Choose a position inside the support."
+        )
+    return HMCState(position, value, gradient)
 
 
 def transition(

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.tree import where
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from .._custom_types import ChainKeys, LogDensity
 from .._draws import advance
@@ -21,7 +21,6 @@ from .._position import first_of
 from .._progress import Reporter, Tally
 from .._samples import SamplerState
 from .._transition import HMCState
-from .covariance import Moments
 from .schedule import Schedule, windows
 from .step_size import DualAveraging, follow_acceptance, harmonic_mean
 from .trajectory_length import TrajectoryLength
@@ -41,7 +40,7 @@ class _Learned(NamedTuple):
     """What warm-up has learned so far."""
 
     mass: AbstractMass
-    moments: Moments
+    statistics: PyTree[Float[Array, "..."]]  # what the mass is estimated from
     step_size: DualAveraging
     log_scale: Float[Array, " chains"]
     length: TrajectoryLength
@@ -84,8 +83,8 @@ def warm_up(
             learned.mass,
             jax.lax.cond(
                 now.collect,
-                lambda: learned.moments.update(learned.mass, after.position),
-                lambda: learned.moments,
+                lambda: learned.mass.update(learned.statistics, after.position, after.logdensity_grad),
+                lambda: learned.statistics,
             ),
             learned.step_size.update(harmonic_mean(acceptance), target_acceptance),
             jnp.where(now.cautious, follow_acceptance(learned.log_scale, acceptance), 0.0),
@@ -99,7 +98,7 @@ def warm_up(
 
     first = _Learned(
         kernel.mass,
-        Moments.start(kernel.mass, one_position),
+        kernel.mass.statistics(one_position),
         DualAveraging.start(jnp.log(kernel.step_size)),
         jnp.zeros(state.keys.shape[0], dtype),
         TrajectoryLength.start(kernel.length.mean_length(kernel.step_size).astype(dtype), one_position),
@@ -120,11 +119,10 @@ def _adapted(
 
 
 def _close_window(learned: _Learned) -> _Learned:
-    mass = learned.mass.adapted(learned.moments.covariance(), learned.moments.count)
-    position = learned.moments.mean
+    mass = learned.mass.adapted(learned.statistics)
     return _Learned(
         mass,
-        Moments.start(mass, position),
+        jax.tree.map(jnp.zeros_like, learned.statistics),
         DualAveraging.start(learned.step_size.log_average),
         learned.log_scale,
         learned.length.restart(learned.mass, mass),

@@ -6,7 +6,6 @@ program computes the step from the weights before, which undoes it bit for bit; 
 """
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,14 +17,14 @@ from hype_ad.internal.tree import add, all_finite, scale, zeros_like
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
 
-from .._config.constraint import NoConstraint
-from .._config.momentum import AbstractMomentum, Momentum
+from .._config.momentum import AbstractMomentum
 from .._run.status import Status
 from .._transform import fixed_point
 from .._transform.fixed_point import DENOMINATOR, Exact
 from .._transform.nondifferentiable import nondifferentiable
 from .._transform.reverse_only import reverse_only
 from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
+from .reversible_limits import FORWARD, SECOND, check_invertible, is_ours, warn_of_end, warn_of_mismatch
 
 LOADED = 32
 """At most so many steps read their batches at once."""
@@ -79,7 +78,7 @@ class Reversible(AbstractAdjoint):
 
     def solve(self, run: Run, state: PyTree, params: PyTree, gradient: Callable[[PyTree], PyTree]) -> Solution:
         """The run in integers."""
-        _check(state, params)
+        check_invertible(state, params)
         decay = params.momentum.decay
         smallest = round(self.least_momentum * DENOMINATOR)
         numerators = fixed_point.numerators(decay, state.w)
@@ -95,7 +94,7 @@ class Reversible(AbstractAdjoint):
             x = jax.eval_shape(lambda first: jax.tree.map(lambda leaf: leaf[0], load(first)), first)
             step = eqx.filter_closure_convert(step, _join(init, init.w, (init.w, init.w)), x)
             moving, fixed = eqx.partition((step, load, init), eqx.is_inexact_array)
-            return _run(reverse_only(moving, _FORWARD), fixed, (xs, numerators, large_enough), plan)
+            return _run(reverse_only(moving, FORWARD), fixed, (xs, numerators, large_enough), plan)
 
         return Solution(*run(scan, state, params))
 
@@ -228,8 +227,8 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
 
     carry = _join(init, None, None), exact
     (rest, exact), ((ys, undoing), words) = lax.scan(word, carry, (xs, _are_some(plan)))
-    failed = _is_ours(rest.status)
-    lax.cond(failed, lambda status: jax.debug.callback(_warn_of_end, status), lambda status: None, rest.status)
+    failed = is_ours(rest.status)
+    lax.cond(failed, lambda status: jax.debug.callback(warn_of_end, status), lambda status: None, rest.status)
     w, v = fixed_point.decode(exact, none, plan.bits)
     return (_join(rest, w, v), _unfolded(ys, plan)), (exact, undoing, words)
 
@@ -244,11 +243,6 @@ def _reason(lost: Bool[Array, ""], numbers: PyTree) -> Status:
     """Why a run has lost a number; only one that has looks at them."""
     is_finite = lax.cond(lost, lambda: all_finite(numbers), lambda: jnp.array(True))
     return Status.where(is_finite, Status.OUT_OF_RANGE, Status.DIVERGED)
-
-
-def _is_ours(status: Status) -> Bool[Array, ""]:
-    """Whether a run failed because it was made of integers."""
-    return jnp.asarray(status == Status.OUT_OF_RANGE) | jnp.asarray(status == Status.SMALL_MOMENTUM)
 
 
 def _are_some(plan: _Plan) -> Array:
@@ -273,7 +267,7 @@ def _run_fwd(perturbed: PyTree, moving: PyTree, fixed: PyTree, inputs: PyTree, p
 def _run_bwd(
     kept: PyTree, cotangent: PyTree, perturbed: PyTree, moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan
 ) -> PyTree:
-    kept, moving, cotangent = nondifferentiable((kept, moving, cotangent), _SECOND)
+    kept, moving, cotangent = nondifferentiable((kept, moving, cotangent), SECOND)
     exact, undoing, words = kept
     xs, numerators, large_enough = inputs
     step, load, init, start = _start(moving, fixed, large_enough, plan)
@@ -326,7 +320,7 @@ def _run_bwd(
     carry, _ = lax.scan(word, carry, (words, xs, _are_some(plan), undoing, of_ys), reverse=True)
     exact, *gradient = carry
     arrived = fixed_point.same(exact, start)
-    lax.cond(arrived, lambda: None, lambda: jax.debug.callback(_warn_of_mismatch, arrived))
+    lax.cond(arrived, lambda: None, lambda: jax.debug.callback(warn_of_mismatch, arrived))
     factor = jnp.where(arrived, 1, jnp.nan)
     of_init, of_step, of_load = jax.tree.map(lambda leaf: factor.astype(leaf.dtype) * leaf, tuple(gradient))
     return of_step, of_load, of_init
@@ -349,54 +343,3 @@ def _filled_ys(cotangent: PyTree, step: Step, init: PyTree, load: Load, xs: PyTr
     like = jax.tree.map(lambda y: jax.ShapeDtypeStruct((plan.steps, *y.shape), y.dtype), eqx.filter(y, is_float))
     pad = lambda leaf: jnp.concatenate([leaf, jnp.zeros((plan.size - plan.steps, *leaf.shape[1:]), leaf.dtype)])
     return _folded(jax.tree.map(pad, _filled(cotangent, like)), plan)
-
-
-_OTHERS = "take another adjoint, such as Checkpointed()"
-_FORWARD = f"`Reversible` has no forward mode: take `jax.grad` or `jax.vjp`, or {_OTHERS}."
-_SECOND = f"`Reversible` has first derivatives only: for second ones {_OTHERS}."
-
-
-def _check(state: PyTree, params: PyTree) -> None:
-    """Raises unless the run can be run backwards."""
-    kind = lambda x: type(x).__name__
-    momentum, rate = params.momentum, params.learning_rate
-    if not isinstance(momentum, Momentum):
-        raise ValueError(
-            f"`momentum` must be Momentum(...) under Reversible(), got {kind(momentum)}: from the weights after a step "
-            "of any other, those before it can only be found by solving an equation, and some cannot be found at all. "
-            f"Take Momentum(0.9), or {_OTHERS}."
-        )
-    forgetful = {"method": (params.method, state.memory.method), "learning_rate": (rate, state.memory.learning_rate)}
-    for name, (given, memory) in forgetful.items():
-        if jax.tree.leaves(memory):
-            raise ValueError(
-                f"`{name}` must be one that remembers nothing under Reversible(), such as GD() with a number or a "
-                f"schedule, got {kind(given)}: {_OTHERS}."
-            )
-    refused = {
-        "learning_rate": (rate, rate.searches),
-        "constraint": (params.constraint, not isinstance(params.constraint, NoConstraint)),
-        "early_stopping": (params.early_stopping, state.judgement.stopping is not None),
-        "tolerance": (params.tolerance, params.tolerance is not None),
-        "track_sensitivity": (params.track_sensitivity, params.track_sensitivity),
-    }
-    for name, (given, is_refused) in refused.items():
-        if is_refused:
-            got = f", got {kind(given)}" if isinstance(given, eqx.Module) else ""
-            raise ValueError(f"`{name}` must be left out under Reversible(){got}; or {_OTHERS}.")
-
-
-def _warn_of_end(status: Status) -> None:
-    if _is_ours(status):  # `vmap` calls for the others too
-        warnings.warn(Status[status], stacklevel=2)
-
-
-def _warn_of_mismatch(arrived: Array) -> None:
-    if arrived:
-        return
-    warnings.warn(
-        "`Reversible` gives a derivative of NaN: its reverse pass did not arrive at the weights that the run began "
-        "with, so some step was not computed twice with the same result. Make the computation deterministic (on a GPU "
-        f"XLA_FLAGS=--xla_gpu_deterministic_ops=true), or {_OTHERS}.",
-        stacklevel=2,
-    )

@@ -24,11 +24,12 @@ Read = Callable[[np.ndarray], Any]
 class Stream(eqx.Module):
     """Examples that do not fit into memory: read by row numbers, a chunk at a time, while a training runs.
 
-    `train` takes it wherever it takes a `Dataset`. The steps are the same compiled ones, and with the same key the
-    losses and weights too. While the steps of one chunk are made a thread reads the next one. Derivatives with respect
-    to hyperparameters and weights are exact: the reverse pass reads all chunks again, once for each level of its
-    adjoint. There are none with respect to the data. A chunk is what the adjoint's segment of steps looks at, for
-    `Checkpointed(2)` the batches of about the square root of the number of steps.
+    `train` takes it wherever it takes a `Dataset`. The steps are the same compiled ones, and with the same key their
+    losses and the weights too; means over all rows differ by rounding. While the steps of one chunk are made a thread
+    reads the next one. Derivatives with respect to hyperparameters and weights are exact: the reverse pass reads all
+    chunks again, once for each level of its adjoint. There are none with respect to the data. A chunk is what the
+    adjoint's segment of steps looks at, for `Checkpointed(2)` the batches of about the square root of the number of
+    steps; for a mean over all rows it is the square root of the number of batches.
 
     Args:
         read: a function from a vector of row numbers, in any order, to the examples there, as `Dataset` takes them:
@@ -121,7 +122,9 @@ class Stream(eqx.Module):
         """
         leaves, structure = jax.tree.flatten(self.one)
         shapes = [jax.ShapeDtypeStruct(rows.shape + leaf.shape, leaf.dtype) for leaf in leaves]
-        read = jax.pure_callback(_read, shapes, self.number, rows, *soon, vmap_method="broadcast_all")
+        # One array, since handing over one takes JAX longer than looking up the rows.
+        asked = jnp.stack([jnp.broadcast_to(self.number, rows.shape), rows, *soon], axis=-1)
+        read = jax.pure_callback(_read, shapes, asked, vmap_method="broadcast_all")
         return jax.tree.unflatten(structure, read)
 
 
@@ -139,13 +142,12 @@ class Reader:
         self.one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), first)
         self.now(np.array([rows - 1]))
 
-    def __call__(self, rows: Array | np.ndarray, *soon: Array | np.ndarray) -> list[np.ndarray]:
+    def __call__(self, rows: np.ndarray, *soon: np.ndarray) -> list[np.ndarray]:
         """The examples at `rows`, and begin to read those of `soon`, of which the one behind was asked for before."""
-        rows = np.asarray(rows)
         key = rows.tobytes()
         future = self._ahead.pop(key, None)
         examples = self.now(rows.ravel()) if future is None else future.result()
-        nearby = [n for n in map(np.asarray, soon) if n.tobytes() not in (key, *self._asked[-1:])]
+        nearby = [n for n in soon if n.tobytes() not in (key, *self._asked[-1:])]
         self._asked = [*self._asked[-1:], key]
         for numbers in nearby[:1]:
             if numbers.tobytes() not in self._ahead:
@@ -191,13 +193,13 @@ def _let_go(number: int) -> None:
     del _readers[number]
 
 
-def _reader(number: Array | np.ndarray) -> Reader:
-    key = int(np.asarray(number).ravel()[0])
-    reader = _readers.get(key) or next((reader for reader in tuple(_let_go_of) if reader.number == key), None)
+def _reader(number: int) -> Reader:
+    reader = _readers.get(number) or next((reader for reader in tuple(_let_go_of) if reader.number == number), None)
     if reader is None:
         raise ValueError("The Stream that a program was to read is gone: keep it as long as the program.")
     return reader
 
 
-def _read(number: Array, *rows: Array) -> list[np.ndarray]:
-    return _reader(number)(*rows)
+def _read(asked: Array) -> list[np.ndarray]:
+    number, *rows = np.moveaxis(np.asarray(asked), -1, 0)
+    return _reader(int(number.flat[0]))(*rows)

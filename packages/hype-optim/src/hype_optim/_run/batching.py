@@ -1,5 +1,6 @@
 """Training data cut into the batches of a run, and sums over all of them in pieces."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -64,18 +65,40 @@ def mean_in_pieces(
     rows = len(data)
     pieces, left = divmod(rows, size)
     keys = None if key is None else jax.random.split(key, pieces + 1)
+    whole, last = (None, None) if keys is None else (keys[:-1], keys[-1])
+    piece_sum = jax.checkpoint(sum_over, prevent_cse=False)
+    sums = lambda examples, keys: lax.map(lambda x: piece_sum(*x), (examples, keys))
     if isinstance(data, Stream):
-        whole = jnp.arange(pieces * size).reshape(pieces, size)
-        load = lambda numbers: data.at(numbers, [numbers + size, numbers - size])
+        total = jnp.sum(_sums_of_read(sums, data, size, pieces, whole))
         rest = lambda: data.at(jnp.arange(pieces * size, rows))
     else:
         if pieces <= 1 and not left:
             return sum_over(data, None if keys is None else keys[0]) / rows
-        whole = jax.tree.map(lambda leaf: leaf[: pieces * size].reshape(pieces, size, *leaf.shape[1:]), data)
-        load = lambda piece: piece
+        cut = lambda leaf: leaf[: pieces * size].reshape(pieces, size, *leaf.shape[1:])
+        total = jnp.sum(sums(jax.tree.map(cut, data), whole))
         rest = lambda: jax.tree.map(lambda leaf: leaf[pieces * size :], data)
-    piece_sum = jax.checkpoint(lambda piece, key: sum_over(load(piece), key), prevent_cse=False)
-    total = jnp.sum(lax.map(lambda x: piece_sum(*x), (whole, None if keys is None else keys[:-1])))
     if left:
-        total += sum_over(rest(), None if keys is None else keys[-1])
+        total += sum_over(rest(), last)
     return total / rows
+
+
+def _sums_of_read(
+    sums: Callable[[Dataset, PRNGKeyArray | None], Float[Array, " n"]],
+    data: Stream,
+    size: int,
+    pieces: int,
+    keys: PRNGKeyArray | None,
+) -> Float[Array, " pieces"]:
+    """The sums over pieces of the rows, read about as many at a time as there are such chunks: a read is dear."""
+    at_once = math.isqrt(pieces)
+    chunks = pieces // at_once
+    first = chunks * at_once
+    rows = jnp.arange(pieces * size).reshape(pieces, size)
+    numbers = rows[:first].reshape(chunks, at_once, size)
+    nearby = lambda numbers: [(numbers + by * at_once * size) % (first * size) for by in (1, -1)]
+    chunk_sums = jax.checkpoint(lambda numbers, keys: sums(data.at(numbers, nearby(numbers)), keys), prevent_cse=False)
+    first_keys = None if keys is None else keys[:first].reshape(chunks, at_once, *keys.shape[1:])
+    found = lax.map(lambda x: chunk_sums(*x), (numbers, first_keys)).ravel()
+    if first == pieces:
+        return found
+    return jnp.append(found, sums(data.at(rows[first:]), None if keys is None else keys[first:]))
