@@ -12,9 +12,7 @@ from ._diff.hessian import hessian as hessian
 from ._diff.hessian import value_and_grad_hessian as value_and_grad_hessian
 from ._diff.hessian import value_and_hessian as value_and_hessian
 from ._diff.hessian_diagonal import hessian_diag as hessian_diag
-from ._diff.hessian_diagonal import laplacian as laplacian
 from ._diff.hessian_diagonal import value_and_hessian_diag as value_and_hessian_diag
-from ._diff.hessian_diagonal import value_and_laplacian as value_and_laplacian
 from ._diff.hutchinson import hutchinson_div as hutchinson_div
 from ._diff.hutchinson import hutchinson_hessian_diag as hutchinson_hessian_diag
 from ._diff.hutchinson import hutchinson_laplacian as hutchinson_laplacian
@@ -22,6 +20,10 @@ from ._diff.jacobian import jacobian as jacobian
 from ._diff.jacobian import jacobian_t as jacobian_t
 from ._diff.jacobian import value_and_jacobian as value_and_jacobian
 from ._diff.jacobian import value_and_jacobian_t as value_and_jacobian_t
+from ._diff.laplacian import grad_laplacian as grad_laplacian
+from ._diff.laplacian import laplacian as laplacian
+from ._diff.laplacian import value_and_grad_laplacian as value_and_grad_laplacian
+from ._diff.laplacian import value_and_laplacian as value_and_laplacian
 from ._diff.products import grad_hvp as grad_hvp
 from ._diff.products import hvp as hvp
 from ._diff.products import jacobian_tv as jacobian_tv

@@ -20,7 +20,7 @@ from .checks import check_floats, parts, value_like
 from .directions import in_batches, inner
 from .forms import Function
 from .gradient import value_gradient
-from .hessian_diagonal import second_derivative
+from .hessian_diagonal import along_direction
 
 
 def hutchinson_laplacian(f: Function, *, num_samples: SupportsIndex = 1) -> Function:
@@ -44,7 +44,7 @@ def hutchinson_laplacian(f: Function, *, num_samples: SupportsIndex = 1) -> Func
 
     def estimate(x: PyTree, *, key: PRNGKeyArray) -> Any:
         check_floats("x", x)
-        value, seconds = _probed(second_derivative(f, x), x, key, samples)
+        value, (_, seconds) = _probed(along_direction(f, x), x, key, samples)
         return in_kind(jnp.mean(seconds), value, *parts(x)[0])
 
     return estimate

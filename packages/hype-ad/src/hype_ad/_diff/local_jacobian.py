@@ -1,0 +1,178 @@
+"""Jacobians with respect to n coordinates that keep only the entries that may be other than zero.
+
+An entry of a value that depends on few coordinates, as the product of one of them and a constant does, or a feature of
+one particle of many, has a column of its Jacobian with few entries. Each of these has a slot, and a table that is known
+when the program is traced says which coordinate the slot is of.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Inexact, Int
+
+Index = Int[np.ndarray, "slots ..."]
+Entries = Inexact[Array, "slots ..."]
+
+ABSENT = -1  # the coordinate of a slot without an entry, which is 0
+# Tables above this size are not looked at: the time would be Python's.
+_TABLE = 2**22
+# Numbers in the largest Jacobian of one value that is held, 64 MB in single precision.
+_LARGEST = 2**24
+
+
+class TooLarge(Exception):
+    """A Jacobian of one value would take too much memory."""
+
+
+class LocalJacobian:
+    """The derivatives of a value of some shape with respect to each of `size` coordinates.
+
+    Args:
+        entries: one array of the value's shape for each slot.
+        index: the coordinate that each entry is of, where no position has a coordinate twice; None says that there are
+            `size` slots and slot i is of coordinate i.
+        size: number of coordinates.
+    """
+
+    def __init__(self, entries: Entries, index: Index | None, size: int):
+        self.entries = entries
+        self.index = index
+        self.size = size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value."""
+        return self.entries.shape[1:]
+
+    def dense(self) -> "LocalJacobian":
+        """With a slot for each coordinate."""
+        if self.index is None:
+            return self
+        _check_size(self.size, *self.shape)
+        slots = len(self.index)
+        place = np.full((self.size, *self.shape), slots)
+        slot, *position = np.nonzero(self.index != ABSENT)
+        place[(self.index[slot, *position], *position)] = slot
+        if slots == 1:
+            return LocalJacobian(jnp.where(place == 0, self.entries, 0), None, self.size)
+        taken = jnp.take_along_axis(self.entries, np.minimum(place, slots - 1), axis=0)
+        return LocalJacobian(jnp.where(place < slots, taken, 0), None, self.size)
+
+    def mapped(self, function: Callable[[Entries], Entries]) -> "LocalJacobian":
+        """With other entries at the same positions."""
+        return LocalJacobian(function(self.entries), self.index, self.size)
+
+    def squared(self) -> Array:
+        """The squared length of the gradient at each position."""
+        return jnp.sum(self.entries * self.entries, axis=0)
+
+    def broadcast(self, shape: tuple[int, ...]) -> "LocalJacobian":
+        """The Jacobian of a number at each position of an array."""
+        spread = lambda library, part: library.broadcast_to(part.reshape(-1, *[1] * len(shape)), (len(part), *shape))
+        index = None if self.index is None else spread(np, self.index)
+        return LocalJacobian(spread(jnp, self.entries), index, self.size)
+
+    def summed(self, axes: Sequence[int]) -> "LocalJacobian":
+        """The Jacobian of the sum over some axes of the value."""
+        axes = tuple(axis + 1 for axis in axes)
+        if self.index is None or not axes:
+            return self.mapped(lambda entries: jnp.sum(entries, axis=axes))
+        if self.same_along(axes):
+            index = self.index[tuple(0 if i in axes else slice(None) for i in range(self.index.ndim))]
+            return LocalJacobian(jnp.sum(self.entries, axis=axes), index, self.size)
+        spread = self.spread(axes)
+        return spread or self._collected(axes)
+
+    def same_along(self, axes: Sequence[int]) -> bool:
+        """Whether all positions along these axes of the table depend on the same coordinates, slot by slot."""
+        if self.index is None:
+            return True
+        return all(bool((self.index == np.take(self.index, [0], axis)).all()) for axis in axes)
+
+    def spread(self, axes: Sequence[int]) -> "LocalJacobian | None":
+        """The positions along some axes as slots of one position, None if it would have a coordinate twice."""
+        assert self.index is not None
+        kept = [i for i in range(1, self.index.ndim) if i not in axes]
+        order = [0, *axes, *kept]
+        shape = (-1, *(self.index.shape[i] for i in kept))
+        index = self.index.transpose(order).reshape(shape)
+        if len(index) > self.size or not _distinct(index):
+            return None
+        return LocalJacobian(self.entries.transpose(order).reshape(shape), index, self.size)
+
+    def _collected(self, axes: Sequence[int]) -> "LocalJacobian":
+        """The sum over some axes, entry by entry, where a coordinate is met several times."""
+        assert self.index is not None
+        kept = [i for i in range(1, self.index.ndim) if i not in axes]
+        _check_size(self.size, *(self.index.shape[i] for i in kept))
+        grid = np.ix_(*(np.arange(n) for n in self.index.shape))
+        places = (np.where(self.index == ABSENT, self.size, self.index), *(grid[i] for i in kept))
+        start = jnp.zeros((self.size, *(self.index.shape[i] for i in kept)), self.entries.dtype)
+        return LocalJacobian(start.at[places].add(self.entries, mode="drop"), None, self.size)
+
+
+def identity(value: Array, first: int, size: int) -> LocalJacobian:
+    """The Jacobian of the coordinates from number `first` on that `value` consists of."""
+    index = np.arange(first, first + value.size).reshape(1, *value.shape)
+    return LocalJacobian(jnp.ones(index.shape, value.dtype), index, size)
+
+
+def nothing(value: Array, size: int) -> LocalJacobian:
+    """The Jacobian of what does not depend on the coordinates."""
+    shape = (1, *value.shape)
+    return LocalJacobian(jnp.zeros(shape, value.dtype), np.full(shape, ABSENT), size)
+
+
+def aligned(jacobians: Sequence[LocalJacobian]) -> list[LocalJacobian]:
+    """The Jacobians of values of one shape, with the same slots."""
+    index = jacobians[0].index
+    if all(_equal(jacobian.index, index) for jacobian in jacobians):
+        return list(jacobians)
+    tables = [jacobian.index for jacobian in jacobians]
+    if any(table is None for table in tables) or sum(table.size for table in tables) > _TABLE:
+        return [jacobian.dense() for jacobian in jacobians]
+    union = np.concatenate(tables)
+    if 2 * len(union) > jacobians[0].size or not _distinct(union):
+        return [jacobian.dense() for jacobian in jacobians]
+    widened, before = [], 0
+    for jacobian in jacobians:
+        own = len(jacobian.entries)
+        around = [(before, len(union) - before - own), *((0, 0) for _ in jacobian.shape)]
+        widened.append(LocalJacobian(jnp.pad(jacobian.entries, around), union, jacobian.size))
+        before += own
+    return widened
+
+
+def concatenated(jacobians: Sequence[LocalJacobian], axis: int) -> LocalJacobian:
+    """The Jacobian of values one after the other along an axis."""
+    if any(jacobian.index is None for jacobian in jacobians):
+        jacobians = [jacobian.dense() for jacobian in jacobians]
+    slots = max(len(jacobian.entries) for jacobian in jacobians)
+    around = [[(0, slots - len(jacobian.entries)), *((0, 0) for _ in jacobian.shape)] for jacobian in jacobians]
+    entries = [jnp.pad(jacobian.entries, pad) for jacobian, pad in zip(jacobians, around, strict=True)]
+    tables = [
+        np.pad(jacobian.index, pad, constant_values=ABSENT)
+        for jacobian, pad in zip(jacobians, around, strict=True)
+        if jacobian.index is not None
+    ]
+    index = np.concatenate(tables, axis + 1) if tables else None
+    return LocalJacobian(jnp.concatenate(entries, axis + 1), index, jacobians[0].size)
+
+
+def _check_size(*shape: int) -> None:
+    if math.prod(shape) > _LARGEST:
+        raise TooLarge
+
+
+def _equal(a: Index | None, b: Index | None) -> bool:
+    return a is b or (a is not None and b is not None and a.shape == b.shape and bool((a == b).all()))
+
+
+def _distinct(index: Index) -> bool:
+    """Whether no position has a coordinate twice."""
+    if index.size > _TABLE:
+        return False
+    ordered = np.sort(index, axis=0)
+    return not bool(((ordered[1:] == ordered[:-1]) & (ordered[1:] != ABSENT)).any())
