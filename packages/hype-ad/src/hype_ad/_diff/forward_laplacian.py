@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 
 from . import forward_loops, pointwise
 from .jets import Jet, Value, broadcast, constant, size_of, value_of
-from .local_dot import dot
+from .local_dot import dot, inner
 from .local_jacobian import LocalJacobian, aligned, concatenated, identity
 from .local_moves import MOVES, moved
 from .programs import BILINEAR, CALLS, LINEAR, Apply, as_function, called, is_float, needed, replaced
@@ -201,20 +201,11 @@ def _dot(function: _Function) -> list[Value]:
         jacobians.append(dot(b.jacobian, value_of(a), params, 1))
         laplacians.append(product(value_of(a), b.laplacian))
     if isinstance(a, Jet) and isinstance(b, Jet):
-        laplacians.append(2 * _inner(a.jacobian.dense(), b.jacobian.dense(), params))
+        laplacians.append(2 * inner(a.jacobian, b.jacobian, params))
     jacobians = aligned(jacobians)
     entries = sum(jacobian.entries for jacobian in jacobians)
     jacobian = LocalJacobian(entries, jacobians[0].index, jacobians[0].size)
     return [Jet(product(value_of(a), value_of(b)), jacobian, sum(laplacians))]
-
-
-def _inner(a: LocalJacobian, b: LocalJacobian, params: dict[str, Any]) -> Array:
-    """The product of two Jacobians, summed over the coordinates, too."""
-    (ca, cb), (ba, bb) = params["dimension_numbers"]
-    later = lambda axes: tuple(axis + 1 for axis in axes)
-    numbers = ((0, *later(ca)), (0, *later(cb))), (later(ba), later(bb))
-    settings = {name: params[name] for name in ("precision", "preferred_element_type")}
-    return lax.dot_general(a.entries, b.entries, numbers, **settings)
 
 
 def _general(function: _Function) -> list[Value]:

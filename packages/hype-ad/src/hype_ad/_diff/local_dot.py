@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from .local_jacobian import Index, LocalJacobian
+from .local_jacobian import ABSENT, Index, LocalJacobian
 
 
 def dot(jacobian: LocalJacobian, other: Array | np.ndarray, params: dict[str, Any], side: int) -> LocalJacobian:
@@ -31,10 +31,35 @@ def dot(jacobian: LocalJacobian, other: Array | np.ndarray, params: dict[str, An
     entries = jnp.moveaxis(entries, len(own[1]), 0)  # the slots come after the batch
     index = jacobian.index
     if index is not None:
-        index = index[tuple(0 if axis in summed else slice(None) for axis in range(index.ndim))]
-        batches = [axis - sum(c < axis for c in summed) for axis in later[1]]
-        index = np.moveaxis(index, batches, range(1, 1 + len(batches)))
+        index = np.moveaxis(_without(index, summed, later[1]), len(own[1]), 0)
     return _in_order(entries, index, jacobian, len(own[1]), np.ndim(other) - len(others[0]) - len(others[1]), side)
+
+
+def inner(a: LocalJacobian, b: LocalJacobian, params: dict[str, Any]) -> Array:
+    """The product of two Jacobians in place of the values, summed over the coordinates, too."""
+    (ca, cb), (ba, bb) = params["dimension_numbers"]
+    later = lambda axes: tuple(axis + 1 for axis in axes)
+    settings = {name: params[name] for name in ("precision", "preferred_element_type")}
+    batches = later(ba), later(bb)
+    local = a.index is not None and b.index is not None and len(a.index) * len(b.index) < a.size
+    if not (local and a.same_along(later(ca)) and b.same_along(later(cb))):
+        numbers = ((0, *later(ca)), (0, *later(cb))), batches
+        return lax.dot_general(a.dense().entries, b.dense().entries, numbers, **settings)
+    # all pairs of slots, of which those count that are of the same coordinate
+    pairs = lax.dot_general(a.entries, b.entries, ((later(ca), later(cb)), batches), **settings)
+    own, other = _without(a.index, later(ca), batches[0]), _without(b.index, later(cb), batches[1])
+    count, mine = len(ba), own.ndim - len(ba)
+    own = own.reshape(*own.shape, *[1] * (other.ndim - count))
+    other = other.reshape(*other.shape[:count], *[1] * mine, *other.shape[count:])
+    same = (own == other) & (own != ABSENT)
+    return jnp.sum(jnp.where(same, pairs, 0), axis=(count, count + mine))
+
+
+def _without(index: Index, summed: Sequence[int], batches: Sequence[int]) -> Index:
+    """The table without some axes, along which it is the same, and with the axes of a batch in front."""
+    rest = [axis for axis in range(index.ndim) if axis not in (*summed, *batches)]
+    ordered = index.transpose(*batches, *rest, *summed)
+    return ordered[(..., *[0] * len(summed))]
 
 
 def _spread(
@@ -45,9 +70,8 @@ def _spread(
     if terms is None or terms.index is None:
         return None
     batches = [axis - sum(c < axis for c in own[0]) for axis in own[1]]
-    to_front = lambda array: np.moveaxis(array, [b + 1 for b in batches], range(1, 1 + len(batches)))
-    index = to_front(terms.index)
-    entries = jnp.moveaxis(terms.entries, [b + 1 for b in batches], range(1, 1 + len(batches)))
+    in_front = [b + 1 for b in batches], range(1, 1 + len(batches))
+    index, entries = np.moveaxis(terms.index, *in_front), jnp.moveaxis(terms.entries, *in_front)
     # the other factor: contracted axes, which are slots here, then the batch, then its own axes
     free = [axis for axis in range(other.ndim) if axis not in (*others[0], *others[1])]
     factor = other.transpose(*others[0], *others[1], *free)

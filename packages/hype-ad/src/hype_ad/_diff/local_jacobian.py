@@ -52,13 +52,20 @@ class LocalJacobian:
             return self
         _check_size(self.size, *self.shape)
         slots = len(self.index)
-        place = np.full((self.size, *self.shape), slots)
+        place = np.full((self.size, *self.shape), ABSENT)
         slot, *position = np.nonzero(self.index != ABSENT)
         place[(self.index[slot, *position], *position)] = slot
-        if slots == 1:
-            return LocalJacobian(jnp.where(place == 0, self.entries, 0), None, self.size)
-        taken = jnp.take_along_axis(self.entries, np.minimum(place, slots - 1), axis=0)
-        return LocalJacobian(jnp.where(place < slots, taken, 0), None, self.size)
+        only = place.reshape(self.size, -1).max(axis=1, initial=0)
+        found = place == only.reshape(-1, *[1] * len(self.shape))
+        if not (found | (place == ABSENT)).all():
+            found = place != ABSENT
+            entries = jnp.take_along_axis(self.entries, np.maximum(place, 0), axis=0)
+        elif (only == np.arange(self.size) % slots).all() and self.size % slots == 0:
+            # blocks, as of the coordinates of one particle of many: XLA takes repetitions into the next loop
+            entries = jnp.tile(self.entries, (self.size // slots, *[1] * len(self.shape)))
+        else:
+            entries = self.entries[only]
+        return LocalJacobian(jnp.where(_narrowed(found), entries, 0), None, self.size)
 
     def mapped(self, function: Callable[[Entries], Entries]) -> "LocalJacobian":
         """With other entries at the same positions."""
@@ -159,6 +166,14 @@ def concatenated(jacobians: Sequence[LocalJacobian], axis: int) -> LocalJacobian
     ]
     index = np.concatenate(tables, axis + 1) if tables else None
     return LocalJacobian(jnp.concatenate(entries, axis + 1), index, jacobians[0].size)
+
+
+def _narrowed(mask: np.ndarray) -> np.ndarray:
+    """With length 1 along the axes on which it does not depend: it is a constant of the program."""
+    for axis in range(mask.ndim):
+        if mask.shape[axis] and (mask == mask.take([0], axis)).all():
+            mask = mask.take([0], axis)
+    return mask
 
 
 def _check_size(*shape: int) -> None:
