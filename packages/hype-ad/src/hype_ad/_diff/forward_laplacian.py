@@ -15,13 +15,17 @@ What does not depend on the coordinates is computed as it is, and Jacobians of w
 such (`local_jacobian.py`): the one after a first dense layer is its matrix of weights.
 """
 
-from collections.abc import Callable, Sequence
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, Float
 
@@ -30,7 +34,19 @@ from .jets import Jet, Value, broadcast, constant, size_of, value_of
 from .local_dot import dot, inner
 from .local_jacobian import LocalJacobian, aligned, concatenated, identity
 from .local_moves import MOVES, moved
-from .programs import BILINEAR, CALLS, LINEAR, Apply, as_function, called, is_float, needed, replaced
+from .programs import (
+    BILINEAR,
+    CALLS,
+    LINEAR,
+    Apply,
+    as_function,
+    called,
+    dtype_of,
+    is_float,
+    needed,
+    replaced,
+    shape_of,
+)
 
 
 def derivatives(
@@ -56,7 +72,7 @@ def _run(program: ClosedJaxpr, arguments: Sequence[Value]) -> list[Value]:
     values: dict[Var, Value] = dict(
         zip([*jaxpr.constvars, *jaxpr.invars], [*map(_known, program.consts), *arguments], strict=True)
     )
-    read = lambda atom: np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else values[atom]
+    read = lambda atom: np.asarray(atom.val, dtype_of(atom)) if isinstance(atom, Literal) else values[atom]
     for equation in needed(jaxpr):
         outputs = _step(equation, as_function(jaxpr, equation), [read(atom) for atom in equation.invars])
         values.update(zip(equation.outvars, outputs, strict=True))
@@ -75,7 +91,7 @@ def _step(equation: JaxprEqn, apply: Apply, inputs: Sequence[Value]) -> Sequence
         return _RULES[name](function)
     if _is_straight(name, places, inputs):
         return function.linear([jet.jacobian.dense() for jet in function.jets])
-    if pointwise.is_pointwise(equation, function.of_jets, function.values):
+    if not function.is_complex and pointwise.is_pointwise(equation, function.of_jets, function.values):
         return _pointwise(function)
     return _general(function)
 
@@ -90,14 +106,14 @@ def _is_straight(name: str, places: Sequence[int], inputs: Sequence[Value]) -> b
 def _plain(equation: JaxprEqn, apply: Apply, inputs: Sequence[Any]) -> Sequence[Any]:
     """What does not depend on the coordinates; small arrays of integers that are known may be indices, and stay so."""
     known = all(isinstance(value, np.ndarray) for value in inputs) and equation.primitive.name not in _LOOPS
-    if not known or any(is_float(atom) or atom.aval.size > _SMALL for atom in equation.outvars):
+    if not known or any(is_float(atom) or math.prod(shape_of(atom)) > _SMALL for atom in equation.outvars):
         return apply(*inputs)
     with jax.ensure_compile_time_eval():
         return list(map(_known, apply(*inputs)))
 
 
 def _known(value: Any) -> Any:
-    concrete = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+    concrete = isinstance(value, jax.Array) and not isinstance(value, Tracer)
     return np.asarray(value) if concrete and value.size <= _SMALL and value.dtype.kind in "iub" else value
 
 
@@ -111,12 +127,14 @@ class _Function:
         self.jets: list[Jet] = [value for value in inputs if isinstance(value, Jet)]
         self.values = tuple(jet.value for jet in self.jets)
         self.apply = _with_forward_mode(apply) if equation.primitive.name == "custom_vjp_call" else apply
-        self.shape = equation.outvars[0].aval.shape
+        self.shape = shape_of(equation.outvars[0])
 
     @property
     def is_complex(self) -> bool:
         """Whether some input that depends on the coordinates, or some output, is complex."""
-        return any(jnp.iscomplexobj(value) for value in (*self.values, *(out.aval for out in self.equation.outvars)))
+        return any(
+            dtype.kind == "c" for dtype in [v.dtype for v in self.values] + list(map(dtype_of, self.equation.outvars))
+        )
 
     def of_jets(self, *changed: Array) -> Sequence[Array]:
         """The outputs."""
@@ -127,7 +145,7 @@ class _Function:
         outputs = self.of_jets(*changed)
         return [out for out, atom in zip(outputs, self.equation.outvars, strict=True) if is_float(atom)]
 
-    def outputs(self, jets: Sequence[Jet]) -> list[Value]:
+    def outputs(self, jets: Sequence[Jet]) -> Sequence[Value]:
         """All outputs, those that are floats given with their derivatives."""
         if len(jets) == len(self.equation.outvars):
             return list(jets)
@@ -135,7 +153,7 @@ class _Function:
         plain = zip(self.of_jets(*self.values), self.equation.outvars, strict=True)
         return [next(rest) if is_float(atom) else out for out, atom in plain]
 
-    def linear(self, jacobians: Sequence[LocalJacobian], index: Any = None) -> list[Value]:
+    def linear(self, jacobians: Sequence[LocalJacobian], index: Any = None) -> Sequence[Value]:
         """The outputs where second derivatives vanish, from Jacobians with the same slots."""
         values, push = jax.linearize(self.floats, *self.values)
         entries = jax.vmap(push)(*[jacobian.entries for jacobian in jacobians])
@@ -144,22 +162,22 @@ class _Function:
         return self.outputs([Jet(*parts) for parts in zip(values, pushed, laplacians, strict=True)])
 
 
-def _pointwise(function: _Function) -> list[Value]:
+def _pointwise(function: _Function) -> Sequence[Value]:
     """A function of corresponding entries of its inputs."""
     jets = [broadcast(jet, function.shape) for jet in function.jets]
     values = tuple(jet.value for jet in jets)
     jacobians = aligned([jet.jacobian for jet in jets])
     of_jets = lambda *u: function.of_jets(*u)[0]
     firsts, seconds = pointwise.partials(of_jets, values)
-    entries = sum(first * jacobian.entries for first, jacobian in zip(firsts, jacobians, strict=True))
-    laplacian = sum(first * jet.laplacian for first, jet in zip(firsts, jets, strict=True))
+    entries = _sum(first[None] * jacobian.entries for first, jacobian in zip(firsts, jacobians, strict=True))
+    laplacian = _sum(first * jet.laplacian for first, jet in zip(firsts, jets, strict=True))
     for (i, j), second in seconds.items():
         products = jnp.sum(jacobians[i].entries * jacobians[j].entries, axis=0)
         laplacian += second * (products if i == j else 2 * products)
     return [Jet(of_jets(*values), LocalJacobian(entries, jacobians[0].index, jacobians[0].size), laplacian)]
 
 
-def _straight(function: _Function) -> list[Value]:
+def _straight(function: _Function) -> Sequence[Value]:
     """A function of corresponding entries whose second derivatives vanish."""
     jets = [broadcast(jet, function.shape) for jet in function.jets]
     inputs = replaced(function.inputs, function.places, jets)
@@ -167,14 +185,14 @@ def _straight(function: _Function) -> list[Value]:
     return _Function(function.equation, function.apply, inputs, function.places).linear(jacobians, jacobians[0].index)
 
 
-def _moved(function: _Function) -> list[Value]:
+def _moved(function: _Function) -> Sequence[Value]:
     """The entries of one array at other positions."""
     jacobian = function.jets[0].jacobian
     index = moved(function.equation, jacobian.index, function.inputs)
     return function.linear([jacobian if index is not None else jacobian.dense()], index)
 
 
-def _concatenated(function: _Function) -> list[Value]:
+def _concatenated(function: _Function) -> Sequence[Value]:
     size, axis = size_of(function.jets), function.equation.params["dimension"]
     jets = [value if isinstance(value, Jet) else constant(value, size) for value in function.inputs]
     jacobian = concatenated([jet.jacobian for jet in jets], axis)
@@ -182,13 +200,13 @@ def _concatenated(function: _Function) -> list[Value]:
     return [Jet(value, jacobian, laplacian)]
 
 
-def _summed(function: _Function) -> list[Value]:
+def _summed(function: _Function) -> Sequence[Value]:
     (jet,) = function.jets
     (value,), (laplacian,) = function.of_jets(jet.value), function.of_jets(jet.laplacian)
     return [Jet(value, jet.jacobian.summed(function.equation.params["axes"]), laplacian)]
 
 
-def _dot(function: _Function) -> list[Value]:
+def _dot(function: _Function) -> Sequence[Value]:
     """A product of two arrays, linear in each."""
     a, b = function.inputs
     params = function.equation.params
@@ -203,12 +221,16 @@ def _dot(function: _Function) -> list[Value]:
     if isinstance(a, Jet) and isinstance(b, Jet):
         laplacians.append(2 * inner(a.jacobian, b.jacobian, params))
     jacobians = aligned(jacobians)
-    entries = sum(jacobian.entries for jacobian in jacobians)
+    entries = _sum(jacobian.entries for jacobian in jacobians)
     jacobian = LocalJacobian(entries, jacobians[0].index, jacobians[0].size)
-    return [Jet(product(value_of(a), value_of(b)), jacobian, sum(laplacians))]
+    return [Jet(product(value_of(a), value_of(b)), jacobian, _sum(laplacians))]
 
 
-def _general(function: _Function) -> list[Value]:
+def _sum(terms: Iterable[Array]) -> Array:
+    return reduce(operator.add, terms)
+
+
+def _general(function: _Function) -> Sequence[Value]:
     """Any function, by forward mode over forward mode along each coordinate."""
     values = function.values
 
@@ -258,7 +280,7 @@ _CALLS = {
 _SORTS = {"cummax", "cummin", "reduce_max", "reduce_min", "sort"}
 _LOOPS = {"cond", "scan", "while"}
 _SMALL = 2**16
-_RULES: dict[str, Callable[[_Function], list[Value]]] = {
+_RULES: dict[str, Callable[[_Function], Sequence[Value]]] = {
     **dict.fromkeys(pointwise.STRAIGHT, _straight),
     **dict.fromkeys(MOVES, _moved),
     "concatenate": _concatenated,

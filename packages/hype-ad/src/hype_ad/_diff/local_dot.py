@@ -27,7 +27,8 @@ def dot(jacobian: LocalJacobian, other: Array | np.ndarray, params: dict[str, An
         jacobian = jacobian.dense()
     later = tuple(tuple(axis + 1 for axis in axes) for axes in own)
     settings = {name: params[name] for name in ("precision", "preferred_element_type")}
-    entries = lax.dot_general(jacobian.entries, other, tuple(zip(later, others, strict=True)), **settings)
+    numbers = (later[0], others[0]), (later[1], others[1])
+    entries = lax.dot_general(jacobian.entries, other, numbers, **settings)
     entries = jnp.moveaxis(entries, len(own[1]), 0)  # the slots come after the batch
     index = jacobian.index
     if index is not None:
@@ -41,8 +42,8 @@ def inner(a: LocalJacobian, b: LocalJacobian, params: dict[str, Any]) -> Array:
     later = lambda axes: tuple(axis + 1 for axis in axes)
     settings = {name: params[name] for name in ("precision", "preferred_element_type")}
     batches = later(ba), later(bb)
-    local = a.index is not None and b.index is not None and len(a.index) * len(b.index) < a.size
-    if not (local and a.same_along(later(ca)) and b.same_along(later(cb))):
+    few = len(a.entries) * len(b.entries) < a.size and a.same_along(later(ca)) and b.same_along(later(cb))
+    if a.index is None or b.index is None or not few:
         numbers = ((0, *later(ca)), (0, *later(cb))), batches
         return lax.dot_general(a.dense().entries, b.dense().entries, numbers, **settings)
     # all pairs of slots, of which those count that are of the same coordinate

@@ -89,18 +89,20 @@ class LocalJacobian:
         if self.same_along(axes):
             index = self.index[tuple(0 if i in axes else slice(None) for i in range(self.index.ndim))]
             return LocalJacobian(jnp.sum(self.entries, axis=axes), index, self.size)
-        spread = self.spread(axes)
-        return spread or self._collected(axes)
+        return self.spread(axes) or self._collected(self.index, axes)
 
     def same_along(self, axes: Sequence[int]) -> bool:
         """Whether all positions along these axes of the table depend on the same coordinates, slot by slot."""
         if self.index is None:
             return True
+        if not self.index.size:
+            return False
         return all(bool((self.index == np.take(self.index, [0], axis)).all()) for axis in axes)
 
     def spread(self, axes: Sequence[int]) -> "LocalJacobian | None":
         """The positions along some axes as slots of one position, None if it would have a coordinate twice."""
-        assert self.index is not None
+        if self.index is None or not self.index.size:
+            return None
         kept = [i for i in range(1, self.index.ndim) if i not in axes]
         order = [0, *axes, *kept]
         shape = (-1, *(self.index.shape[i] for i in kept))
@@ -109,14 +111,13 @@ class LocalJacobian:
             return None
         return LocalJacobian(self.entries.transpose(order).reshape(shape), index, self.size)
 
-    def _collected(self, axes: Sequence[int]) -> "LocalJacobian":
+    def _collected(self, index: Index, axes: Sequence[int]) -> "LocalJacobian":
         """The sum over some axes, entry by entry, where a coordinate is met several times."""
-        assert self.index is not None
-        kept = [i for i in range(1, self.index.ndim) if i not in axes]
-        _check_size(self.size, *(self.index.shape[i] for i in kept))
-        grid = np.ix_(*(np.arange(n) for n in self.index.shape))
-        places = (np.where(self.index == ABSENT, self.size, self.index), *(grid[i] for i in kept))
-        start = jnp.zeros((self.size, *(self.index.shape[i] for i in kept)), self.entries.dtype)
+        kept = [i for i in range(1, index.ndim) if i not in axes]
+        _check_size(self.size, *(index.shape[i] for i in kept))
+        grid = np.ix_(*(np.arange(n) for n in index.shape))
+        places = (np.where(index == ABSENT, self.size, index), *(grid[i] for i in kept))
+        start = jnp.zeros((self.size, *(index.shape[i] for i in kept)), self.entries.dtype)
         return LocalJacobian(start.at[places].add(self.entries, mode="drop"), None, self.size)
 
 
@@ -137,8 +138,8 @@ def aligned(jacobians: Sequence[LocalJacobian]) -> list[LocalJacobian]:
     index = jacobians[0].index
     if all(_equal(jacobian.index, index) for jacobian in jacobians):
         return list(jacobians)
-    tables = [jacobian.index for jacobian in jacobians]
-    if any(table is None for table in tables) or sum(table.size for table in tables) > _TABLE:
+    tables = [jacobian.index for jacobian in jacobians if jacobian.index is not None]
+    if len(tables) < len(jacobians) or sum(table.size for table in tables) > _TABLE:
         return [jacobian.dense() for jacobian in jacobians]
     union = np.concatenate(tables)
     if 2 * len(union) > jacobians[0].size or not _distinct(union):

@@ -10,6 +10,7 @@ from jax.extend.core import JaxprEqn
 
 from .jets import Value
 from .local_jacobian import ABSENT, Index
+from .programs import shape_of
 
 
 def moved(equation: JaxprEqn, index: Index | None, inputs: Sequence[Value]) -> Index | None:
@@ -20,7 +21,7 @@ def moved(equation: JaxprEqn, index: Index | None, inputs: Sequence[Value]) -> I
 
 
 def _reshaped(equation: JaxprEqn, index: Index, inputs: Sequence[Value]) -> Index:
-    return index.reshape(len(index), *equation.outvars[0].aval.shape)
+    return index.reshape(len(index), *shape_of(equation.outvars[0]))
 
 
 def _transposed(equation: JaxprEqn, index: Index, inputs: Sequence[Value]) -> Index:
@@ -46,10 +47,11 @@ def _reversed(equation: JaxprEqn, index: Index, inputs: Sequence[Value]) -> Inde
 
 
 def _sliced_from(equation: JaxprEqn, index: Index, inputs: Sequence[Value]) -> Index | None:
-    if not all(isinstance(start, np.ndarray) for start in inputs[1:]):
+    starts = [start for start in inputs[1:] if isinstance(start, np.ndarray)]
+    if len(starts) < len(inputs) - 1:
         return None
     places: list[Any] = [slice(None)]
-    for start, length, whole in zip(inputs[1:], equation.params["slice_sizes"], index.shape[1:], strict=True):
+    for start, length, whole in zip(starts, equation.params["slice_sizes"], index.shape[1:], strict=True):
         first = min(max(int(start), 0), whole - length)
         places.append(slice(first, first + length))
     return index[tuple(places)]

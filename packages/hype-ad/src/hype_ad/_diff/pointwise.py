@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from jaxtyping import Array
 
-from .programs import CALLS, Apply, called
+from .programs import CALLS, Apply, called, shape_of
 
 SMOOTH = {
     *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "bessel_i0e", "bessel_i1e", "cbrt", "cos", "cosh"),
@@ -27,13 +27,13 @@ CONSTANT = {
 
 
 def is_pointwise(equation: JaxprEqn, function: Apply, values: Sequence[Array]) -> bool:
-    """Whether an equation acts on each real entry by itself: one that JAX has, or one with a rule of its own.
+    """Whether an equation acts on each entry by itself: one that JAX has, or one with a rule of its own.
 
     The rule is asked, too: what it computes is what the derivative is.
     """
-    if len(equation.outvars) != 1 or any(jnp.iscomplexobj(value) for value in (*values, equation.outvars[0].aval)):
+    if len(equation.outvars) != 1:
         return False
-    name, shape = equation.primitive.name, equation.outvars[0].aval.shape
+    name, shape = equation.primitive.name, shape_of(equation.outvars[0])
     if any(value.shape not in ((), shape) for value in values):
         return False
     if name in SMOOTH or name in STRAIGHT:
@@ -47,7 +47,7 @@ def is_pointwise(equation: JaxprEqn, function: Apply, values: Sequence[Array]) -
 def _is_pointwise(jaxpr: Jaxpr, shape: tuple[int, ...]) -> bool:
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        if any(atom.aval.shape not in ((), shape) for atom in (*equation.invars, *equation.outvars)):
+        if any(shape_of(atom) not in ((), shape) for atom in (*equation.invars, *equation.outvars)):
             return False
         if name in CALLS:
             if not _is_pointwise(called(equation).jaxpr, shape):
@@ -56,7 +56,7 @@ def _is_pointwise(jaxpr: Jaxpr, shape: tuple[int, ...]) -> bool:
             if not _is_pointwise(equation.params["call_jaxpr"].jaxpr, shape):
                 return False
         elif name not in SMOOTH | STRAIGHT | CONSTANT and not (
-            name == "broadcast_in_dim" and equation.invars[0].aval.shape == ()
+            name == "broadcast_in_dim" and shape_of(equation.invars[0]) == ()
         ):
             return False
     return True

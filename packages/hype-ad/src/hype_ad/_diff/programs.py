@@ -32,6 +32,11 @@ def dtype_of(atom: Any) -> np.dtype:
     return atom.aval.dtype
 
 
+def shape_of(atom: Any) -> tuple[int, ...]:
+    """The shape of a variable or a literal."""
+    return atom.aval.shape
+
+
 def is_float(atom: Any) -> bool:
     """Whether a variable is of floats, real or complex."""
     return jnp.issubdtype(dtype_of(atom), jnp.inexact)
