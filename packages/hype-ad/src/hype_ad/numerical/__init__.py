@@ -17,9 +17,11 @@ from .._diff.checks import check_scalar as _scalar
 from .._diff.checks import check_vector as _check_vector
 from . import _parts
 from ._operators import diffn as diffn
+from ._operators import diffnv as diffnv
 from ._operators import jvp as jvp
 from ._operators import pair as _pair
 from ._operators import value_and_diffn as value_and_diffn
+from ._operators import value_and_diffnv as value_and_diffnv
 from ._operators import vjp as vjp
 
 _in_space = _partial(_check_vector, length=3)
