@@ -281,6 +281,7 @@ _SORTS = {"cummax", "cummin", "reduce_max", "reduce_min", "sort"}
 _LOOPS = {"cond", "scan", "while"}
 _SMALL = 2**16
 _RULES: dict[str, Callable[[_Function], Sequence[Value]]] = {
+    **dict.fromkeys(pointwise.SMOOTH, _pointwise),
     **dict.fromkeys(pointwise.STRAIGHT, _straight),
     **dict.fromkeys(MOVES, _moved),
     "concatenate": _concatenated,

@@ -38,7 +38,7 @@ def constant(value: Array | np.ndarray, size: int) -> Jet:
 
 
 def broadcast(jet: Jet, shape: tuple[int, ...]) -> Jet:
-    """A number as an array of a shape: operations take numbers beside arrays."""
+    """With a larger shape: operations take numbers, and axes of length 1, beside arrays."""
     if jet.value.shape == shape:
         return jet
     return Jet(

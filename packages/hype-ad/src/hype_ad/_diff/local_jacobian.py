@@ -18,6 +18,7 @@ Entries = Inexact[Array, "slots ..."]
 ABSENT = -1  # the coordinate of a slot without an entry, which is 0
 # Tables above this size are not looked at: the time would be Python's.
 _TABLE = 2**22
+_FEW = 8
 # Numbers in the largest Jacobian of one value that is held, 64 MB in single precision.
 _LARGEST = 2**24
 
@@ -46,6 +47,11 @@ class LocalJacobian:
         """Shape of the value."""
         return self.entries.shape[1:]
 
+    @property
+    def is_distinct(self) -> bool:
+        """Whether no position has a coordinate twice."""
+        return self.index is None or (len(self.index) <= self.size and _distinct(self.index))
+
     def dense(self) -> "LocalJacobian":
         """With a slot for each coordinate."""
         if self.index is None:
@@ -55,7 +61,7 @@ class LocalJacobian:
         place = np.full((self.size, *self.shape), ABSENT)
         slot, *position = np.nonzero(self.index != ABSENT)
         place[(self.index[slot, *position], *position)] = slot
-        only = place.reshape(self.size, -1).max(axis=1, initial=0)
+        only = place.max(axis=tuple(range(1, place.ndim)), initial=0)
         found = place == only.reshape(-1, *[1] * len(self.shape))
         if not (found | (place == ABSENT)).all():
             found = place != ABSENT
@@ -76,8 +82,9 @@ class LocalJacobian:
         return jnp.sum(self.entries * self.entries, axis=0)
 
     def broadcast(self, shape: tuple[int, ...]) -> "LocalJacobian":
-        """The Jacobian of a number at each position of an array."""
-        spread = lambda library, part: library.broadcast_to(part.reshape(-1, *[1] * len(shape)), (len(part), *shape))
+        """The Jacobian of the value repeated along axes of length 1, or of a number as an array."""
+        wide = [1] * (len(shape) - len(self.shape)) + list(self.shape)
+        spread = lambda library, part: library.broadcast_to(part.reshape(len(part), *wide), (len(part), *shape))
         index = None if self.index is None else spread(np, self.index)
         return LocalJacobian(spread(jnp, self.entries), index, self.size)
 
@@ -89,7 +96,7 @@ class LocalJacobian:
         if self.same_along(axes):
             index = self.index[tuple(0 if i in axes else slice(None) for i in range(self.index.ndim))]
             return LocalJacobian(jnp.sum(self.entries, axis=axes), index, self.size)
-        return self.spread(axes) or self._collected(self.index, axes)
+        return self.spread(axes).collected()
 
     def same_along(self, axes: Sequence[int]) -> bool:
         """Whether all positions along these axes of the table depend on the same coordinates, slot by slot."""
@@ -99,25 +106,34 @@ class LocalJacobian:
             return False
         return all(bool((self.index == np.take(self.index, [0], axis)).all()) for axis in axes)
 
-    def spread(self, axes: Sequence[int]) -> "LocalJacobian | None":
-        """The positions along some axes as slots of one position, None if it would have a coordinate twice."""
-        if self.index is None or not self.index.size:
-            return None
+    def spread(self, axes: Sequence[int]) -> "LocalJacobian":
+        """The positions along some axes of the entries as slots of one position, to be summed by `collected`."""
+        assert self.index is not None
         kept = [i for i in range(1, self.index.ndim) if i not in axes]
         order = [0, *axes, *kept]
-        shape = (-1, *(self.index.shape[i] for i in kept))
-        index = self.index.transpose(order).reshape(shape)
-        if len(index) > self.size or not _distinct(index):
-            return None
-        return LocalJacobian(self.entries.transpose(order).reshape(shape), index, self.size)
+        slots = math.prod(self.index.shape[i] for i in (0, *axes))
+        shape = (slots, *(self.index.shape[i] for i in kept))
+        entries, index = self.entries.transpose(order).reshape(shape), self.index.transpose(order).reshape(shape)
+        return LocalJacobian(entries, index, self.size)
 
-    def _collected(self, index: Index, axes: Sequence[int]) -> "LocalJacobian":
-        """The sum over some axes, entry by entry, where a coordinate is met several times."""
-        kept = [i for i in range(1, index.ndim) if i not in axes]
-        _check_size(self.size, *(index.shape[i] for i in kept))
-        grid = np.ix_(*(np.arange(n) for n in index.shape))
-        places = (np.where(index == ABSENT, self.size, index), *(grid[i] for i in kept))
-        start = jnp.zeros((self.size, *(index.shape[i] for i in kept)), self.entries.dtype)
+    def collected(self) -> "LocalJacobian":
+        """With at most one slot for each coordinate, where a position may have a coordinate several times."""
+        if self.is_distinct:
+            return self if len(self.entries) else nothing(jnp.zeros(self.shape, self.entries.dtype), self.size)
+        assert self.index is not None
+        _check_size(self.size, *self.shape)
+        if self.same_along(range(1, self.index.ndim)):
+            # the same sum at all positions: a few slots are added for each coordinate
+            coordinates = self.index.reshape(len(self.index), -1)[:, 0]
+            slots = [np.nonzero(coordinates == i)[0] for i in range(self.size)]
+            most = max(map(len, slots))
+            if most <= _FEW:
+                table = np.array([[*own, *[ABSENT] * (most - len(own))] for own in slots], int).T
+                terms = _rows(self.entries, table.reshape(-1)).reshape(*table.shape, *self.shape)
+                return LocalJacobian(jnp.sum(terms, axis=0), None, self.size)
+        grid = np.ix_(*map(np.arange, self.index.shape))[1:]
+        start = jnp.zeros((self.size, *self.shape), self.entries.dtype)
+        places = (np.where(self.index == ABSENT, self.size, self.index), *grid)
         return LocalJacobian(start.at[places].add(self.entries, mode="drop"), None, self.size)
 
 
@@ -141,16 +157,25 @@ def aligned(jacobians: Sequence[LocalJacobian]) -> list[LocalJacobian]:
     tables = [jacobian.index for jacobian in jacobians if jacobian.index is not None]
     if len(tables) < len(jacobians) or sum(table.size for table in tables) > _TABLE:
         return [jacobian.dense() for jacobian in jacobians]
-    union = np.concatenate(tables)
+    # slots that are of the same coordinates at all positions are one
+    rows = {row.tobytes(): row for table in tables for row in table}
+    union = np.stack(list(rows.values()))
     if 2 * len(union) > jacobians[0].size or not _distinct(union):
         return [jacobian.dense() for jacobian in jacobians]
-    widened, before = [], 0
-    for jacobian in jacobians:
-        own = len(jacobian.entries)
-        around = [(before, len(union) - before - own), *((0, 0) for _ in jacobian.shape)]
-        widened.append(LocalJacobian(jnp.pad(jacobian.entries, around), union, jacobian.size))
-        before += own
+    widened = []
+    for jacobian, table in zip(jacobians, tables, strict=True):
+        own = {row.tobytes(): slot for slot, row in enumerate(table)}
+        slots = np.array([own.get(row, ABSENT) for row in rows])
+        widened.append(LocalJacobian(_rows(jacobian.entries, slots), union, jacobian.size))
     return widened
+
+
+def _rows(entries: Entries, slots: Int[np.ndarray, " rows"]) -> Entries:
+    """The entries of some slots, and zeros where there is none."""
+    if (slots == np.arange(len(slots))).all():
+        return entries
+    there = (slots != ABSENT).reshape(-1, *[1] * (entries.ndim - 1))
+    return jnp.where(there, entries[np.maximum(slots, 0)], 0)
 
 
 def concatenated(jacobians: Sequence[LocalJacobian], axis: int) -> LocalJacobian:
