@@ -62,7 +62,7 @@ def _by_pairs(a: LocalJacobian, b: LocalJacobian, contracting: Any, batches: Any
     assert a.index is not None
     assert b.index is not None
     products = lax.dot_general(a.entries, b.entries, (contracting, batches), **settings)
-    own, other = (_without(jacobian.index, *axes) for jacobian, *axes in zip((a, b), contracting, batches, strict=True))
+    own, other = _without(a.index, contracting[0], batches[0]), _without(b.index, contracting[1], batches[1])
     count, mine = len(batches[0]), own.ndim - len(batches[0])
     own = own.reshape(*own.shape, *[1] * (other.ndim - count))
     other = other.reshape(*other.shape[:count], *[1] * mine, *other.shape[count:])
@@ -76,7 +76,8 @@ def _term_by_term(a: LocalJacobian, b: LocalJacobian, contracting: Any, batches:
     assert b.index is not None
     front = [(*b, *c) for b, c in zip(batches, contracting, strict=True)]
     orders = [
-        [0, *f, *(i for i in range(1, part.ndim) if i not in f)] for f, part in zip(front, (a.entries, b.entries), strict=True)
+        [0, *f, *(i for i in range(1, part.ndim) if i not in f)]
+        for f, part in zip(front, (a.entries, b.entries), strict=True)
     ]
     shared, mine = 1 + len(front[0]), a.entries.ndim - 1 - len(front[0])
     theirs = b.entries.ndim - shared
