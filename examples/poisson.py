@@ -124,7 +124,7 @@ def solve(dimension: int, steps: int, batch: int, samples: int, hidden: int) -> 
     seeds = np.arange(steps * batch)
     params = Params(
         epochs=1,
-        method=optax.adam(optax.cosine_decay_schedule(0.005, steps)),
+        method=optax.adam(optax.cosine_decay_schedule(0.005, steps), eps_root=1e-16),
         loss=lambda product, _: product,
         regularization=NoReg(),
         batch=Minibatch(batch),
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> Solution:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dimension", type=int, default=1000, help="of the ball (default 1000)")
-    parser.add_argument("--steps", type=int, default=2000, help="steps of the training (default 2000)")
+    parser.add_argument("--steps", type=int, default=1200, help="steps of the training (default 1200)")
     parser.add_argument("--batch", type=int, default=64, help="points at each step (default 64)")
     parser.add_argument("--samples", type=int, default=8, help="directions of each of two estimates (default 8)")
     parser.add_argument("--hidden", type=int, default=64, help="size of the two hidden layers (default 64)")

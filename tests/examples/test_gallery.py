@@ -99,8 +99,9 @@ def test_reversible_schedule(run):
     assert f"{result.after.loss:.4f} with the learned ones" in printed
 
 
+@pytest.mark.slow
 def test_poisson(run):
-    arguments = "--dimension", "20", "--steps", "150", "--batch", "32", "--samples", "4", "--hidden", "16"
+    arguments = "--dimension", "100", "--steps", "500", "--batch", "32", "--samples", "4", "--hidden", "16"
     result, printed = run("poisson", *arguments)
     assert result.error < 0.25
     assert np.mean(result.residuals[-20:]) < 0.1 * result.residuals[0]
