@@ -153,6 +153,17 @@ def test_nothing_ends_worse_than_it_began():
     assert not tuned.improved
 
 
+@pytest.mark.parametrize("seed", [2, 7])
+def test_early_settings_are_taken_where_the_chosen_ones_fail(seed):
+    def rare(settings, key):
+        fails = (settings["x"] > 1) & (jax.random.uniform(key) < 0.1)  # at no seed that the choice was made by
+        return jnp.where(fails, 100.0, 2 - settings["x"])
+
+    tuned = tune(rare, {"x": unbounded(0.0)}, key=jax.random.key(seed), steps=20, judges=4, silent=True)
+    assert tuned.improved
+    assert tuned.value < tuned.start_value - 0.3
+
+
 def test_a_tuning_that_was_killed_goes_on_from_its_file_bit_for_bit(tuned, tmp_path):
     path = tmp_path / "tuning.npz"
 
