@@ -20,7 +20,7 @@ from .._hyperparameter.converters import optional
 from .._tune.choose import Round, at, best, is_better, judged, seeds_for
 from .._tune.gradient import AbstractGradient, ExactGradient
 from .._tune.loop import Log, Plan, make_steps, smoothed
-from .._tune.search import QUARTERS
+from .._tune.search import CANDIDATES, CAUTIOUS
 from .._tune.settings import named_ranges, split
 from .._tune.state import TuneState, again, begin, check_state, read
 from .._tune.sweep import Sweep
@@ -56,7 +56,8 @@ def tune(
     A search makes steps of Adam in the unconstrained coordinates of the ranges, each at a new training seed and with a
     rate that falls to 0 along a cosine. A step that leads to a value or a gradient that is not finite, or to a jump of
     the value, is taken back, and counted. In the end the start, the best point and the means over each quarter of the
-    steps are judged at held-out seeds, and the best one is judged once more beside the start, at others.
+    steps are judged at held-out seeds, and the best one is judged once more beside the start, at others. Where it is
+    not better there, the mean over the first quarter is taken, if that is.
 
     Args:
         objective: maps settings and a key to a scalar to minimize, such as the validation loss of a training that
@@ -162,7 +163,7 @@ def _affordable(
     gradient = ExactGradient() if plan.gradient is None else plan.gradient
     of_a_step = gradient.cost * plan.seeds * starts
     first = [FIRST] if sweep is None else [sweep.points, 2 * sweep.kept]
-    chosen = [starts * (QUARTERS + 2) * rounds[0].seeds, rounds[0].kept * rounds[1].seeds]
+    chosen = [starts * CANDIDATES * rounds[0].seeds, rounds[0].kept * rounds[1].seeds]
     last = (rounds[-1].kept + 1) * rounds[-1].seeds
     plain = sum(-(-number // plan.batch) * plan.batch for number in (*first, *chosen, last))
     left = int((_above_zero("max_trainings", max_trainings) - plain) // of_a_step)
@@ -198,14 +199,16 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
     stacked = jax.vmap(lambda search: search.candidates())(state.searches)
     candidates = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), stacked)
     order, chosen = best(plan, state, candidates, "choice", rounds)
+    # What was chosen for low values can be at the edge of failure, and what comes second is then there as well.
+    cautious = order[0] - order[0] % CANDIDATES + CAUTIOUS
+    order = order if order[0] == cautious else np.array([order[0], cautious])
     start = state.start
     judged_points = jax.tree.map(lambda leaf, first: jnp.stack([*leaf[order], first]), candidates, start)
     found, growth, after = judged(plan, chosen.state, judged_points, "held out", judges)
     better = [place for place in range(len(order)) if is_better(found[place], found[-1])]
     place = better[0] if better else len(order)
     tuned, found = at(judged_points, np.asarray(place)), found[[place, -1]]
-    number = jax.tree.leaves(stacked)[0].shape[1]
-    search = at(state.searches, np.asarray(order[place if better else 0] // number))
+    search = at(state.searches, np.asarray(order[place if better else 0] // CANDIDATES))
     if not better:
         warnings.warn(
             "`tune` found no settings that are better than the start at held-out seeds, and returns the start. More "

@@ -17,6 +17,7 @@ JUMP = 0.5  # a value this part of the best one above it has jumped, if that is 
 NOISE = 5.0  # how many usual differences between one step and the next are more than noise
 RECOVERY = 2**0.125
 QUARTERS = 4
+CANDIDATES, CAUTIOUS = 2 + QUARTERS, 2  # how many there are, and the place of the mean over the first quarter
 CLIP = 5.0  # a gradient is at most so many times as long as is usual
 AGREEMENT = 0.25
 LONGEST = 4.0
