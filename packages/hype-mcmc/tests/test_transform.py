@@ -119,6 +119,8 @@ def test_a_run_with_constraints_goes_on_bit_for_bit(run):
     """Neither needs a start again."""
     first = sample(TARGET, X0, KERNEL, key=jax.random.key(1), num_samples=500, **SETTINGS)
     second = sample(TARGET, state=first.state, num_samples=500, transform=TRANSFORM)
+    with pytest.raises(ValueError, match="with a model or a `transform`, and this one is without"):
+        sample(TARGET, state=first.state, num_samples=1)
     both = jax.tree.map(lambda x, y: np.concatenate([x, y], axis=1), first.draws, second.draws)
     jax.tree.map(np.testing.assert_array_equal, both, run.draws)
 
