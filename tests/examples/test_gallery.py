@@ -97,3 +97,12 @@ def test_reversible_schedule(run):
     assert result.after.loss < result.before.loss
     assert result.difference < 1e-3  # in float32 and with the momentum rounded
     assert f"{result.after.loss:.4f} with the learned ones" in printed
+
+
+@pytest.mark.slow
+def test_poisson(run):
+    arguments = "--dimension", "100", "--steps", "500", "--batch", "32", "--samples", "4", "--hidden", "16"
+    result, printed = run("poisson", *arguments)
+    assert result.error < 0.25
+    assert np.mean(result.residuals[-20:]) < 0.1 * result.residuals[0]
+    assert f"{result.error:.2%}" in printed

@@ -120,6 +120,7 @@ def test_a_sampler_that_starts_at_its_target_has_the_evidence():
     )
 
 
+@pytest.mark.slow
 def test_the_bound_has_derivatives_in_all_parameters():
     sampler = AnnealedHMC(
         jnp.array([0.2, -0.1]),

@@ -119,6 +119,7 @@ def test_weights_of_examples_say_what_leaving_one_out_does():
     assert np.all(np.abs(quadratic - exact) < 0.5 * np.abs(linear - exact))
 
 
+@pytest.mark.slow
 def test_a_run_and_its_standard_errors(key):
     run = sample(jax.tree_util.Partial(normal, NORMAL), 0.0, HMC(0.25, 3), key=key, num_samples=2000, num_warmup=0)
 

@@ -25,6 +25,7 @@ def condition(mass, covariance):
     return values[-1] / values[0]
 
 
+@pytest.mark.slow
 def test_draws_and_scores_find_few_directions(key):
     """20,000 becomes less than 40: what is left is the noise of 60 draws, and the cutoff."""
     mass = LowRankMass(3).shaped(jnp.zeros(N))

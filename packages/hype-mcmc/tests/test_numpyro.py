@@ -162,6 +162,7 @@ def shifted():
     numpyro.factor("away", 5.0 * OFFSET["of the model"] * x)
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_something_else_now_is_sampled_as_it_is_now(key):
     model, settings = from_numpyro(shifted), {"key": key, "num_warmup": 0, "num_samples": 1}
     slope = lambda: sample(model, kernel=HMC(1e-9, 1), spread=0.0, **settings).state.chains.logdensity_grad["x"][0]

@@ -106,6 +106,7 @@ def test_warm_up_adapts_it_and_a_run_goes_on_bit_for_bit(key):
     np.testing.assert_array_equal(once.draws[:, 4:], again.draws)
 
 
+@pytest.mark.slow
 def test_forward_mode_for_the_level_that_came_about(key):
     def f(w):
         kernel = RefinedHMC(w["step_size"], FixedSteps(4), DiagonalMass(w["mass"]), tolerance=w["tolerance"])

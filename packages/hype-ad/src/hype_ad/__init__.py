@@ -3,6 +3,8 @@
 from . import numerical as numerical
 from ._anderson import Anderson as Anderson
 from ._checkpointed_scan import checkpointed_scan as checkpointed_scan
+from ._diff.directional import diffnv as diffnv
+from ._diff.directional import value_and_diffnv as value_and_diffnv
 from ._diff.gradient import grad as grad
 from ._diff.gradient import gradv as gradv
 from ._diff.gradient import value_and_grad as value_and_grad
@@ -12,9 +14,7 @@ from ._diff.hessian import hessian as hessian
 from ._diff.hessian import value_and_grad_hessian as value_and_grad_hessian
 from ._diff.hessian import value_and_hessian as value_and_hessian
 from ._diff.hessian_diagonal import hessian_diag as hessian_diag
-from ._diff.hessian_diagonal import laplacian as laplacian
 from ._diff.hessian_diagonal import value_and_hessian_diag as value_and_hessian_diag
-from ._diff.hessian_diagonal import value_and_laplacian as value_and_laplacian
 from ._diff.hutchinson import hutchinson_div as hutchinson_div
 from ._diff.hutchinson import hutchinson_hessian_diag as hutchinson_hessian_diag
 from ._diff.hutchinson import hutchinson_laplacian as hutchinson_laplacian
@@ -22,6 +22,10 @@ from ._diff.jacobian import jacobian as jacobian
 from ._diff.jacobian import jacobian_t as jacobian_t
 from ._diff.jacobian import value_and_jacobian as value_and_jacobian
 from ._diff.jacobian import value_and_jacobian_t as value_and_jacobian_t
+from ._diff.laplacian import grad_laplacian as grad_laplacian
+from ._diff.laplacian import laplacian as laplacian
+from ._diff.laplacian import value_and_grad_laplacian as value_and_grad_laplacian
+from ._diff.laplacian import value_and_laplacian as value_and_laplacian
 from ._diff.products import grad_hvp as grad_hvp
 from ._diff.products import hvp as hvp
 from ._diff.products import jacobian_tv as jacobian_tv
@@ -32,6 +36,13 @@ from ._diff.products import value_and_hvp as value_and_hvp
 from ._diff.products import value_and_jacobian_tv as value_and_jacobian_tv
 from ._diff.products import value_and_jacobianv as value_and_jacobianv
 from ._diff.products import vjp as vjp
+from ._diff.stochastic import Estimate as Estimate
+from ._diff.stochastic import random_axes as random_axes
+from ._diff.stochastic import random_normals as random_normals
+from ._diff.stochastic import random_signs as random_signs
+from ._diff.stochastic import stochastic_biharmonic as stochastic_biharmonic
+from ._diff.stochastic import stochastic_diffn as stochastic_diffn
+from ._diff.stochastic import stochastic_laplacian as stochastic_laplacian
 from ._diff.univariate import diff as diff
 from ._diff.univariate import diff2 as diff2
 from ._diff.univariate import diffn as diffn

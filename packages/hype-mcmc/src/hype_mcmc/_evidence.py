@@ -223,7 +223,7 @@ def _run(
             effective = 2 * logsumexp(log_weights) - logsumexp(2 * log_weights)
             return effective < jnp.log(least * jnp.sum(inside).astype(dtype))
 
-        def bisect(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        def bisect(_: Int[Array, ""], bounds: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bounds
             middle = 0.5 * (low + high)
             too_far = is_too_far(middle)

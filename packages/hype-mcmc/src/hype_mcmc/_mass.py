@@ -104,11 +104,11 @@ class UnitMass(AbstractMass):
         """None."""
         return ()
 
-    def update(self, statistics: tuple[()], positions: Position, gradients: Position) -> tuple[()]:
+    def update(self, statistics: PyTree[Float[Array, "..."]], positions: Position, gradients: Position) -> tuple[()]:
         """None."""
         return ()
 
-    def adapted(self, statistics: tuple[()]) -> "UnitMass":
+    def adapted(self, statistics: PyTree[Float[Array, "..."]]) -> "UnitMass":
         """Itself."""
         return self
 

@@ -1,4 +1,4 @@
-"""The diagonal of a Hessian and its trace (the Laplacian), in memory that does not hold the Hessian.
+"""The diagonal of a Hessian, in memory that does not hold the Hessian.
 
 Along each axis the second derivative is taken by forward mode over forward mode. Per direction that moves as many
 tangents through `f` as forward over reverse does, but no residuals are kept for a reverse pass, and loops of unknown
@@ -9,13 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._documentation import like
-from .._types.by_rank import in_kind
 from ..internal import tree
-from .checks import check_floats, parts, scalar_value
+from .checks import check_floats, scalar_value
 from .directions import along_each
 from .forms import Function, without_value
 
@@ -49,56 +47,21 @@ def value_and_hessian_diag(f: Function) -> Function:
 
     def value_and_diagonal(x: PyTree) -> tuple[Any, PyTree]:
         check_floats("x", x)
-        value, seconds = along_each(second_derivative(f, x), x)
+        value, (_, seconds) = along_each(along_direction(f, x), x)
         return value, tree.unravel(seconds, x)
 
     return value_and_diagonal
 
 
-def laplacian(f: Function) -> Function:
-    r"""Laplacian $\sum_i \partial^2 f / \partial x_i^2$ of a function to one number, exact, without the Hessian.
-
-    Costs about three evaluations of `f` for each coordinate, taken 32 at a time; `hutchinson_laplacian` estimates
-    it at the cost of a few evaluations.
-
-    Args:
-        f: function of a point (`D`, `DV`, `DM`, array or pytree of them) to a `D` or a number.
-
-    Returns:
-        A function of `x` that gives a number, a `D` if `x` or f(x) is a tensor.
-
-    Raises:
-        TypeError: if `x` or f(x) is not made of real floats.
-        ValueError: if f(x) is not one number.
-    """
-    return without_value(value_and_laplacian(f))
-
-
-@like(laplacian)
-def value_and_laplacian(f: Function) -> Function:
-    r"""Value $f(x)$ and Laplacian from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, Laplacian).
-    """
-
-    def value_and_trace(x: PyTree) -> tuple[Any, Any]:
-        check_floats("x", x)
-        value, seconds = along_each(second_derivative(f, x), x)
-        return value, in_kind(jnp.sum(seconds), value, *parts(x)[0])
-
-    return value_and_trace
-
-
-def second_derivative(f: Function, x: PyTree) -> Callable[[PyTree], tuple[Any, Any]]:
-    r"""$v \mapsto (f(x), v^\top H(x) v)$."""
+def along_direction(f: Function, x: PyTree) -> Callable[[PyTree], tuple[Any, Any]]:
+    r"""$v \mapsto (f(x), (\nabla f(x) \cdot v, v^\top H(x) v))$."""
 
     def along(direction: PyTree) -> tuple[Any, Any]:
         def first(x: PyTree) -> tuple[Any, Any]:
             value, derivative = jax.jvp(lambda x: scalar_value(f(x)), (x,), (direction,))
             return derivative, value
 
-        _, second, value = jax.jvp(first, (x,), (direction,), has_aux=True)
-        return value, jax.tree.leaves(second)[0]
+        first_derivative, second, value = jax.jvp(first, (x,), (direction,), has_aux=True)
+        return value, (jax.tree.leaves(first_derivative)[0], jax.tree.leaves(second)[0])
 
     return along

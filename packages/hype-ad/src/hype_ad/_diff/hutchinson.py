@@ -20,7 +20,8 @@ from .checks import check_floats, parts, value_like
 from .directions import in_batches, inner
 from .forms import Function
 from .gradient import value_gradient
-from .hessian_diagonal import second_derivative
+from .hessian_diagonal import along_direction
+from .stochastic import random_signs
 
 
 def hutchinson_laplacian(f: Function, *, num_samples: SupportsIndex = 1) -> Function:
@@ -44,7 +45,7 @@ def hutchinson_laplacian(f: Function, *, num_samples: SupportsIndex = 1) -> Func
 
     def estimate(x: PyTree, *, key: PRNGKeyArray) -> Any:
         check_floats("x", x)
-        value, seconds = _probed(second_derivative(f, x), x, key, samples)
+        value, (_, seconds) = _probed(along_direction(f, x), x, key, samples)
         return in_kind(jnp.mean(seconds), value, *parts(x)[0])
 
     return estimate
@@ -122,11 +123,4 @@ def hutchinson_hessian_diag(f: Function, *, num_samples: SupportsIndex = 1, mode
 
 def _probed(along: Callable[[PyTree], tuple[Any, Any]], x: PyTree, key: PRNGKeyArray, samples: int) -> tuple[Any, Any]:
     """What `along` gives along probes of random signs, as `in_batches`."""
-    return in_batches(lambda k: along(_signs(k, x)), jax.random.split(check_key("key", key), samples))
-
-
-def _signs(key: PRNGKeyArray, x: PyTree) -> PyTree:
-    leaves, structure = jax.tree.flatten(x)
-    draws = zip(jax.random.split(key, len(leaves)), leaves, strict=True)
-    signs = [jax.random.rademacher(k, jnp.shape(leaf), jnp.result_type(leaf)) for k, leaf in draws]
-    return jax.tree.unflatten(structure, signs)
+    return in_batches(lambda k: along(random_signs(k, x)), jax.random.split(check_key("key", key), samples))

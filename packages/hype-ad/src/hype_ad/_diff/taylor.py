@@ -19,14 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, Float
 
 from . import power_series as series
 from .power_series import Coefficient, Series
+from .programs import BILINEAR, CALLS, LINEAR, Apply, as_function, called, dtype_of, is_float, needed, replaced
 
 Value = Series | Array | np.ndarray
-Function = Callable[..., Sequence[Array]]
 
 
 def derivatives(program: ClosedJaxpr, x: Float[Array, ""], order: int) -> list[list[Array]]:
@@ -54,8 +54,8 @@ class _Run:
         values: dict[Var, Value] = dict(
             zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True)
         )
-        read = lambda atom: np.asarray(atom.val, _dtype(atom)) if isinstance(atom, Literal) else values[atom]
-        for equation in _needed(jaxpr):
+        read = lambda atom: np.asarray(atom.val, dtype_of(atom)) if isinstance(atom, Literal) else values[atom]
+        for equation in needed(jaxpr):
             outputs = self._step(jaxpr, equation, [read(atom) for atom in equation.invars])
             self._series.extend(out for out in outputs if isinstance(out, Series))
             values.update(zip(equation.outvars, outputs, strict=True))
@@ -63,13 +63,12 @@ class _Run:
 
     def _step(self, jaxpr: Jaxpr, equation: JaxprEqn, inputs: Sequence[Value]) -> Sequence[Value]:
         name = equation.primitive.name
-        apply = _function(jaxpr, equation)
+        apply = as_function(jaxpr, equation)
         changing = {i for i, value in enumerate(inputs) if isinstance(value, Series)}
-        if not changing or name in _CONSTANT or not any(map(_is_float, equation.outvars)):
+        if not changing or name in _CONSTANT or not any(map(is_float, equation.outvars)):
             return apply(*map(_start, inputs))
-        if name in _CALLS:
-            inner = equation.params["jaxpr"]
-            return self._run(inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, []), inputs)
+        if name in CALLS:
+            return self._run(called(equation), inputs)
         key = (*_operation(equation, lambda: _rule(equation, apply, changing, inputs)), *map(_identity, inputs))
         if key not in self._known:
             starts = apply(*map(_start, inputs))
@@ -77,11 +76,11 @@ class _Run:
         return self._known[key][0]
 
     def _computed(
-        self, equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value], starts: Sequence[Array]
+        self, equation: JaxprEqn, apply: Apply, changing: set[int], inputs: Sequence[Value], starts: Sequence[Array]
     ) -> Sequence[Value]:
         name = equation.primitive.name
-        of_one = name in _BILINEAR and len(changing) == 1
-        linear = sorted(changing) if of_one else range(len(inputs))[_LINEAR.get(name, slice(0))]
+        of_one = name in BILINEAR and len(changing) == 1
+        linear = sorted(changing) if of_one else range(len(inputs))[LINEAR.get(name, slice(0))]
         if name in _SIGN:
             return [series.total(_series(inputs[0]), _series(inputs[1]), starts[0], _SIGN[name])]
         if name == "mul" and any(isinstance(value, np.ndarray) and not value.any() for value in inputs):
@@ -90,12 +89,12 @@ class _Run:
         if changing.issubset(linear):
 
             def on_coefficients(*coefficients: Array) -> Sequence[Array]:
-                return apply(*_replaced(map(_start, inputs), linear, coefficients))
+                return apply(*replaced(map(_start, inputs), linear, coefficients))
 
             return series.linear([_series(inputs[i]) for i in linear], starts, on_coefficients)
         if name == "mul" and inputs[0] is inputs[1]:
             return [series.square(_series(inputs[0]), starts[0])]
-        if name in _BILINEAR:
+        if name in BILINEAR:
             multiply = lax.mul if name == "mul" else lambda a, b: apply(a, b)[0]
             return [series.product(_series(inputs[0]), _series(inputs[1]), starts[0], multiply)]
         if name == "div":
@@ -106,7 +105,7 @@ class _Run:
         return self._by_derivative(equation, apply, changing, inputs, starts)
 
     def _by_derivative(
-        self, equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value], starts: Sequence[Array]
+        self, equation: JaxprEqn, apply: Apply, changing: set[int], inputs: Sequence[Value], starts: Sequence[Array]
     ) -> Sequence[Value]:
         """The integral of y', which JAX's rule gives as a program of x and x'."""
         run: list[_Run] = []  # not before a coefficient is asked for: rules can go on for ever
@@ -130,20 +129,8 @@ class _Run:
         return self._known[key][0]
 
 
-# Which inputs an operation is linear in, all together.
-_LINEAR = {
-    **dict.fromkeys(("broadcast_in_dim", "convert_element_type", "copy", "cumsum", "div"), slice(0, 1)),
-    **dict.fromkeys(("dynamic_slice", "gather", "neg", "reduce_sum", "reshape", "rev"), slice(0, 1)),
-    **dict.fromkeys(("slice", "split", "squeeze", "transpose", "unstack"), slice(0, 1)),
-    **dict.fromkeys(("add", "add_any", "dynamic_update_slice", "pad", "sub"), slice(0, 2)),
-    **dict.fromkeys(("concatenate", "stack"), slice(None)),
-    "scatter-add": slice(0, 3, 2),
-    "select_n": slice(1, None),
-}
 _SIGN = {"add": 1, "add_any": 1, "sub": -1}
-_BILINEAR = {"conv_general_dilated", "dot_general", "mul"}
 _CONSTANT = {"ceil", "floor", "round", "sign", "stop_gradient"}
-_CALLS = {"checkpoint", "closed_call", "jit", "pjit", "remat2"}
 
 
 def _series(value: Value) -> Series:
@@ -169,21 +156,6 @@ def _exponent(equation: JaxprEqn, inputs: Sequence[Value]) -> int | None:
     return None
 
 
-def _dtype(atom: Any) -> np.dtype:
-    return atom.aval.dtype
-
-
-def _is_float(atom: Any) -> bool:
-    return jnp.issubdtype(_dtype(atom), jnp.inexact)
-
-
-def _replaced(values: Any, places: Sequence[int], new: Sequence[Any]) -> list[Any]:
-    replaced = list(values)
-    for place, value in zip(places, new, strict=True):
-        replaced[place] = value
-    return replaced
-
-
 def _identity(value: Value) -> Hashable:
     """A key that tells values apart; literals are made anew each time that they are read."""
     return (str(value.item()), value.dtype) if isinstance(value, np.ndarray) and value.ndim == 0 else id(value)
@@ -205,43 +177,19 @@ def _operation(equation: JaxprEqn, rule: Callable[[], ClosedJaxpr]) -> tuple[Has
 
 
 def _floats(equation: JaxprEqn) -> list[int]:
-    return [i for i, out in enumerate(equation.outvars) if _is_float(out)]
+    return [i for i, out in enumerate(equation.outvars) if is_float(out)]
 
 
-def _rule(equation: JaxprEqn, apply: Function, changing: set[int], inputs: Sequence[Value]) -> ClosedJaxpr:
+def _rule(equation: JaxprEqn, apply: Apply, changing: set[int], inputs: Sequence[Value]) -> ClosedJaxpr:
     """JAX's JVP rule of an equation, as a jaxpr from all inputs and the tangents of those that change."""
     places = sorted(changing)
 
     def slopes(inputs: list[Array], slopes: list[Array]) -> list[Any]:
         def moved(*changed: Array) -> list[Any]:
-            outputs = apply(*_replaced(inputs, places, changed))
+            outputs = apply(*replaced(inputs, places, changed))
             return [outputs[i] for i in _floats(equation)]
 
         return jax.jvp(moved, tuple(inputs[i] for i in places), tuple(slopes))[1]
 
     starts = [jnp.asarray(_start(value)) for value in inputs]
     return jax.make_jaxpr(slopes)(starts, [starts[i] for i in places])
-
-
-def _function(jaxpr: Jaxpr, equation: JaxprEqn) -> Function:
-    """An equation as a function of all of its inputs, of which some may be literals or the same."""
-    inputs: list[Any] = [Var(atom.aval) for atom in equation.invars]
-    single = jaxpr.replace(
-        constvars=[],
-        invars=inputs,
-        outvars=equation.outvars,
-        eqns=[equation.replace(invars=inputs)],
-        effects=equation.effects,
-    )
-    return jaxpr_as_fun(ClosedJaxpr(single, []))
-
-
-def _needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
-    """The equations left by dead code elimination: a rule may compute more than its caller asks for."""
-    needed = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}
-    kept = []
-    for equation in reversed(jaxpr.eqns):
-        if equation.effects or any(out in needed for out in equation.outvars):
-            needed.update(atom for atom in equation.invars if not isinstance(atom, Literal))
-            kept.append(equation)
-    return kept[::-1]

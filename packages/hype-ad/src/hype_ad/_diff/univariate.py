@@ -36,7 +36,7 @@ def value_and_diff(f: Function) -> Function:
     Returns:
         A function of `x` that gives the pair (value, derivative).
     """
-    return lambda x: _derivatives(1, f, x)
+    return lambda x: derivatives(1, f, x)
 
 
 @like(diff)
@@ -56,7 +56,7 @@ def value_and_diff2(f: Function) -> Function:
     Returns:
         A function of `x` that gives the pair (value, second derivative).
     """
-    return lambda x: _derivatives(2, f, x)[::2]
+    return lambda x: derivatives(2, f, x)[::2]
 
 
 @like(diff)
@@ -66,7 +66,7 @@ def value_and_diff_diff2(f: Function) -> Function:
     Returns:
         A function of `x` that gives the triple (value, derivative, second derivative).
     """
-    return lambda x: _derivatives(2, f, x)
+    return lambda x: derivatives(2, f, x)
 
 
 def diffn(n: SupportsIndex, f: Function) -> Function:
@@ -101,14 +101,14 @@ def value_and_diffn(n: SupportsIndex, f: Function) -> Function:
     order = integer("n", n, 0)
 
     def value_and_derivative(x: Any) -> tuple[Any, Any]:
-        derivatives = _derivatives(order, f, x)
-        return derivatives[0], derivatives[order]
+        results = derivatives(order, f, x)
+        return results[0], results[order]
 
     return value_and_derivative
 
 
-def _derivatives(n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
-    """(f(x), f'(x), ..., f^(n)(x))."""
+def derivatives(n: int, f: Function, x: PyTree) -> tuple[Any, ...]:
+    """(f(x), f'(x), ..., f^(n)(x)), by nested forward mode up to the second and by Taylor series above."""
     check_scalar("x", x)
     checked = lambda x: float_value(f(x))
     if n <= 2:

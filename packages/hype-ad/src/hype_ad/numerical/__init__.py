@@ -17,9 +17,11 @@ from .._diff.checks import check_scalar as _scalar
 from .._diff.checks import check_vector as _check_vector
 from . import _parts
 from ._operators import diffn as diffn
+from ._operators import diffnv as diffnv
 from ._operators import jvp as jvp
 from ._operators import pair as _pair
 from ._operators import value_and_diffn as value_and_diffn
+from ._operators import value_and_diffnv as value_and_diffnv
 from ._operators import vjp as vjp
 
 _in_space = _partial(_check_vector, length=3)
@@ -35,6 +37,7 @@ hvp, value_and_hvp = _pair("hvp", _parts.hessian_product, value=_scalar)
 grad_hvp, value_and_grad_hvp = _pair("grad_hvp", _parts.gradient, _parts.hessian_product, value=_scalar)
 hessian_diag, value_and_hessian_diag = _pair("hessian_diag", _parts.hessian_diag, value=_scalar)
 laplacian, value_and_laplacian = _pair("laplacian", _parts.laplacian, value=_scalar)
+grad_laplacian, value_and_grad_laplacian = _pair("grad_laplacian", _parts.gradient, _parts.laplacian, value=_scalar)
 jacobian, value_and_jacobian = _pair("jacobian", _parts.jacobian)
 jacobian_t, value_and_jacobian_t = _pair("jacobian_t", _parts.jacobian_t)
 jacobianv, value_and_jacobianv = _pair("jacobianv", _parts.along)

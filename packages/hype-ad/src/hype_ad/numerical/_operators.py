@@ -6,11 +6,12 @@ from typing import Any, Protocol, SupportsIndex, runtime_checkable
 from jaxtyping import PyTree
 
 from .._diff.checks import check_floats, check_scalar
+from .._diff.directional import checked_orders
 from .._diff.forms import Function, without_value
 from .._documentation import Model
 from ..internal.checks import integer
 from ._differences import Differences
-from ._parts import Part, derivative
+from ._parts import Part, derivative, mixed
 
 
 @runtime_checkable
@@ -75,6 +76,18 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
 def value_and_diffn(n: SupportsIndex, f: Function) -> Function:
     """`hype_ad.value_and_diffn` by central differences."""
     return pair("diffn", derivative(integer("n", n, 0)), point=check_scalar)[1](f)
+
+
+@_documented
+def diffnv(n: SupportsIndex | Sequence[SupportsIndex], f: Function) -> Function:
+    """`hype_ad.diffnv` by central differences; each order costs two digits, so that few are left of the sixth."""
+    return without_value(value_and_diffnv(n, f))
+
+
+@_documented
+def value_and_diffnv(n: SupportsIndex | Sequence[SupportsIndex], f: Function) -> Function:
+    """`hype_ad.value_and_diffnv` by central differences."""
+    return pair("diffnv", mixed(checked_orders(n)))[1](f)
 
 
 @_documented

@@ -1,6 +1,6 @@
 """The parts that results of operators are made of, in the types of the point and the value: gradients, Hessians, ..."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ from jaxtyping import Float, PyTree
 
 from .._diff.blocks import nested
 from .._diff.checks import check_like, parts, shape
+from .._diff.directional import check_count, combinations
 from .._types.by_rank import in_kind, is_tensor
 from ._differences import Differences, Matrix
 
@@ -30,6 +31,21 @@ def gradient(at: Differences, *_: PyTree) -> PyTree:
 def along(at: Differences, v: PyTree) -> PyTree:
     """The derivative along `v`: of one number its gradient times `v`, of several the Jacobian times `v`."""
     return at.value.with_entries(at.along(at.x.direction("v", v)))
+
+
+def mixed(orders: Sequence[int]) -> Part:
+    """The derivative of the given order along each of several directions."""
+
+    def part(at: Differences, *directions: PyTree) -> PyTree:
+        check_count(orders, directions)
+        vectors = np.stack([at.x.direction("v", v) for v in directions])
+        if not any(orders):
+            return at.value.tree
+        steps, weights = combinations(orders)
+        along = [at.along(step @ vectors, sum(orders)) for step in steps]
+        return at.value.with_entries(weights @ np.stack(along))
+
+    return part
 
 
 def jacobian(at: Differences) -> PyTree:
