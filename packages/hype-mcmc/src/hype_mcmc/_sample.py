@@ -212,8 +212,8 @@ def _check_resumed(
     if state.is_unconstrained != is_unconstrained:
         before, now = ("with", "without") if state.is_unconstrained else ("without", "with")
         raise ValueError(
-            f"`state` is of a run {before} a model or a `transform`, and this one is {now}: its positions would be read "
-            "in other coordinates."
+            f"`state` is of a run {before} a model or a `transform`, and this one is {now}: its positions would be "
+            "read in other coordinates."
         )
     if kernel is not None or key is not None:
         raise ValueError("`state` brings its kernel and key: leave out `kernel` and `key` when going on.")
