@@ -25,7 +25,8 @@ def watched_logdensity(logdensity: LogDensity, name: str = "logdensity") -> Watc
     Of a model that is what the user's function reads. A TypeError if it is not a function.
     """
     checked = numbers_as_arrays(function(name, logdensity, "a function of a position"))
-    return Watched(checked, captured(logdensity.source() if isinstance(logdensity, AbstractModel) else logdensity))
+    source = logdensity.source() if isinstance(logdensity, AbstractModel) else logdensity
+    return Watched(checked, captured(*(source if type(source) is tuple else (source,))))
 
 
 def numbers_as_arrays(tree: PyTree) -> PyTree:
