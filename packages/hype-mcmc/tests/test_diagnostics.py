@@ -112,3 +112,14 @@ def test_a_draw_of_nan_leaves_nothing_to_say(place):
 
 def test_a_normal_energy_without_memory_has_ebfmi_two():
     assert abs(ebfmi(np.random.default_rng(0).normal(size=(1, 50_000)))[0] - 2) < 0.05
+
+
+def test_chains_that_crawl_or_are_frozen_are_not_in_separate_modes():
+    rng = np.random.default_rng(0)
+    modes = rng.normal(size=(1, 4, 1000)) + np.array([0.0, 0.0, 8.0, 0.0])[:, None]
+    assert separate_groups(modes) == (0, [[0, 1, 3], [2]])
+    frozen = rng.normal(size=(1, 4, 1000))
+    frozen[:, 2] = 50.0
+    assert separate_groups(frozen) is None
+    crawling = np.cumsum(rng.normal(size=(200, 4, 1000)), axis=-1) + 30 * rng.normal(size=(200, 4, 1))
+    assert separate_groups(crawling) is None

@@ -103,3 +103,19 @@ def test_settings_out_of_range_raise(settings, message, key):
         sequential_monte_carlo(two_modes, jnp.zeros(2), key=key, **settings)
     with pytest.raises(ValueError, match="`num_draws` must be at least 2"):
         annealed_importance_sampling(AnnealedHMC(jnp.zeros(2)), two_modes, key=key, num_draws=1)
+
+
+RATE = {"is": jnp.array(1.0)}
+
+
+def exponential(x):
+    return jnp.where(x > 0, -RATE["is"] * x, -jnp.inf)
+
+
+def test_a_density_may_be_zero_where_most_particles_begin(key):
+    """The evidence of an exponential density is one over its rate, which is read anew."""
+    evidence = sequential_monte_carlo(exponential, -2.0, 2.0, key=key, num_particles=2000)
+    within(evidence, 0.0)
+    assert np.all(np.asarray(evidence.draws) > 0)
+    RATE["is"] = jnp.array(2.0)
+    within(sequential_monte_carlo(exponential, -2.0, 2.0, key=key, num_particles=2000), -np.log(2.0))

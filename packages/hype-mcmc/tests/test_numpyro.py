@@ -14,7 +14,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from hype_ad.testing import assert_derivatives_match
-from hype_mcmc import HMC, from_numpyro
+from hype_mcmc import HMC, expectation, from_numpyro
 from numpyro import handlers
 from numpyro.infer import MCMC, NUTS
 
@@ -269,3 +269,60 @@ def test_an_improper_prior_is_not_drawn():
     alone = from_numpyro(constrained).predictive()
     assert (alone.prior, alone.log_likelihood, alone.posterior_predictive, alone.observed_data) == (None,) * 4
     assert from_numpyro(schools, SIGMA, y=Y).predictive().prior is not None
+
+
+READ = {"scale": jnp.array(1.0)}
+
+
+def scaled():
+    x = numpyro.sample("x", dist.Uniform(0.0, READ["scale"]))
+    numpyro.deterministic("more", x + READ["scale"])
+    numpyro.sample("y", dist.Normal(x, READ["scale"]), obs=2 * READ["scale"])
+
+
+def test_all_that_a_model_tells_is_of_what_it_reads_now(key):
+    model, settings = from_numpyro(scaled), {"key": key, "num_warmup": 0, "num_samples": 10}
+
+    def told():
+        run = sample(model, {"x": 0.1}, **settings)
+        np.testing.assert_allclose(run.draws["more"] - run.draws["x"], READ["scale"], rtol=1e-5)
+        data = run.to_arviz(key=key, groups=["log_likelihood", "observed_data", "prior"])
+        density = expectation(lambda x: model(x), run.unconstrained, model)
+        x = run.draws["x"]
+        expected = dist.Normal(x, READ["scale"]).log_prob(2 * READ["scale"])
+        np.testing.assert_allclose(data["log_likelihood"]["y"].values, expected, rtol=1e-5)
+        np.testing.assert_allclose(data["observed_data"]["y"].values, 2 * READ["scale"])
+        assert np.all(run.draws["x"] < READ["scale"])
+        return density, float(data["prior"]["x"].max())
+
+    before = told()
+    READ["scale"] = jnp.array(10.0)
+    after = told()
+    assert after[1] > 5 * before[1]
+    assert abs(after[0] - before[0]) > 0.5
+
+
+def test_a_start_may_be_a_draw_of_other_data_and_is_checked(run, key):
+    fewer, settings = from_numpyro(schools, SIGMA, y=Y + 1.0), {"key": key, "num_warmup": 0, "num_samples": 1}
+    x0 = {name: draws[0, -1] for name, draws in run.draws.items()}
+    latent = {name: x0[name] for name in ("mu", "tau", "effect")}
+    assert sample(fewer, {**latent, "theta": jnp.zeros(3), "mistyped": 1.0}, **settings).draws["mu"].shape == (4, 1)
+    with pytest.raises(ValueError, match=r"values of the shapes .*got 'mu' \(1,\)"):
+        sample(fewer, {**latent, "mu": jnp.zeros(1)}, **settings)
+    with pytest.raises(ValueError, match="within the constraints"):
+        sample(fewer, {**latent, "tau": -1.0}, **settings)
+    with pytest.raises(ValueError, match=r"run\.unconstrained"):
+        fewer(x0)
+
+
+def named_as_a_dimension():
+    numpyro.sample("chain", dist.Normal(0.0, 1.0))
+    numpyro.deterministic("nothing", jnp.zeros(0))
+
+
+def test_names_of_arviz_dimensions_are_refused_and_groups_that_need_a_key_say_so(run, key):
+    bad = sample(from_numpyro(named_as_a_dimension), key=key, num_warmup=0, num_samples=10)
+    with pytest.raises(ValueError, match=r"\['chain'\]"):
+        bad.to_arviz()
+    with pytest.raises(ValueError, match="need a `key`"):
+        run.to_arviz(groups=["posterior_predictive"])

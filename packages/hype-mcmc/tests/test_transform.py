@@ -119,6 +119,8 @@ def test_a_run_with_constraints_goes_on_bit_for_bit(run):
     """Neither needs a start again."""
     first = sample(TARGET, X0, KERNEL, key=jax.random.key(1), num_samples=500, **SETTINGS)
     second = sample(TARGET, state=first.state, num_samples=500, transform=TRANSFORM)
+    with pytest.raises(ValueError, match="with a model or a `transform`, and this one is without"):
+        sample(TARGET, state=first.state, num_samples=1)
     both = jax.tree.map(lambda x, y: np.concatenate([x, y], axis=1), first.draws, second.draws)
     jax.tree.map(np.testing.assert_array_equal, both, run.draws)
 
@@ -225,3 +227,44 @@ def test_a_model_of_ones_own(key):
         sample(Around(jnp.array(jnp.inf)), **settings)
     with pytest.raises(ValueError, match="`x0` must have a finite log density"):
         sample(Around(jnp.array(0.0)), {"x": 0.0}, **settings)
+
+
+FACTOR = {"of the bijection": jnp.array(1.0)}
+
+
+def times(y):
+    return FACTOR["of the bijection"] * y
+
+
+def divided(x):
+    return x / FACTOR["of the bijection"]
+
+
+def log_factor(y):
+    return jnp.log(FACTOR["of the bijection"])
+
+
+def test_a_bijection_that_reads_something_else_now_is_another_one(key):
+    transform, settings = Bijection(times, divided, log_factor), {"num_warmup": 0, "num_samples": 2, "key": key}
+    target = jax.tree_util.Partial(jnp.negative)
+    draw = lambda: sample(target, 1.0, HMC(1e-9, 1), transform=transform, spread=0.0, **settings)
+    np.testing.assert_allclose(draw().draws, 1.0, rtol=1e-5)
+    FACTOR["of the bijection"] = jnp.array(10.0)
+    np.testing.assert_allclose(draw().draws, 1.0, rtol=1e-5)
+    np.testing.assert_allclose(draw().unconstrained, 0.1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("transform", "x0"),
+    [
+        (Simplex(), 1.0),
+        (Ordered(), 1.0),
+        (CholeskyCorrelation(), np.full(3, 0.5)),
+        (CholeskyCorrelation(), np.full((2, 3), 0.5)),
+        (Interval(np.zeros(2), np.ones(2)), np.full(3, 0.5)),
+        (Interval(np.zeros(2), np.ones(2)), 0.5),
+    ],
+)
+def test_a_start_of_a_shape_that_the_transform_is_not_for_is_refused(transform, x0):
+    with pytest.raises(ValueError, match=rf"the shape that its `transform` is for; `{type(transform).__name__}` got"):
+        sample(jnp.sum, x0, key=jax.random.key(0), transform=transform)

@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree
 from ._checks import positive
 from ._custom_types import LogDensity, Position
 from ._dynamics import Phase, drift, kick
-from ._logdensity import check_logdensity, value_and_gradient
+from ._logdensity import value_and_gradient, watched_logdensity
 from ._mass import AbstractMass, UnitMass, kinetic_energy
 from ._position import as_position, check_same_shape, interpolate
 from ._random import standard_normal
@@ -159,7 +159,7 @@ def elbo(sampler: AnnealedHMC, logdensity: LogDensity, *, key: PRNGKeyArray, num
     """
     num_draws = integer("num_draws", num_draws, 1)
     instance("sampler", sampler, AnnealedHMC, "an `AnnealedHMC`")
-    return _mean_log_weight(sampler, check_logdensity(logdensity), check_key("key", key), num_draws)
+    return _mean_log_weight(sampler, watched_logdensity(logdensity), check_key("key", key), num_draws)
 
 
 @eqx.filter_jit

@@ -37,9 +37,12 @@ def inference_data(
 
     makers = _makers(draws, predictive, key)
     if groups is not None and (unknown := sorted({*groups} - {*makers, "posterior", "sample_stats"})):
-        raise ValueError(f"`groups` must be of {['posterior', 'sample_stats', *makers]}, got {unknown}.")
+        hint = " Predictions and draws of the prior need a `key`." if key is None else ""
+        raise ValueError(f"`groups` must be of {['posterior', 'sample_stats', *makers]}, got {unknown}.{hint}")
     wanted = lambda name: groups is None or name in groups
     made = {"posterior": named(draws), "sample_stats": dict(statistics)}
+    if taken := sorted({"chain", "draw"} & {*made["posterior"]}):
+        raise ValueError(f"ArviZ has no place for quantities called {taken}, its dimensions: give them other names.")
     made = {name: group for name, group in made.items() if wanted(name)}
     bare = lambda name: "x" if name == "prior" else "y"  # an array is a draw, or data
     made |= {name: named(make(), bare(name), 0) for name, make in makers.items() if wanted(name)}
@@ -81,7 +84,7 @@ def _makers(
 
 def _over_draws(f: Callable[[Any], Any], draws: PyTree[Array], shape: tuple[int, int]) -> PyTree[np.ndarray]:
     """A function of each draw, along two leading axes of this shape."""
-    flat = jax.tree.map(lambda x: as_array(x).reshape(-1, *x.shape[2:]), draws)
+    flat = jax.tree.map(lambda x: as_array(x).reshape(shape[0] * shape[1], *x.shape[2:]), draws)
     results = _mapped(watched(f), flat)
     return jax.tree.map(lambda x: np.asarray(x).reshape(*shape, *x.shape[1:]), results)
 

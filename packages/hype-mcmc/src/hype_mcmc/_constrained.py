@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from ._custom_types import LogDensity, Position
 from ._logdensity import as_pytree, check_logdensity
 from ._model import AbstractModel, Predictive
-from ._transform import AbstractTransform
+from ._transform import AbstractTransform, Bijection
 
 
 class Constrained(AbstractModel):
@@ -55,12 +55,14 @@ class Constrained(AbstractModel):
         return self._forward(position)[0]
 
     def unconstrain(self, x0: PyTree[Any]) -> Position:
-        """The unconstrained coordinates of parameters."""
-        return self._map(lambda transform, x: x if transform is None else transform.inverse(x), x0)
+        """The unconstrained coordinates of parameters; a ValueError if they have no shape that a transform is for."""
+        return self._map(lambda transform, x: x if transform is None else _inverse(transform, x), x0)
 
-    def source(self) -> Callable[..., Any]:
-        """The log density."""
-        return self.logdensity
+    def source(self) -> tuple[Callable[..., Any], ...]:
+        """The log density, and the functions of bijections."""
+        parts = jax.tree.leaves(self.transform, is_leaf=_is_transform)
+        functions = [(part.forward, part.inverse_of, part.log_det) for part in parts if isinstance(part, Bijection)]
+        return (self.logdensity, *sum(functions, ()))
 
     def predictive(self) -> Predictive:
         """Nothing is known."""
@@ -88,6 +90,19 @@ class Constrained(AbstractModel):
             ) from None
         transforms, structure = jax.tree.flatten(self.transform, is_leaf=_is_transform)
         return jax.tree.unflatten(structure, list(map(function, transforms, parts)))
+
+
+def _inverse(transform: AbstractTransform, x: Any) -> Any:
+    shapes = jax.tree.map(jnp.shape, x)
+    wrong = f"`x0` must have the shape that its `transform` is for; `{type(transform).__name__}` got {shapes}"
+    try:
+        y = transform.inverse(x)
+        back, _ = jax.eval_shape(transform.forward_and_log_det, y)
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"{wrong}: {error}") from error
+    if jax.tree.map(jnp.shape, back) != shapes:
+        raise ValueError(f"{wrong}, and gives {jax.tree.map(jnp.shape, back)} back.")
+    return y
 
 
 def _is_transform(x: Any) -> bool:

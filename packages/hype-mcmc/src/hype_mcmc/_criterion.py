@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ._checks import positive
 from ._custom_types import LogDensity, Position
 from ._kernel import AbstractAdaptiveKernel
-from ._logdensity import check_logdensity
+from ._logdensity import watched_logdensity
 from ._position import as_position, check_same_shape, first_of, mean_of
 from ._transition import HMCInfo
 
@@ -55,7 +55,7 @@ def expected_squared_jump(
     if scale is not None:
         scale = as_position("scale", scale, positive)
         check_same_shape("scale", scale, first_of(positions))
-    return _expected_squared_jump(kernel, check_logdensity(logdensity), positions, check_key("key", key), scale)
+    return _expected_squared_jump(kernel, watched_logdensity(logdensity), positions, check_key("key", key), scale)
 
 
 def chees(
@@ -86,7 +86,7 @@ def chees(
     chains = _number_of_chains(positions)
     if chains < 2:
         raise ValueError(f"`positions` must be of at least two chains, to have a mean to change about; got {chains}.")
-    return _chees(kernel, check_logdensity(logdensity), positions, check_key("key", key))
+    return _chees(kernel, watched_logdensity(logdensity), positions, check_key("key", key))
 
 
 def _check(kernel: AbstractAdaptiveKernel, positions: PyTree[Any]) -> Position:

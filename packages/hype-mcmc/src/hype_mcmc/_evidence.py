@@ -22,7 +22,7 @@ from ._checks import number, positive
 from ._custom_types import ChainKeys, LogDensity, Position
 from ._hmc import HMC
 from ._length import FixedSteps
-from ._logdensity import check_logdensity
+from ._logdensity import watched_logdensity
 from ._mass import DiagonalMass
 from ._position import as_position, check_same_shape
 
@@ -75,7 +75,7 @@ def annealed_importance_sampling(
     """
     num_draws = integer("num_draws", num_draws, 2)
     instance("sampler", sampler, AnnealedHMC, "an `AnnealedHMC`")
-    return _annealed(sampler, check_logdensity(logdensity), check_key("key", key), num_draws)
+    return _annealed(sampler, watched_logdensity(logdensity), check_key("key", key), num_draws)
 
 
 @eqx.filter_jit
@@ -139,7 +139,7 @@ def sequential_monte_carlo(
         ValueError: if a number is out of its range, a shape does not fit or `key` is missing.
         TypeError: if `mean` is not made of floats, or an argument is not of its kind.
     """
-    logdensity = check_logdensity(logdensity)
+    logdensity = watched_logdensity(logdensity)
     mean = as_position("mean", mean)
     jax.tree.map(lambda leaf: check_entries("mean", leaf, np.isfinite, "finite"), mean)
     scale = as_position("scale", scale, positive)
@@ -193,7 +193,7 @@ def _sequential(
     weights = jnp.repeat(jax.nn.log_softmax(runs.log_evidence), settings.num_particles) - np.log(settings.num_particles)
     # Fisher's identity: a term of value zero with the derivative of the mean log density.
     densities = jax.vmap(lambda x: jnp.asarray(logdensity(x), value.dtype))(draws)
-    slope = jnp.sum(jnp.exp(weights) * densities)
+    slope = jnp.sum(jnp.where(weights > -jnp.inf, jnp.exp(weights) * densities, 0))  # none of a run that found nothing
     return Evidence(value + slope - jax.lax.stop_gradient(slope), error, draws, weights, runs.stage)
 
 
@@ -215,9 +215,13 @@ def _run(
         ratios = jax.vmap(lambda x: f(x) - gaussian(x))(now.positions)
         ratios = jnp.where(jnp.isfinite(ratios), ratios, -jnp.inf)
 
+        inside = ratios > -jnp.inf  # of those outside of the density's support none is left, however small the step
+        weigh = lambda step: jnp.where(inside, step * jnp.where(inside, ratios, 0), -jnp.inf)
+
         def is_too_far(step: Float[Array, ""]) -> Array:
-            log_weights = step * ratios
-            return 2 * logsumexp(log_weights) - logsumexp(2 * log_weights) < jnp.log(least * size)
+            log_weights = weigh(step)
+            effective = 2 * logsumexp(log_weights) - logsumexp(2 * log_weights)
+            return effective < jnp.log(least * jnp.sum(inside).astype(dtype))
 
         def bisect(_: Int[Array, ""], bounds: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bounds
@@ -230,7 +234,7 @@ def _run(
         last = ~is_too_far(rest)
         step = jnp.where(last, rest, low)
         beta = jnp.where(last, jnp.ones((), dtype), now.beta + step)
-        log_weights = step * ratios
+        log_weights = weigh(step)
         log_evidence = now.log_evidence + logsumexp(log_weights) - np.log(size)
 
         chosen = _systematic(resample_key, jax.nn.softmax(log_weights))

@@ -20,7 +20,7 @@ from hype_ad.internal.tree import at_least_single, cast_like
 from jaxtyping import Array, Float, PyTree
 
 from ._custom_types import LogDensity, Position
-from ._logdensity import check_logdensity, numbers_as_arrays, value
+from ._logdensity import numbers_as_arrays, value, watched_logdensity
 from ._position import as_position
 
 _MIN_WORTH = 0.1  # of all draws: below, a few of them decide
@@ -105,10 +105,10 @@ def _check(
     """The arguments, with the draws of all chains along one axis and cut off from what they were computed of."""
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), check_draws(draws))
     if drawn_from is not None:
-        drawn_from = watched(numbers_as_arrays(function("drawn_from", drawn_from, "a function of a position")))
+        drawn_from = watched_logdensity(drawn_from, "drawn_from")
     number = jax.tree.leaves(flat)[0].shape[0]
     batch_size = min(integer("batch_size", batch_size, 1), number)
-    return jax.lax.stop_gradient(flat), watched(check_logdensity(logdensity)), drawn_from, batch_size
+    return jax.lax.stop_gradient(flat), watched_logdensity(logdensity), drawn_from, batch_size
 
 
 @eqx.filter_jit

@@ -6,15 +6,27 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.captured import Watched, captured
 from hype_ad.internal.checks import as_array, function
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ._custom_types import LogDensity, Position
+from ._model import AbstractModel
 
 
 def check_logdensity(logdensity: LogDensity) -> LogDensity:
     """`logdensity` with its numbers as arrays, if it is a function, else a TypeError."""
     return numbers_as_arrays(function("logdensity", logdensity, "a function of a position"))
+
+
+def watched_logdensity(logdensity: LogDensity, name: str = "logdensity") -> Watched:
+    """`logdensity` for a program that is compiled anew when what it reads beside its arguments has changed.
+
+    Of a model that is what the user's function reads. A TypeError if it is not a function.
+    """
+    checked = numbers_as_arrays(function(name, logdensity, "a function of a position"))
+    source = logdensity.source() if isinstance(logdensity, AbstractModel) else logdensity
+    return Watched(checked, captured(*(source if type(source) is tuple else (source,))))
 
 
 def numbers_as_arrays(tree: PyTree) -> PyTree:

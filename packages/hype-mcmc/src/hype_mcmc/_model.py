@@ -52,8 +52,8 @@ class AbstractModel(eqx.Module):
         """The unconstrained coordinates of a draw."""
 
     @abstractmethod
-    def source(self) -> Callable[..., Any]:
-        """The user's function; when what it reads beside its arguments has changed, the program is compiled anew."""
+    def source(self) -> Callable[..., Any] | tuple[Callable[..., Any], ...]:
+        """The user's functions; when what one reads beside its arguments has changed, the program is compiled anew."""
 
     @abstractmethod
     def predictive(self) -> Predictive:

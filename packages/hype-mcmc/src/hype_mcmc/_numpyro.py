@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.captured import Watched, captured
 from hype_ad.internal.checks import as_array, float_array, function
 from jaxtyping import Array, Float, PyTree
 
@@ -70,6 +71,12 @@ class NumPyroModel(AbstractModel):
         """NumPyro's log density, Jacobians included."""
         from numpyro.infer.util import potential_energy
 
+        names = [name for name, _, _ in self.sites.latent]
+        if set(position) != set(names):
+            raise ValueError(
+                f"A position must have the unconstrained coordinates of the latent sites, {names}, got "
+                f"{sorted(position)}. Those of draws are `run.unconstrained`."
+            )
         args, kwargs = self.arguments()
         return -jnp.asarray(potential_energy(self.model, args, kwargs, position))
 
@@ -95,6 +102,11 @@ class NumPyroModel(AbstractModel):
             raise ValueError(f"`x0` must be a dictionary with a value of each latent site, {names}, got {got}.")
         args, kwargs = self.arguments()
         latent = {name: float_array(f"x0[{name!r}]", x0[name]) for name in names}
+        like = jax.eval_shape(self.constrain, self.initial())
+        wrong = [f"{name!r} {latent[name].shape}" for name in names if latent[name].shape != like[name].shape]
+        if wrong:
+            shapes = {name: like[name].shape for name in names}
+            raise ValueError(f"`x0` must have values of the shapes {shapes}, got {', '.join(wrong)}.")
         return unconstrain_fn(self.model, args, kwargs, latent)
 
     def source(self) -> Callable[..., Any]:
@@ -108,11 +120,12 @@ class NumPyroModel(AbstractModel):
 
     def predictive(self) -> Predictive:
         """Log likelihoods, predictions and data of the observed sites, and draws of the prior if it is proper."""
-        data = _observed(self)
+        reads = captured(self.source())
+        data = _observed(Watched(self, reads))
         return Predictive(
-            log_likelihood=self._log_likelihood if data else None,
-            posterior_predictive=self._predict if data else None,
-            prior=self._prior if self.sites.proper else None,
+            log_likelihood=Watched(self._log_likelihood, reads) if data else None,
+            posterior_predictive=Watched(self._predict, reads) if data else None,
+            prior=Watched(self._prior, reads) if self.sites.proper else None,
             observed_data=data or None,
             dims={name: list(dims) for name, dims in self.sites.dims},
         )
@@ -151,10 +164,11 @@ class NumPyroModel(AbstractModel):
 
 
 @eqx.filter_jit
-def _observed(model: NumPyroModel) -> dict[str, Array]:
+def _observed(watched: Watched) -> dict[str, Array]:
     """The values of observed sites."""
     from numpyro.infer import init_to_uniform
 
+    model = watched.function
     args, kwargs = model.arguments()
     sites = _trace(model.model, jax.random.key(0), {}, args, kwargs, init_to_uniform)
     return {name: jnp.asarray(site["value"]) for name, site in sites.items() if _is_data(site)}

@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.captured import Watched, captured
+from hype_ad.internal.captured import Watched
 from hype_ad.internal.checks import boolean, check_key, instance, integer
 from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import Array, ArrayLike, PRNGKeyArray, PyTree
@@ -19,7 +19,7 @@ from ._devices import Placement
 from ._draws import draw
 from ._hmc import DynamicHMC
 from ._kernel import AbstractAdaptiveKernel, AbstractKernel
-from ._logdensity import check_logdensity
+from ._logdensity import watched_logdensity
 from ._mass import DiagonalMass
 from ._model import AbstractModel
 from ._position import check_same_shape, first_of
@@ -111,8 +111,7 @@ def sample(
             raise ValueError("`transform` must be left out for a model, which has transforms of its own.")
         logdensity = Constrained(logdensity, transform)
     model = logdensity if isinstance(logdensity, AbstractModel) else None
-    reads = captured(logdensity if model is None else model.source())
-    logdensity = Watched(check_logdensity(logdensity), reads)
+    watched = watched_logdensity(logdensity)
     if kernel is not None:
         instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
     num_samples = integer("num_samples", num_samples, 1)
@@ -123,13 +122,13 @@ def sample(
 
     if state is not None:
         x0 = None if x0 is None else start_at(model, x0, state, chained)
-        _check_resumed(state, x0, kernel, key, num_chains, chained)
+        _check_resumed(state, x0, kernel, key, num_chains, chained, model is not None)
         place = Placement(devices, state.keys.shape[0])
-        logdensity, kernel = place.copy(logdensity), place.copy(state.kernel)
+        logdensity, kernel = place.copy(watched), place.copy(state.kernel)
         chains = resume(kernel, logdensity, place.split(state.chains))
         state = SamplerState(chains, kernel, place.split(state.keys), place.copy(state.iteration))
         with clearing():
-            return _in_terms_of(model, _run(logdensity, state, None, num_samples, thin, silent))
+            return _in_terms_of(model, watched, _run(logdensity, state, None, num_samples, thin, silent))
 
     given = x0 is not None
     x0 = start_at(model, x0, None, chained)
@@ -150,25 +149,28 @@ def sample(
     place = Placement(devices, num_chains)
     chains = integer("first_chain", first_chain, 0) + jnp.arange(num_chains, dtype=jnp.int32)
     x0, chains = place.split(x0) if chained else place.copy(x0), place.split(chains)
-    logdensity, kernel, key = place.copy(logdensity), place.copy(kernel), place.copy(key)
+    logdensity, kernel, key = place.copy(watched), place.copy(kernel), place.copy(key)
     begun = start(kernel, logdensity, x0, key, spread, chains, chained, given)
     check_start(begun, chained, given)
     state = SamplerState(begun.states, kernel, begun.keys, jnp.zeros((), jnp.int32))
     warmup = Warmup(begun.warmup_keys, target, num_warmup) if num_warmup else None
     with clearing():
-        return _in_terms_of(model, _run(logdensity, state, warmup, num_samples, thin, silent))
+        return _in_terms_of(model, watched, _run(logdensity, state, warmup, num_samples, thin, silent))
 
 
-def _in_terms_of(model: AbstractModel | None, run: Samples) -> Samples:
+def _in_terms_of(model: AbstractModel | None, watched: Watched, run: Samples) -> Samples:
     """The run with its draws in the coordinates of the model."""
     if model is None:
         return run
-    return dataclasses.replace(run, draws=_constrain(model, run.draws), coordinates=run.draws, model=model)
+    state = dataclasses.replace(run.state, is_unconstrained=True)
+    return dataclasses.replace(
+        run, state=state, draws=_constrain(watched, run.draws), coordinates=run.draws, model=model
+    )
 
 
 @eqx.filter_jit
-def _constrain(model: AbstractModel, positions: Position) -> PyTree[Array]:
-    return jax.vmap(jax.vmap(model.constrain))(positions)
+def _constrain(watched: Watched, positions: Position) -> PyTree[Array]:
+    return jax.vmap(jax.vmap(watched.function.constrain))(positions)
 
 
 def _shaped(kernel: AbstractKernel[Any, Any], position: Position) -> AbstractKernel[Any, Any]:
@@ -203,9 +205,16 @@ def _check_resumed(
     key: PRNGKeyArray | None,
     num_chains: int | None,
     chained: bool,
+    is_unconstrained: bool,
 ) -> None:
     if not isinstance(state, SamplerState):
         raise TypeError(f"`state` must be the `state` of earlier `Samples`, got {type(state).__name__}.")
+    if state.is_unconstrained != is_unconstrained:
+        before, now = ("with", "without") if state.is_unconstrained else ("without", "with")
+        raise ValueError(
+            f"`state` is of a run {before} a model or a `transform`, and this one is {now}: its positions would be "
+            "read in other coordinates."
+        )
     if kernel is not None or key is not None:
         raise ValueError("`state` brings its kernel and key: leave out `kernel` and `key` when going on.")
     chains = state.keys.shape[0]

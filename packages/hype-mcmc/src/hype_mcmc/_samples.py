@@ -26,12 +26,15 @@ class SamplerState(eqx.Module):
         kernel: the kernel that made the draws, adapted if there was a warm-up.
         keys: what each chain draws from.
         iteration: how many transitions were made after warm-up.
+        is_unconstrained: whether positions are in the coordinates of a model or a transform, which has to be given
+            again.
     """
 
     chains: PyTree
     kernel: AbstractKernel[Any, Any]
     keys: ChainKeys
     iteration: Int[Array, ""]
+    is_unconstrained: bool = eqx.field(static=True, default=False)
 
 
 class Samples(eqx.Module):

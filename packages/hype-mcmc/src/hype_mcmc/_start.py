@@ -7,12 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.captured import Watched
 from hype_ad.internal.checks import integer, known
 from hype_ad.internal.tree import all_finite, axpy
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ._custom_types import ChainKeys, LogDensity, Position
 from ._kernel import AbstractKernel
+from ._logdensity import watched_logdensity
 from ._model import AbstractModel
 from ._position import as_position
 from ._random import uniform
@@ -119,20 +121,34 @@ def start_at(model: AbstractModel | None, x0: PyTree[Any], state: Any, chained: 
     if x0 is None:
         x0 = None if model is None or chained else model.initial()
         if x0 is None:
-            raise ValueError("`x0` must be given, a position around which chains start: it is not known from a model.")
+            raise ValueError(
+                "`x0` must be given, a position around which chains start: it is not known from a model. A NumPyro "
+                "model is given as `from_numpyro(model, data)`."
+            )
         return x0
     x0 = as_position("x0", x0)
     if model is None:
         return x0
-    batch = jax.vmap if chained else lambda function: function
-    position = batch(model.unconstrain)(x0)
+    position, back = _there_and_back(watched_logdensity(model), x0, chained)
     if state is None:
-        back = batch(model.constrain)(position)
-        back = {name: back[name] for name in x0} if isinstance(x0, dict) else back  # a model may tell more
+        if isinstance(x0, dict):  # both may tell more than what is looked at, which depends on other things as well
+            looked_at = set(position) if isinstance(position, dict) and set(position) <= set(x0) else set(x0)
+            x0, back = ({name: tree[name] for name in sorted(looked_at & set(back))} for tree in (x0, back))
         differs = lambda x, y: known(x) and known(y) and not np.allclose(x, y, rtol=1e-3, atol=1e-6)
         if any(jax.tree.leaves(jax.tree.map(differs, x0, back))):
             raise ValueError(f"`x0` must be within the constraints of its parameters, got {x0}.")
     return position
+
+
+@eqx.filter_jit
+def _there_and_back(watched: Watched, x0: PyTree[Array], chained: bool) -> tuple[Position, PyTree[Array]]:
+    """The unconstrained coordinates of parameters, and the parameters that these stand for.
+
+    In a compiled program, where no distribution of NumPyro complains of the NaN of a value that is not allowed.
+    """
+    batch = jax.vmap if chained else lambda function: function
+    position = batch(watched.function.unconstrain)(x0)
+    return position, batch(watched.function.constrain)(position)
 
 
 def check_start(start: Start, chained: bool, given: bool) -> None:
