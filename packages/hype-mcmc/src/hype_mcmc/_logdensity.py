@@ -25,7 +25,7 @@ def watched_logdensity(logdensity: LogDensity, name: str = "logdensity") -> Watc
     Of a model that is what the user's function reads. A TypeError if it is not a function.
     """
     checked = numbers_as_arrays(function(name, logdensity, "a function of a position"))
-    source = logdensity.source() if isinstance(logdensity, AbstractModel) else logdensity
+    source: Any = logdensity.source() if isinstance(logdensity, AbstractModel) else logdensity
     return Watched(checked, captured(*(source if type(source) is tuple else (source,))))
 
 

@@ -168,7 +168,7 @@ def _observed(watched: Watched) -> dict[str, Array]:
     """The values of observed sites."""
     from numpyro.infer import init_to_uniform
 
-    model = watched.function
+    model: Any = watched.function
     args, kwargs = model.arguments()
     sites = _trace(model.model, jax.random.key(0), {}, args, kwargs, init_to_uniform)
     return {name: jnp.asarray(site["value"]) for name, site in sites.items() if _is_data(site)}

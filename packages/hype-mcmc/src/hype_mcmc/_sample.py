@@ -170,7 +170,8 @@ def _in_terms_of(model: AbstractModel | None, watched: Watched, run: Samples) ->
 
 @eqx.filter_jit
 def _constrain(watched: Watched, positions: Position) -> PyTree[Array]:
-    return jax.vmap(jax.vmap(watched.function.constrain))(positions)
+    model: Any = watched.function
+    return jax.vmap(jax.vmap(model.constrain))(positions)
 
 
 def _shaped(kernel: AbstractKernel[Any, Any], position: Position) -> AbstractKernel[Any, Any]:

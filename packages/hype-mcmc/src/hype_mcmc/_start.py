@@ -147,8 +147,9 @@ def _there_and_back(watched: Watched, x0: PyTree[Array], chained: bool) -> tuple
     In a compiled program, where no distribution of NumPyro complains of the NaN of a value that is not allowed.
     """
     batch = jax.vmap if chained else lambda function: function
-    position = batch(watched.function.unconstrain)(x0)
-    return position, batch(watched.function.constrain)(position)
+    model: Any = watched.function
+    position = batch(model.unconstrain)(x0)
+    return position, batch(model.constrain)(position)
 
 
 def check_start(start: Start, chained: bool, given: bool) -> None:
