@@ -97,7 +97,7 @@ def test_errors_of_directions_and_orders():
                 library.diffnv(n, polynomial)(X, *v)
     for n, error, message in [
         (-1, ValueError, "`n` must be at least 0, got -1"),
-        ((1, 0.5), TypeError, "`n` must be an integer, got 0.5"),
+        ((1, 0.5), TypeError, "`n` must be an integer, got 0.5|parameter 'n'"),
         ((), ValueError, "`n` must have an order for each direction"),
     ]:
         with pytest.raises(error, match=message):
@@ -162,14 +162,16 @@ def test_errors_of_estimates():
         ad.stochastic_biharmonic(polynomial, num_samples=1)
     with pytest.raises(ValueError, match="`n` must be at least 1, got 0"):
         ad.stochastic_diffn(0, polynomial, ad.random_signs)
-    with pytest.raises(TypeError, match="`directions` must be a function of a key and `x`, got 3"):
+    with pytest.raises(
+        TypeError, match=r"`directions` must be a function of a key and `x`, got 3|parameter 'directions'"
+    ):
         ad.stochastic_diffn(2, polynomial, 3)
     for operator in (ad.stochastic_laplacian, ad.stochastic_biharmonic):
-        with pytest.raises(TypeError, match="`num_samples` must be an integer"):
+        with pytest.raises(TypeError, match=r"`num_samples` must be an integer|parameter 'num_samples'"):
             operator(polynomial, num_samples=2.5)
-        with pytest.raises(TypeError, match="`key` must be a key"):
+        with pytest.raises(TypeError, match=r"`key` must be a key|parameter 'key'"):
             operator(polynomial)(X, key=0)
-        with pytest.raises(ValueError, match="`key`"):
+        with pytest.raises((TypeError, ValueError), match=r"`key`|parameter 'key'"):
             operator(polynomial)(X, key=jax.random.split(KEY))
         with pytest.raises(TypeError, match="`x` must be a real float"):
             operator(polynomial)(jnp.arange(3), key=KEY)

@@ -195,7 +195,7 @@ def _moved(function: _Function) -> Sequence[Value]:
 def _concatenated(function: _Function) -> Sequence[Value]:
     size, axis = size_of(function.jets), function.equation.params["dimension"]
     jets = [value if isinstance(value, Jet) else constant(value, size) for value in function.inputs]
-    jacobian = concatenated([jet.jacobian for jet in jets], axis)
+    jacobian = concatenated([jet.jacobian for jet in jets], int(axis))
     value, laplacian = (lax.concatenate(part, axis) for part in ([j.value for j in jets], [j.laplacian for j in jets]))
     return [Jet(value, jacobian, laplacian)]
 

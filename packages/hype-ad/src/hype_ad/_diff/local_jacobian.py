@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact, Int
 
-Index = Int[np.ndarray, "slots ..."]
-Entries = Inexact[Array, "slots ..."]
+Index = Int[np.ndarray, "_ ..."]
+Entries = Inexact[Array, "_ ..."]
 
 ABSENT = -1  # the coordinate of a slot without an entry, which is 0
 # Tables above this size are not looked at: the time would be Python's.
