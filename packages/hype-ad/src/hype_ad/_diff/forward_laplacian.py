@@ -234,7 +234,7 @@ def _general(function: _Function) -> Sequence[Value]:
     """Any function, by forward mode over forward mode along each coordinate."""
     values = function.values
 
-    def along(*direction: Array) -> tuple[list[Array], list[Array]]:
+    def along(*direction: Array) -> tuple[list[Any], list[Any]]:
         first = lambda *u: jax.jvp(function.floats, u, direction)[1]
         return jax.jvp(first, values, direction)
 
