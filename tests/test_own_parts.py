@@ -274,6 +274,7 @@ def test_an_adjoint_of_ones_own_gives_the_derivatives_of_hypes():
     )
 
 
+@pytest.mark.slow
 def test_a_forecast_has_a_row_for_an_adjoint_of_ones_own():
     found = forecast(
         lambda params: minimized(params).loss, Params(7, learning_rate=0.02, adjoint=EachStep(), silent=True)

@@ -54,6 +54,7 @@ def test_a_step_is_that_of_gmres_where_nothing_is_forgotten():
         np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_solution():
     f = lambda b: fixed_point(neural, jnp.zeros(4), b, acceleration=Anderson(3)).value
     assert_derivatives_match(f, POINT, order=2, mode_rtol=1e-9)

@@ -135,6 +135,7 @@ def test_constraints_and_jacobians_are_numpyros(key):
     assert_moments(rows, means, np.sqrt(variances))
 
 
+@pytest.mark.slow
 def test_a_model_in_handlers_is_one_of_its_own():
     """Conditioned on more; its log density by hand, the Jacobian of the logarithm included."""
     model = from_numpyro(handlers.condition(functools.partial(schools, SIGMA), {"y": jnp.asarray(Y), "mu": 3.0}))

@@ -61,6 +61,7 @@ def test_a_run_of_it_goes_on_bit_for_bit_also_from_a_file(key):
         np.testing.assert_array_equal(whole.draws, np.concatenate([first.draws, second.draws], axis=1))
 
 
+@pytest.mark.slow
 def test_it_is_differentiable(key):
     def f(w):
         target = jax.tree_util.Partial(gaussian, jnp.diag(1 / w["deviation"] ** 2), jnp.asarray(MEAN))

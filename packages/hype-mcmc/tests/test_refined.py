@@ -91,6 +91,7 @@ def test_where_no_level_suffices_the_chain_stays_and_says_so(key):
     np.testing.assert_array_equal(after.position, state.position)
 
 
+@pytest.mark.slow
 def test_warm_up_adapts_it_and_a_run_goes_on_bit_for_bit(key):
     deviations = np.array([1.0, 0.1])
     target = lambda x: standard_normal(x / deviations)

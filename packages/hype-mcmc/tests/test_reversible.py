@@ -114,6 +114,7 @@ def test_memory_does_not_grow_with_the_number_of_steps():
     assert temporary_bytes(65_536) <= temporary_bytes(256)
 
 
+@pytest.mark.slow
 def test_a_random_number_of_steps_has_reverse_mode():
     """And forward over it: against forward mode of the default."""
 

@@ -84,6 +84,7 @@ def test_training_fits_a_linear_model(key):
     np.testing.assert_allclose(result.w.bias, expected[3], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_hypergradient_of_the_scale_of_the_first_weights(key):
     def loss(std):
         params = Params(epochs=3, learning_rate=0.1, loss=Quadratic(), silent=True)

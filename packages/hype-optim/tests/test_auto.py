@@ -66,6 +66,7 @@ def test_a_training_that_does(params):
     np.testing.assert_allclose(two, (whole.learning_rate.rate, whole.momentum.decay), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_differences():
     def climb(numbers):
         params = Params(20, learning_rate=numbers[0], momentum=Momentum(numbers[1]), adjoint=Auto(1), silent=True)

@@ -29,6 +29,7 @@ def standardized(w, pairs):
     return jnp.sum(((features - mean) / jnp.sqrt(variance + 0.1)) ** 2 * pairs[:, 1, :2], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [info_nce, pytest.param(standardized, marks=pytest.mark.slow)])
 def test_the_last_batch_of_an_epoch_is_what_is_left(model):
     def by_hand(w, x):

@@ -201,6 +201,7 @@ def test_derivatives_through_the_loop(name, search, order):
     assert_derivatives_match(found, (0.4, B, 0.1, 0.3), order=order, num_directions=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["soft threshold", *(pytest.param(name, marks=pytest.mark.slow) for name in ("simplex", "projection"))]
 )

@@ -30,6 +30,7 @@ def test_a_run_from_it_is_a_run_from_the_beginning(params):
     assert tree_allclose(begun.state, plain.state, rtol=0.0, atol=0.0)
 
 
+@pytest.mark.slow
 def test_a_scan_of_single_steps_is_one_run_with_its_derivatives():
     def one(rate):
         return Params(1, learning_rate=rate, momentum=Momentum(0.5), return_best=False, silent=True)

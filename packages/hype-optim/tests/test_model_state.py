@@ -98,6 +98,7 @@ def test_a_run_goes_on_and_is_saved_bit_for_bit(tmp_path):
     assert tree_allclose(second.model_state, whole.model_state, rtol=0.0, atol=0.0)
 
 
+@pytest.mark.slow
 def test_derivatives_with_respect_to_rate_data_weights_and_state():
     model, state = made()
     leaves, structure = jax.tree.flatten(state)

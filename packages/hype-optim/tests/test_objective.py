@@ -47,6 +47,7 @@ VIEWS = Dataset({"first": X, "second": X + 0.1})
 MODEL = Linear(jnp.linspace(-0.5, 0.5, 6).reshape(2, 3))
 
 
+@pytest.mark.slow
 def test_the_last_batch_has_only_what_is_left_and_the_report_is_a_mean_over_batches():
     result = train(MODEL, VIEWS, quiet(1, batch=Minibatch(4)), objective=contrast)
     model, histories = MODEL, []

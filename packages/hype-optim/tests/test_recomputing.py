@@ -127,6 +127,7 @@ EVERYTHING = Params(
 MOST = replace(EVERYTHING, gradient_clipping=NoClip(), early_stopping=NoEarly())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [MOST, pytest.param(EVERYTHING, marks=pytest.mark.slow)], ids=["most", "everything"])
 def test_a_training_that_does(params):
     def end(params, data, adjoint):

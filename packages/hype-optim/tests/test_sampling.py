@@ -98,6 +98,7 @@ def test_derivatives_with_respect_to_weights():
     assert_derivatives_match(trained, (jnp.linspace(0.5, 2, 10), X), num_directions=1)
 
 
+@pytest.mark.slow
 def test_padding_that_is_not_finite_counts_for_nothing():
     padded = Dataset(
         jnp.concatenate([X, jnp.array([jnp.nan, jnp.inf, -jnp.inf])[:, None] * jnp.ones((1, 3))]),

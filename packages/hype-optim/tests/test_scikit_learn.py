@@ -35,6 +35,7 @@ def sklearn():
     return sklearn
 
 
+@pytest.mark.slow
 def test_ridge_regression(sklearn):
     x, y = sklearn.datasets.load_diabetes(return_X_y=True)
     x, y = x[:60] * 10, y[:60] / 100

@@ -76,6 +76,7 @@ def test_runs_are_mapped_over_seeds_and_rates(files):
     np.testing.assert_array_equal(run(files)(keys, rates), run(Dataset(X, Y))(keys, rates))
 
 
+@pytest.mark.slow
 def test_items_dictionaries_weights_and_classes():
     source = [{"a": row, "b": row[0] > 0, "label": label} for row, label in zip(X, LABELS, strict=True)]
     read = Stream.of_items(source, lambda item: ({"a": item["a"], "b": item["b"]}, item["label"], 1.0 + item["label"]))

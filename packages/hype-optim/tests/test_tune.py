@@ -267,6 +267,7 @@ def test_gradients_without_a_meaning_are_smoothed_and_that_is_said():
     assert "smoothed from step 3 on" in tuned.summary()
 
 
+@pytest.mark.slow
 def test_chaotic_trainings_are_told_from_their_growth_rate():
     def objective(settings, key):
         # Steps of the logistic map, which is chaotic: the derivative of 4 x (1 - x) has a mean logarithm of log(2).

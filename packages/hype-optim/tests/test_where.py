@@ -58,6 +58,7 @@ def test_penalties_do_not_touch_what_is_held():
     )
 
 
+@pytest.mark.slow
 def test_what_is_held_is_differentiated_like_any_constant():
     def least(at, adjoint=None):
         start = {"a": START["a"], "b": [at, START["b"][1]]}
