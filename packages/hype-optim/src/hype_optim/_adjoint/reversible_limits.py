@@ -52,11 +52,13 @@ def is_ours(status: Status) -> Bool[Array, ""]:
 
 
 def warn_of_end(status: Status) -> None:
+    """Warn, with the remedy, if a run failed because it was made of integers."""
     if is_ours(status):  # `vmap` calls for the others too
         warnings.warn(Status[status], stacklevel=2)
 
 
 def warn_of_mismatch(arrived: Array) -> None:
+    """Warn, with the remedy, unless the reverse pass arrived where the run began."""
     if arrived:
         return
     warnings.warn(
