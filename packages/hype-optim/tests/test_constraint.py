@@ -94,7 +94,6 @@ def test_finds_the_minimum_in_an_l1_ball():
     np.testing.assert_allclose(result.w, split[:5] - split[5:], atol=2e-6)
 
 
-@pytest.mark.smoke
 def test_soft_thresholding_is_scikit_learns_lasso():
     from sklearn.linear_model import Lasso
 
