@@ -180,7 +180,7 @@ def test_derivatives_of_the_operators(name):
     ("name", "search", "order"),
     [
         ("l1 ball", False, 1),
-        ("soft threshold", True, 1),
+        pytest.param("soft threshold", True, 1, marks=pytest.mark.slow),
         pytest.param("l1 ball", False, 2, marks=pytest.mark.slow),
         pytest.param("soft threshold", False, 2, marks=pytest.mark.slow),
         pytest.param("l1 ball", True, 2, marks=pytest.mark.slow),
