@@ -121,6 +121,11 @@ def _cases():
     for name in ("hvp", "value_and_grad_hvp"):
         operator = partial(getattr(ad, name), mode="forward")
         yield Case(f"{name}, forward", operator, scalar, (X, V), of_scalar_along_v[name])
+    sparse = {"grad_sparse_hessian": "grad_hessian", "value_and_grad_sparse_hessian": "value_and_grad_hessian"}
+    for name, model in {"sparse_hessian": "hessian", "value_and_sparse_hessian": "value_and_hessian", **sparse}.items():
+        yield Case(name, partial(getattr(ad, name), dense=True), scalar, (X,), of_scalar[model])
+    for name, model in {"sparse_jacobian": "jacobian", "value_and_sparse_jacobian": "value_and_jacobian"}.items():
+        yield Case(name, partial(getattr(ad, name), dense=True), field, (X,), of_field[model])
     for name, mode in [("jacobian", "forward"), ("jacobian", "reverse"), ("value_and_jacobian_t", "reverse")]:
         yield Case(f"{name}, {mode}", partial(getattr(ad, name), mode=mode), field, (X,), of_field[name])
     for n in (0, 1, 2, 3, 6):

@@ -36,6 +36,15 @@ from ._diff.products import value_and_hvp as value_and_hvp
 from ._diff.products import value_and_jacobian_tv as value_and_jacobian_tv
 from ._diff.products import value_and_jacobianv as value_and_jacobianv
 from ._diff.products import vjp as vjp
+from ._diff.sparse import grad_sparse_hessian as grad_sparse_hessian
+from ._diff.sparse import sparse_hessian as sparse_hessian
+from ._diff.sparse import sparse_jacobian as sparse_jacobian
+from ._diff.sparse import value_and_grad_sparse_hessian as value_and_grad_sparse_hessian
+from ._diff.sparse import value_and_sparse_hessian as value_and_sparse_hessian
+from ._diff.sparse import value_and_sparse_jacobian as value_and_sparse_jacobian
+from ._diff.sparsity import Sparsity as Sparsity
+from ._diff.sparsity import hessian_sparsity as hessian_sparsity
+from ._diff.sparsity import jacobian_sparsity as jacobian_sparsity
 from ._diff.stochastic import Estimate as Estimate
 from ._diff.stochastic import random_axes as random_axes
 from ._diff.stochastic import random_normals as random_normals

@@ -78,3 +78,16 @@ def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
             wanted.update(atom for atom in equation.invars if not isinstance(atom, Literal))
             kept.append(equation)
     return kept[::-1]
+
+
+def has_operation(jaxpr: Jaxpr, name: str) -> bool:
+    """Whether a program, or one that it calls, has an operation of this name."""
+    for equation in jaxpr.eqns:
+        inner = [
+            part for value in equation.params.values() for part in (value if isinstance(value, tuple) else [value])
+        ]
+        programs = [part.jaxpr if isinstance(part, ClosedJaxpr) else part for part in inner]
+        found = any(has_operation(program, name) for program in programs if isinstance(program, Jaxpr))
+        if found or equation.primitive.name == name:
+            return True
+    return False

@@ -1,0 +1,202 @@
+"""Sparse Jacobians and Hessians are the whole ones, at the cost of a few products, or refused."""
+
+import hype_ad as ad
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hype_ad import DV, D, Sparsity
+from hype_ad.testing import assert_derivatives_match
+from jax.experimental.sparse import BCOO
+from scipy.sparse import coo_array
+
+N = 7
+X = jnp.linspace(-1.0, 1.5, N)
+BAND = np.tri(N, k=1) - np.tri(N, k=-2) != 0
+ARROW = np.eye(N, dtype=bool) | (np.arange(N) == 2) | (np.arange(N) == 2)[:, None]
+
+
+def banded(x, c=1.0):
+    padded = jnp.pad(x, 1)
+    return c * padded[:-2] ** 2 + jnp.sin(padded[1:-1]) * padded[2:]
+
+
+def tall(x, c=1.0):
+    """Rows with few entries, columns with many: rows are fewer than columns."""
+    return jnp.stack([c * jnp.sum(x**2 * x[0]), x[0] ** 2])
+
+
+def arrow(x, c=1.0):
+    return jnp.sum(jnp.sin(c * x) * x[2]) + jnp.sum(x**4)
+
+
+def rosenbrock(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+@jax.jit
+def of_all(x):
+    return {
+        "columns": (ad.sparse_jacobian(banded)(x), ad.jacobian(banded)(x)),
+        "rows": (ad.sparse_jacobian(tall)(x), ad.jacobian(tall)(x)),
+        "forward": (ad.sparse_jacobian(tall, mode="forward")(x), ad.jacobian(tall)(x)),
+        "reverse": (ad.sparse_jacobian(banded, mode="reverse")(x), ad.jacobian(banded)(x)),
+        "hessian": (ad.sparse_hessian(arrow)(x), ad.hessian(arrow)(x)),
+        "given": (ad.sparse_jacobian(banded, sparsity=BAND)(x), ad.jacobian(banded)(x)),
+        "no entries": (ad.sparse_hessian(jnp.sum)(x), jnp.zeros((N, N))),
+    }
+
+
+def test_entries_are_those_of_the_whole_matrix():
+    for name, (sparse, whole) in of_all(X).items():
+        assert isinstance(sparse, BCOO)
+        np.testing.assert_allclose(sparse.todense(), whole, rtol=1e-13, err_msg=name)
+
+
+def test_a_few_products_are_taken():
+    assert ad.jacobian_sparsity(banded)(X).column_coloring.count == 3
+    assert ad.jacobian_sparsity(tall)(X).row_coloring.count == 2
+    star = Sparsity(ARROW).star_coloring
+    assert star.count == 2 < Sparsity(ARROW).column_coloring.count
+    assert ad.hessian_sparsity(rosenbrock)(jnp.zeros(500)).star_coloring.count == 3
+    random = np.random.default_rng(0).random((40, 40)) < 0.1
+    symmetric = Sparsity(random | random.T)
+    whole = np.random.default_rng(1).normal(size=(40, 40)) * (random | random.T)
+    whole = whole + whole.T
+    for coloring in (symmetric.star_coloring, symmetric.column_coloring):
+        products = np.stack([whole[:, coloring.colors == color].sum(axis=1) for color in range(coloring.count)])
+        read = products[coloring.product, coloring.place]
+        np.testing.assert_allclose(read, whole[symmetric.rows, symmetric.columns])
+
+
+def test_pytrees_and_tensors_have_blocks():
+    def f(p):
+        return {"a": p["u"][:2] * p["s"], "b": p["v"].array ** 2 @ jnp.ones(3)}
+
+    p = {"s": jnp.array(2.0), "u": jnp.arange(6.0).reshape(3, 2), "v": DV([1.0, 2.0, 3.0])}
+    whole, sparse = ad.jacobian(f)(p), ad.sparse_jacobian(f)(p)
+    assert sparse["a"]["u"].shape == (2, 2, 3, 2)
+    assert sparse["a"]["u"].nse == 4
+    filled = jax.tree.map(lambda block: block.todense(), sparse, is_leaf=lambda block: isinstance(block, BCOO))
+    plain = jax.tree.map(ad.to_array, whole, is_leaf=lambda block: isinstance(block, ad.AbstractTensor))
+    jax.tree.map(np.testing.assert_allclose, filled, plain)
+    dense = ad.sparse_jacobian(f, dense=True)(p)
+    assert jax.tree.structure(dense) == jax.tree.structure(whole)
+    g = lambda p: D(jnp.sum(p["u"] ** 3) * p["s"]) + p["v"] @ p["v"]
+    jax.tree.map(np.testing.assert_allclose, ad.sparse_hessian(g, dense=True)(p), ad.hessian(g)(p))
+
+
+def test_argnums_and_aux_are_passed_through():
+    f = lambda c, x: (banded(x, c), "aux")
+    (value, aux), (by_c, by_x) = ad.value_and_sparse_jacobian(f, (0, 1), True)(jnp.array(2.0), X)
+    np.testing.assert_allclose(value, banded(X, 2.0))
+    np.testing.assert_allclose(by_c.todense(), ad.jacobian(banded, 1)(X, jnp.array(2.0)))
+    np.testing.assert_allclose(by_x.todense(), ad.jacobian(banded)(X, jnp.array(2.0)))
+    assert aux == "aux"
+    hessian, aux = ad.sparse_hessian(lambda c, x: (arrow(x, c), c), 1, True)(jnp.array(2.0), X)
+    np.testing.assert_allclose(hessian.todense(), ad.hessian(arrow)(X, 2.0), rtol=1e-13)
+    assert aux == 2
+
+
+@pytest.mark.parametrize("sparsity", [None, ARROW])
+def test_derivatives_of_all_orders(sparsity):
+    weights = jnp.linspace(0.5, 1.5, N * N).reshape(N, N)
+
+    def loss(p):
+        hessian = ad.sparse_hessian(lambda x: arrow(x, p["c"]), sparsity=sparsity, dense=True)(p["x"])
+        jacobian = ad.sparse_jacobian(lambda x: tall(x, p["c"]))(p["x"])
+        return jnp.sum(weights * jnp.sin(hessian)) + jnp.sum(jacobian.data**2)
+
+    assert_derivatives_match(loss, {"x": X, "c": jnp.array(0.7)}, order=2)
+
+
+def test_a_parameter_that_is_zero_is_no_zero():
+    pattern_and_slope = lambda a: ad.sparse_jacobian(lambda x: a * x[::-1] + x)(X).todense()[0]
+    np.testing.assert_allclose(jax.jacobian(pattern_and_slope)(jnp.array(0.0)), np.eye(N)[-1])
+
+
+LACKING = BAND & ~((np.arange(N) == 3) & (np.arange(N) == 4)[:, None])
+
+
+def test_missing_entries_are_found():
+    wrong = {
+        "columns": ad.sparse_jacobian(banded, sparsity=LACKING),
+        "rows": ad.sparse_jacobian(banded, sparsity=LACKING, mode="reverse"),
+        "symmetric": ad.sparse_hessian(rosenbrock, sparsity=LACKING & LACKING.T),
+    }
+    for operator in wrong.values():
+        with pytest.raises(ValueError, match="`sparsity` must have all entries that are not zero"):
+            operator(X)
+    entries = lambda x: {name: operator(x).data for name, operator in wrong.items()}
+    values, tangents = jax.jit(lambda x: jax.jvp(entries, (x,), (x,)))(X)
+    for name in wrong:
+        assert jnp.isnan(values[name]).all()
+        assert jnp.isnan(tangents[name]).all()
+    unchecked = jax.jit(lambda x: ad.sparse_jacobian(banded, sparsity=LACKING, check=False)(x).data)
+    assert jnp.isfinite(unchecked(X)).all()
+
+
+def test_one_triangle_is_enough():
+    upper = np.triu(ARROW)
+    hessian, whole = jax.jit(lambda x: (ad.sparse_hessian(arrow, sparsity=upper)(x), ad.hessian(arrow)(x)))(X)
+    np.testing.assert_allclose(hessian.todense(), whole)
+
+
+def test_a_derivative_that_is_not_finite_is_not_a_wrong_sparsity():
+    jacobian = ad.sparse_jacobian(jnp.sqrt, sparsity=np.eye(2))(jnp.array([0.0, 1.0])).todense()
+    assert jnp.isposinf(jacobian[0, 0])
+
+
+def test_functions_of_one_mode():
+    @jax.custom_vjp
+    def floored(x):
+        return jnp.floor(x)
+
+    floored.defvjp(lambda x: (floored(x), None), lambda _, g: (g,))
+    np.testing.assert_allclose(ad.sparse_jacobian(floored)(X).todense(), np.eye(N))
+    grown = lambda x: jax.lax.while_loop(lambda s: s[-1] < 9, lambda s: 2 * s + 1, x)
+    sparse = ad.sparse_jacobian(lambda x: jnp.append(grown(x), x[:2]))(X)
+    np.testing.assert_allclose(sparse.todense()[:N], ad.jacobian(grown)(X))
+
+
+def test_sparsity_is_a_value():
+    entries = coo_array(BAND)
+    for matrix in (BAND.astype(float), entries, jnp.asarray(BAND), BCOO.fromdense(BAND.astype(float)), BAND.tolist()):
+        assert Sparsity(matrix) == Sparsity(BAND)
+    assert len({Sparsity(BAND), Sparsity(BAND), Sparsity(ARROW)}) == 2
+    assert repr(Sparsity(BAND)) == f"Sparsity(7 x 7, {BAND.sum()} entries)"
+    np.testing.assert_array_equal(Sparsity(BAND).to_array(), BAND)
+    assert Sparsity(np.triu(BAND)).symmetric == Sparsity(BAND | BAND.T)
+
+
+def test_a_sparsity_is_found_once_for_many_points():
+    found = ad.jacobian_sparsity(banded)(X)
+    assert found == Sparsity(BAND | BAND.T)
+    compiled = jax.jit(jax.vmap(lambda x: ad.sparse_jacobian(banded, sparsity=found)(x).todense()))
+    xs = jnp.stack([X, 2 * X])
+    np.testing.assert_allclose(compiled(xs), jax.vmap(jax.jacobian(banded))(xs))
+
+
+def test_errors():
+    with pytest.raises(TypeError, match="`sparsity` must be a Sparsity or a matrix of NumPy, SciPy or BCOO, got 3"):
+        ad.sparse_jacobian(banded, sparsity=3)
+    with pytest.raises(ValueError, match=r"`sparsity` must be a matrix, got shape \(7,\)"):
+        Sparsity(np.ones(7))
+    with pytest.raises(TypeError, match="`sparsity` must be known while JAX traces"):
+        jax.jit(lambda s, x: ad.sparse_jacobian(banded, sparsity=s)(x).data)(jnp.asarray(BAND), X)
+    with pytest.raises(ValueError, match=r"`sparsity` must be of shape \(2, 7\), outputs by inputs, got \(7, 7\)"):
+        ad.sparse_jacobian(tall, sparsity=BAND)(X)
+    with pytest.raises(ValueError, match=r"More than 2²⁴ entries of the derivative, of shape \(5000, 5000\)"):
+        ad.sparse_jacobian(lambda x: x * jnp.sum(x))(jnp.zeros(5000))
+    with pytest.raises(ValueError, match=r'`mode` must be "reverse" or "forward"'):
+        ad.sparse_jacobian(banded, mode="sideways")
+    with pytest.raises(ValueError, match="`mode`"):
+        ad.sparse_hessian(rosenbrock, mode="sideways")
+    with pytest.raises(ValueError, match="`mode`"):
+        ad.hessian_sparsity(rosenbrock, mode="sideways")
+    with pytest.raises(TypeError, match="must be a real float"):
+        ad.jacobian_sparsity(banded)(jnp.arange(7))
+    with pytest.raises(ValueError, match="`argnums` must be positions"):
+        ad.hessian_sparsity(rosenbrock, argnums=1)(X)
+    with pytest.raises(ValueError, match=r"`f\(x\)` must be one number"):
+        ad.sparse_hessian(banded)(X)
