@@ -5,9 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_ad import Sparsity
 from jax import lax
-from scipy.sparse import coo_array
 
 N = 6
 X = jax.random.normal(jax.random.key(0), (4, N))
@@ -130,7 +128,9 @@ FUNCTIONS = {
     "window sums": (lambda x: lax.reduce_window(x, 0.0, lax.add, (2,), (2,), "VALID"), 6),
     "window maxima": (lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (2,), (1,), "VALID"), None),
     "product of matrices": (lambda x: x.reshape(2, 3) @ x.reshape(3, 2), None),
-    "batched product": (lambda x: jnp.einsum("bij,bj->bi", jnp.ones((3, 2, 2)) * x.reshape(3, 2, 1), x.reshape(3, 2)), 12),
+    "batched product": (
+        lambda x: jnp.einsum("bij,bj->bi", jnp.ones((3, 2, 2)) * x.reshape(3, 2, 1), x.reshape(3, 2)), 12,
+    ),
     "moved": (lambda x: jnp.moveaxis(jnp.flip(x.reshape(1, 2, 3), 2), 2, 0)[..., None] + jnp.ones((1, 1, 1, 2)), 12),
     "broadcast": (lambda x: x[:, None] * x[None, :2], None),
     "padded": (lambda x: lax.pad(x, x[0], [(1, -2, 1)]), None),

@@ -1,6 +1,7 @@
 """Colorings of a sparse matrix: groups of columns that one product recovers together (Gebremedhin et al. 2005)."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +13,8 @@ Places = Int[np.ndarray, " entries"]
 _LARGEST_GRAPH = 2**25
 
 
-class Coloring(NamedTuple):
+@dataclass(frozen=True)
+class Coloring:
     """Which products recover a sparse matrix, and from which entry of them each of its entries is read.
 
     Attributes:
@@ -40,7 +42,7 @@ def by_star(matrix: csr_array, rows: Places, columns: Places) -> Coloring:
     Rows with the most entries have a color of their own, and all other entries of their columns are read from it. What
     is left has a coloring by columns. So an arrow takes two products.
     """
-    size = matrix.shape[0]
+    size = len(matrix.indptr) - 1
     order = np.argsort(-np.diff(matrix.indptr), kind="stable")
     best, hub, hubs = _fewest(matrix), np.zeros(size, bool), 1
     while hubs <= size // 2:
@@ -63,7 +65,7 @@ def by_star(matrix: csr_array, rows: Places, columns: Places) -> Coloring:
 
 def _fewest(matrix: csr_array) -> Int[np.ndarray, " columns"]:
     """The better of two greedy colorings of the columns: in their order, and with the fullest first."""
-    size = matrix.shape[1]
+    size = cast(tuple[int, int], matrix.shape)[1]
     lengths = np.diff(matrix.indptr)
     if int((lengths.astype(np.int64) ** 2).sum()) > _LARGEST_GRAPH:
         return np.arange(size)
@@ -77,7 +79,8 @@ def _fewest(matrix: csr_array) -> Int[np.ndarray, " columns"]:
 
 
 def _greedy(graph: csr_array, order: Int[np.ndarray, " columns"]) -> Int[np.ndarray, " columns"]:
-    starts, neighbors = graph.indptr.tolist(), graph.indices.tolist()
+    starts: list[Any] = graph.indptr.tolist()
+    neighbors: list[Any] = graph.indices.tolist()
     colors = [-1] * len(order)
     for v in order.tolist():
         taken = {colors[u] for u in neighbors[starts[v] : starts[v + 1]]}

@@ -3,19 +3,21 @@
 A derivative is a linear function of its direction, and JAX's rules say which. So it is their program that is read, with
 the point unknown, and not that of the function: what a `custom_jvp` says is what counts. A value that does not depend
 on the direction is a coefficient. Its zeros count where the program itself makes them, out of constants, and in
-integers and booleans that it holds; a float that it holds may be somebody's parameter, whose derivative needs the entry.
+integers and booleans that it holds; a float that it holds may be a parameter, whose derivative needs the entry.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from scipy.sparse import csr_array
 
-from .dependence_rules import RULES, NeedsReverse, Pattern, check_size, identity, mixed, stacked, united
-from .programs import CALLS, as_function
+from .dependence_rules import RULES, NeedsReverse, Pattern, check_size, height, identity, mixed, stacked, united, width
+from .programs import CALLS, as_function, size_of
 
 # Entries of a coefficient that is evaluated to look for zeros in it.
 _LARGEST_VALUE = 2**24
@@ -36,7 +38,7 @@ def dependences(program: ClosedJaxpr, inputs: Sequence[Pattern | None], values: 
     found: dict[Any, Pattern] = {}
     known: dict[Any, Callable[[], Any]] = {}
     for var, const in zip(jaxpr.constvars, program.consts, strict=True):
-        if not isinstance(const, jax.core.Tracer) and np.dtype(_dtype(const)).kind in "biu":
+        if not isinstance(const, Tracer) and np.dtype(_dtype(const)).kind in "biu":
             known[var] = lambda const=const: const
     for var, pattern, value in zip(jaxpr.invars, inputs, values, strict=True):
         if pattern is not None and pattern.nnz:
@@ -72,7 +74,7 @@ def _dtype(x: Any) -> Any:
 
 
 def _evaluated_later(program: ClosedJaxpr, equation: JaxprEqn, given: Values) -> dict[Any, Callable[[], Any]]:
-    if any(var.aval.size > _LARGEST_VALUE for var in equation.outvars):
+    if any(size_of(var) > _LARGEST_VALUE for var in equation.outvars):
         return {}
     results: list[Any] = []
 
@@ -106,7 +108,7 @@ def _through(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) 
         raise NeedsReverse
     if name in RULES:
         return RULES[name](equation, patterns, [_numbers(value) for value in given])
-    return [mixed(patterns, var.aval.size) for var in equation.outvars]
+    return [mixed(patterns, size_of(var)) for var in equation.outvars]
 
 
 def _numbers(value: Callable[[], Any] | None) -> Callable[[], np.ndarray] | None:
@@ -145,13 +147,13 @@ def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> 
     parameters = equation.params
     length, constants, carries = parameters["length"], parameters["num_consts"], parameters["num_carry"]
     body = _closed(parameters["jaxpr"])
-    sizes = [var.aval.size for var in body.jaxpr.invars]
-    outs = [var.aval.size for var in body.jaxpr.outvars]
-    columns = next(pattern.shape[1] for pattern in patterns if pattern is not None)
+    sizes = [size_of(var) for var in body.jaxpr.invars]
+    outs = [size_of(var) for var in body.jaxpr.outvars]
+    columns = next(width(pattern) for pattern in patterns if pattern is not None)
     nothing = lambda rows: csr_array((rows, columns), dtype=bool)
-    whole = [nothing(atom.aval.size) if p is None else p for atom, p in zip(equation.invars, patterns, strict=True)]
+    whole = [nothing(size_of(atom)) if p is None else p for atom, p in zip(equation.invars, patterns, strict=True)]
     if not length:
-        empty = [nothing(var.aval.size) for var in equation.outvars[carries:]]
+        empty = [nothing(size_of(var)) for var in equation.outvars[carries:]]
         return [*whole[constants : constants + carries], *empty]
 
     # What may depend on the columns at all, in any step.
@@ -166,8 +168,9 @@ def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> 
     total = sum(sizes)
     local = [csr_array((size, total), dtype=bool) if p is None else p for size, p in zip(outs, local, strict=True)]
     body_carry, body_out = stacked(local[:carries], total), stacked(local[carries:], total)
-    fixed, carry = stacked(whole[:constants], columns), stacked(whole[constants : constants + carries], columns)
-    slices = [(pattern, pattern.shape[0] // length) for pattern in whole[constants + carries :]]
+    fixed = stacked(whole[:constants], columns)
+    carry: Any = stacked(whole[constants : constants + carries], columns)
+    slices = [(pattern, height(pattern) // length) for pattern in whole[constants + carries :]]
     steps: list[Any] = [None] * length
     for t in range(length - 1, -1, -1) if parameters["reverse"] else range(length):
         state = stacked([fixed, carry, *(pattern[t * n : (t + 1) * n] for pattern, n in slices)], columns)
@@ -192,4 +195,4 @@ def _own_columns(sizes: Sequence[int], moving: Sequence[bool]) -> list[Pattern |
 
 def _parts(pattern: Pattern, sizes: Sequence[int]) -> list[Pattern]:
     bounds = np.cumsum([0, *sizes])
-    return [pattern[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [pattern[a:b] for a, b in pairwise(bounds)]

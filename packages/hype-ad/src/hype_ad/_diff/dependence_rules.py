@@ -6,7 +6,7 @@ an operation without a rule, each output depends on all inputs.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from jax.extend.core import JaxprEqn
 from scipy.sparse import csr_array, vstack
 
 from .dependence_windows import convolution, window_sums
+from .programs import shape_of, size_of
 
 Pattern: TypeAlias = csr_array
 """A boolean matrix, with a row for each entry of a variable."""
@@ -43,6 +44,16 @@ def check_size(count: int) -> None:
         raise TooDense
 
 
+def height(pattern: Pattern) -> int:
+    """Number of rows."""
+    return len(pattern.indptr) - 1
+
+
+def width(pattern: Pattern) -> int:
+    """Number of columns."""
+    return cast(tuple[int, int], pattern.shape)[1]
+
+
 def identity(size: int, first: int, columns: int) -> Pattern:
     """Entries that depend each on a column of its own, from column `first` on."""
     places = np.arange(size)
@@ -68,7 +79,7 @@ def mixed(patterns: Patterns, size: int) -> Pattern | None:
     inputs = [pattern for pattern in patterns if pattern is not None]
     if not inputs or not size:
         return None
-    union = united(_summed(pattern, np.zeros(pattern.shape[0], int), 1) for pattern in inputs)
+    union = united(_summed(pattern, np.zeros(height(pattern), int), 1) for pattern in inputs)
     return None if union is None else _picked(union, np.zeros(size, int))
 
 
@@ -78,10 +89,10 @@ def _picked(pattern: Pattern, rows: np.ndarray) -> Pattern:
     absent = rows < 0
     counts = np.diff(pattern.indptr)
     if not len(counts):
-        return csr_array((len(rows), pattern.shape[1]), dtype=bool)
+        return csr_array((len(rows), width(pattern)), dtype=bool)
     check_size(int(np.where(absent, 0, counts[rows]).sum()))
     if absent.any():
-        pattern = stacked([pattern, csr_array((1, pattern.shape[1]), dtype=bool)], pattern.shape[1])
+        pattern = stacked([pattern, csr_array((1, width(pattern)), dtype=bool)], width(pattern))
         rows = np.where(absent, len(counts), rows)
     return pattern[rows]
 
@@ -94,26 +105,22 @@ def _summed(pattern: Pattern, places: np.ndarray, size: int) -> Pattern:
     return terms @ pattern
 
 
-def _size(atom: Any) -> int:
-    return math.prod(atom.aval.shape)
-
-
 def _numbered(equation: JaxprEqn, patterns: Patterns) -> tuple[list[np.ndarray], Pattern]:
     """For each input the numbers of its entries, and the dependence of all by these numbers."""
     numbers, present, first = [], [], 0
     for atom, pattern in zip(equation.invars, patterns, strict=True):
         if pattern is None:
-            numbers.append(np.full(atom.aval.shape, _NOTHING))
+            numbers.append(np.full(shape_of(atom), _NOTHING))
         else:
-            numbers.append(np.arange(first, first + pattern.shape[0]).reshape(atom.aval.shape))
+            numbers.append(np.arange(first, first + height(pattern)).reshape(shape_of(atom)))
             present.append(pattern)
-            first += pattern.shape[0]
-    return numbers, stacked(present, present[0].shape[1])
+            first += height(pattern)
+    return numbers, stacked(present, width(present[0]))
 
 
 def _without(pattern: Pattern | None, atom: Any, axes: Sequence[int]) -> tuple[np.ndarray, Pattern | None]:
     """The union along some axes of a variable, and the number in it for each entry."""
-    shape = atom.aval.shape
+    shape = shape_of(atom)
     kept = [1 if axis in axes else length for axis, length in enumerate(shape)]
     groups = np.broadcast_to(np.arange(math.prod(kept)).reshape(kept), shape)
     return groups, None if pattern is None else _summed(pattern, groups, math.prod(kept))
@@ -169,10 +176,10 @@ def _entrywise(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) 
 
 def _spread(equation: JaxprEqn, place: int, pattern: Pattern | None) -> Pattern | None:
     """The dependence of an input that is broadcast to the shape of the output."""
-    own, out = equation.invars[place].aval.shape, equation.outvars[0].aval.shape
+    own, out = shape_of(equation.invars[place]), shape_of(equation.outvars[0])
     if pattern is None or own == out:
         return pattern
-    return _picked(pattern, np.broadcast_to(np.arange(pattern.shape[0]).reshape(own), out))
+    return _picked(pattern, np.broadcast_to(np.arange(height(pattern)).reshape(own), out))
 
 
 def _product(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
@@ -180,7 +187,7 @@ def _product(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) ->
     if equation.primitive.name == "mul":
         for value in values:
             if pattern is not None and value is not None:
-                there = np.broadcast_to(value() != 0, equation.outvars[0].aval.shape).reshape(-1)
+                there = np.broadcast_to(value() != 0, shape_of(equation.outvars[0])).reshape(-1)
                 pattern = pattern if there.all() else _picked(pattern, np.where(there, np.arange(len(there)), _NOTHING))
     return [pattern]
 
@@ -188,7 +195,7 @@ def _product(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) ->
 def _select(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
     if values[0] is None:
         return _entrywise(equation, [None, *patterns[1:]], values)
-    which = np.broadcast_to(values[0](), equation.outvars[0].aval.shape).astype(int)
+    which = np.broadcast_to(values[0](), shape_of(equation.outvars[0])).astype(int)
     numbers, pattern = _numbered(equation, [None, *patterns[1:]])
     return [_picked(pattern, np.choose(which, numbers[1:]) if len(numbers) < 32 else _chosen(which, numbers[1:]))]
 
@@ -198,13 +205,13 @@ def _chosen(which: np.ndarray, cases: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _gather(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
-    numbers: Any = np.arange(_size(equation.invars[0])).reshape(equation.invars[0].aval.shape)
-    pattern, params, start = patterns[0], equation.params, equation.invars[1].aval
+    numbers: Any = np.arange(size_of(equation.invars[0])).reshape(shape_of(equation.invars[0]))
+    pattern, params, start = patterns[0], equation.params, shape_of(equation.invars[1])
     if pattern is None:
         return [None]
     if values[1] is None:  # somewhere along the axes that are indexed
         numbers, pattern = _without(pattern, equation.invars[0], params["dimension_numbers"].start_index_map)
-        starts = np.zeros(start.shape, int)
+        starts = np.zeros(start, int)
     else:
         starts = values[1]()
     names = ("dimension_numbers", "slice_sizes", "unique_indices", "indices_are_sorted", "mode")
@@ -218,13 +225,13 @@ def _gather(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> 
 def _scatter(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
     operand, _, updates = patterns
     if equation.primitive.name == "scatter-mul":
-        return [operand if updates is None else mixed(patterns, _size(equation.outvars[0]))]
+        return [operand if updates is None else mixed(patterns, size_of(equation.outvars[0]))]
     if values[1] is None:
-        return [united([operand, mixed([updates], _size(equation.outvars[0]))])]
-    params, numbers = equation.params, np.arange(_size(equation.invars[0])).reshape(equation.invars[0].aval.shape)
+        return [united([operand, mixed([updates], size_of(equation.outvars[0]))])]
+    params, numbers = equation.params, np.arange(size_of(equation.invars[0])).reshape(shape_of(equation.invars[0]))
     dims = params["dimension_numbers"]
     collapsed = (*dims.inserted_window_dims, *dims.operand_batching_dims)
-    window = iter(equation.invars[2].aval.shape[axis] for axis in dims.update_window_dims)
+    window = iter(shape_of(equation.invars[2])[axis] for axis in dims.update_window_dims)
     sizes = [1 if axis in collapsed else next(window) for axis in range(numbers.ndim)]
     taken = lax.GatherDimensionNumbers(
         offset_dims=dims.update_window_dims,
@@ -246,7 +253,7 @@ def _scatter(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) ->
 
 
 def _dynamic_slice(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
-    sizes, shape = equation.params["slice_sizes"], equation.invars[0].aval.shape
+    sizes, shape = equation.params["slice_sizes"], shape_of(equation.invars[0])
     starts = values[1 : 1 + len(shape)]
     unknown = [axis for axis, value in enumerate(starts) if value is None and sizes[axis] < shape[axis]]
     numbers, pattern = _without(patterns[0], equation.invars[0], unknown)
@@ -256,9 +263,9 @@ def _dynamic_slice(equation: JaxprEqn, patterns: Patterns, values: Sequence[Valu
 
 
 def _dynamic_update_slice(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
-    shape, sizes, starts = equation.invars[0].aval.shape, equation.invars[1].aval.shape, values[2 : 2 + len(patterns)]
+    shape, sizes, starts = shape_of(equation.invars[0]), shape_of(equation.invars[1]), values[2 : 2 + len(patterns)]
     if any(value is None and a < b for value, a, b in zip(starts, sizes, shape, strict=True)):
-        return [united([patterns[0], mixed(patterns[1:2], _size(equation.outvars[0]))])]
+        return [united([patterns[0], mixed(patterns[1:2], size_of(equation.outvars[0]))])]
     numbers, pattern = _numbered(equation, [*patterns[:2], *[None] * len(starts)])
     numbers[0][_window(starts, sizes, shape)] = numbers[1]
     return [_picked(pattern, numbers[0])]
@@ -276,9 +283,9 @@ def _reduce_sum(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value])
 
 
 def _cumsum(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
-    (pattern,), shape, axis = patterns, equation.invars[0].aval.shape, equation.params["axis"]
+    (pattern,), shape, axis = patterns, shape_of(equation.invars[0]), equation.params["axis"]
     assert pattern is not None
-    numbers = np.moveaxis(np.arange(pattern.shape[0]).reshape(shape), axis, 0)
+    numbers = np.moveaxis(np.arange(height(pattern)).reshape(shape), axis, 0)
     length = shape[axis]
     check_size(numbers.size * length // 2)
     later, earlier = np.tril_indices(length)
@@ -291,42 +298,43 @@ def _along_last(axes: Callable[[dict[str, Any]], int]) -> Callable[..., list[Pat
     """Each output depends on all along the last axes of the inputs, at the same place along those before."""
 
     def rule(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
-        out, count = equation.outvars[0].aval, axes(equation.params)
-        batch = math.prod(out.shape[: out.ndim - count])
+        out, count = shape_of(equation.outvars[0]), axes(equation.params)
+        batch = math.prod(out[: len(out) - count])
         unions = [
-            _without(p, atom, range(atom.aval.ndim - count, atom.aval.ndim))[1]
+            _without(p, atom, range(len(shape_of(atom)) - count, len(shape_of(atom))))[1]
             for atom, p in zip(equation.invars, patterns, strict=True)
         ]
         union = united(unions)
-        return [None if union is None else _picked(union, np.repeat(np.arange(batch), out.size // max(batch, 1)))]
+        each = math.prod(out[len(out) - count :])
+        return [None if union is None else _picked(union, np.repeat(np.arange(batch), each))]
 
     return rule
 
 
 def _dot(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
-    sides = [_dot_of(equation, side, patterns[side], values[1 - side]) for side in (0, 1) if patterns[side] is not None]
-    return [united(sides)]
+    pairs = zip((0, 1), patterns, reversed(values), strict=True)
+    return [united(_dot_of(equation, side, pattern, other) for side, pattern, other in pairs if pattern is not None)]
 
 
 def _dot_of(equation: JaxprEqn, side: int, pattern: Pattern, value: Value) -> Pattern:
     """Through the product with another array; where that is known, without its zeros."""
     contracting, batch = equation.params["dimension_numbers"]
-    own, other = equation.invars[side].aval, equation.invars[1 - side].aval
-    free = lambda aval, s: [i for i in range(aval.ndim) if i not in (*contracting[s], *batch[s])]
-    lengths = lambda aval, axes: math.prod(aval.shape[i] for i in axes)
+    own, other = (shape_of(equation.invars[i]) for i in (side, 1 - side))
+    free = lambda shape, i: [axis for axis in range(len(shape)) if axis not in (*contracting[i], *batch[i])]
+    lengths = lambda shape, axes: math.prod(shape[axis] for axis in axes)
     b, k = lengths(own, batch[side]), lengths(own, contracting[side])
     m, n = lengths(own, free(own, side)), lengths(other, free(other, 1 - side))
-    numbers = np.arange(own.size).reshape(own.shape)
+    numbers = np.arange(height(pattern)).reshape(own)
     numbers = numbers.transpose(*batch[side], *free(own, side), *contracting[side]).reshape(b * m, k)
     if value is not None and b * m * k * n <= _LARGEST:
         known = value().transpose(*batch[1 - side], *contracting[1 - side], *free(other, 1 - side)).reshape(b, k, n)
         batches, terms, places = np.nonzero(known)
         rows = (batches[:, None] * m + np.arange(m)) * n + places[:, None]
         columns = numbers[batches[:, None] * m + np.arange(m), terms[:, None]]
-        ones = np.ones(rows.size, bool)
-        result = csr_array((ones, (rows.reshape(-1), columns.reshape(-1))), shape=(b * m * n, own.size)) @ pattern
+        shape = b * m * n, height(pattern)
+        result = csr_array((np.ones(rows.size, bool), (rows.reshape(-1), columns.reshape(-1))), shape=shape) @ pattern
     else:
-        groups = np.empty(own.size, int)
+        groups = np.empty(height(pattern), int)
         groups[numbers] = np.arange(b * m)[:, None]
         result = _picked(_summed(pattern, groups, b * m), np.repeat(np.arange(b * m), n))
     order = np.arange(b * m * n).reshape(b, m, n)
@@ -336,7 +344,7 @@ def _dot_of(equation: JaxprEqn, side: int, pattern: Pattern, value: Value) -> Pa
 def _windows(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> list[Pattern | None]:
     if equation.primitive.name == "conv_general_dilated":
         if patterns[1] is not None:  # a kernel, that all positions of a channel share
-            return [mixed(patterns, _size(equation.outvars[0]))]
+            return [mixed(patterns, size_of(equation.outvars[0]))]
         terms = convolution(equation)
     else:
         terms = window_sums(equation)

@@ -8,6 +8,8 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from scipy.sparse import csr_array, kron
 
+from .programs import shape_of
+
 
 def _seen(length: int, out: int, window: int, stride: int, low: int, dilation: int, own_dilation: int) -> csr_array:
     """Which of `length` entries each of `out` windows sees, along one axis."""
@@ -19,7 +21,7 @@ def _seen(length: int, out: int, window: int, stride: int, low: int, dilation: i
 
 
 def _kron(matrices: Sequence[csr_array]) -> csr_array:
-    return reduce(lambda a, b: csr_array(kron(a, b, format="csr")), matrices).astype(bool)
+    return reduce(lambda a, b: csr_array(kron(a, b, format="csr"), dtype=bool), matrices)
 
 
 def _eye(length: int) -> csr_array:
@@ -28,7 +30,7 @@ def _eye(length: int) -> csr_array:
 
 def window_sums(equation: JaxprEqn) -> csr_array:
     """The entries that each sum over a window has."""
-    shapes = zip(equation.invars[0].aval.shape, equation.outvars[0].aval.shape, strict=True)
+    shapes = zip(shape_of(equation.invars[0]), shape_of(equation.outvars[0]), strict=True)
     names = ("window_dimensions", "window_strides", "padding", "window_dilation", "base_dilation")
     settings = zip(*(equation.params[name] for name in names), strict=True)
     axes = zip(shapes, settings, strict=True)
@@ -39,7 +41,7 @@ def convolution(equation: JaxprEqn) -> csr_array:
     """The entries that each entry of a convolution sees, with any kernel."""
     params: dict[str, Any] = equation.params
     dims = params["dimension_numbers"]
-    x, kernel, out = (atom.aval.shape for atom in (*equation.invars, equation.outvars[0]))
+    x, kernel, out = (shape_of(atom) for atom in (*equation.invars, equation.outvars[0]))
     features, channels = x[dims.lhs_spec[1]], out[dims.out_spec[1]]
     batch, batch_out = x[dims.lhs_spec[0]], out[dims.out_spec[0]]
     groups, batch_groups = params["feature_group_count"], params["batch_group_count"]

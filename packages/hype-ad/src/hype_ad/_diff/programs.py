@@ -1,5 +1,6 @@
 """Traced programs (jaxprs) read equation by equation: what an interpreter of them needs to know."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,6 +36,11 @@ def dtype_of(atom: Any) -> np.dtype:
 def shape_of(atom: Any) -> tuple[int, ...]:
     """The shape of a variable or a literal."""
     return atom.aval.shape
+
+
+def size_of(atom: Any) -> int:
+    """The number of entries of a variable or a literal."""
+    return math.prod(shape_of(atom))
 
 
 def is_float(atom: Any) -> bool:

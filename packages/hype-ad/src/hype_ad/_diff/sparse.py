@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -269,33 +270,45 @@ def _recovered(
     """What all products share, and the entries. With `probe`, their rows and columns, they are checked."""
     colors, dtype = jnp.asarray(coloring.colors), tree.float_dtype(x)
     count = max(coloring.count, 1)
-    direction = jnp.asarray(np.random.default_rng(0).standard_normal(len(coloring.colors)) if probe else 0.0, dtype)
+    direction = np.random.default_rng(0).standard_normal(len(coloring.colors))
 
     def product(color: Int[Array, ""]) -> tuple[Any, Float[Array, " rows"]]:
         v = (colors == color).astype(dtype)
-        same, result = push(tree.unravel(jnp.where(color == count, direction, v) if probe else v, x))
+        if probe:
+            v = jnp.where(color == count, jnp.asarray(direction, dtype), v)
+        same, result = push(tree.unravel(v, x))
         return same, tree.ravel(result)
 
     same, products = in_batches(product, jnp.arange(count + bool(probe)))
     places = coloring.product.astype(np.int64) * products.shape[1] + coloring.place
     data = products.reshape(-1).at[places].get(mode="promise_in_bounds", unique_indices=True)
-    if not probe:
-        return same, data
-    rows, columns = probe
-    return same, _checked(data, data * direction.astype(data.dtype)[columns], rows, products[-1])
+    return same, _checked(data, coloring, products, direction, *probe) if probe else data
 
 
 def _checked(
-    data: Float[Array, " entries"], terms: Float[Array, " entries"], rows: Places, product: Float[Array, " rows"]
+    data: Float[Array, " entries"],
+    coloring: Coloring,
+    products: Float[Array, "products rows"],
+    direction: Float[np.ndarray, " columns"],
+    rows: Places,
+    columns: Places,
 ) -> Float[Array, " entries"]:
-    """The entries, if the sum of their terms in each row is the product with a direction; else NaN, or an error."""
-    summed = lambda terms: jax.ops.segment_sum(terms, jnp.asarray(rows), len(product))
+    """The entries, if they times a direction are the last of the products; else NaN, or an error."""
+    last = products[-1]
+    factors = np.zeros((len(products) - 1, len(last)))
+    own = coloring.place == rows
+    factors[coloring.product[own], rows[own]] = direction[columns[own]]
+    terms = products[:-1] * jnp.asarray(factors, data.dtype)
+    others = data[np.flatnonzero(~own)] * jnp.asarray(direction[columns[~own]], data.dtype)
+    summed = lambda terms, others: (
+        jnp.sum(terms, axis=0) + jax.ops.segment_sum(others, jnp.asarray(rows[~own]), len(last))
+    )
     rounding = float(jnp.finfo(data.dtype).eps) ** 0.5
-    sizes = jnp.maximum(summed(jnp.abs(terms)), jnp.abs(product))
+    sizes = jnp.maximum(summed(jnp.abs(terms), jnp.abs(others)), jnp.abs(last))
     # what is not finite is not taken for a wrong sparsity
-    off = jnp.abs(product - summed(terms)) > rounding * (sizes + rounding * jnp.max(sizes, initial=0))
+    off = jnp.abs(last - summed(terms, others)) > rounding * (sizes + rounding * jnp.max(sizes, initial=0))
     wrong = jax.lax.stop_gradient(jnp.any(off))
-    if isinstance(wrong, jax.core.Tracer):
+    if isinstance(wrong, Tracer):
         return data * jnp.where(wrong, jnp.nan, 1).astype(data.dtype)  # a selection of NaN would have a derivative of 0
     if bool(wrong):
         raise ValueError(

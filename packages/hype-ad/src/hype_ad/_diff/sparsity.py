@@ -7,19 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.experimental.sparse import BCOO
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Bool, Int, PyTree
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import coo_array, csr_array, issparse
 
 from ..internal.mode import Mode, check_mode
 from .argnums import Argnums, at_argument
 from .checks import float_value
 from .coloring import Coloring, by_columns, by_star
 from .dependence import dependences
-from .dependence_rules import NeedsReverse, TooDense, identity, stacked
+from .dependence_rules import NeedsReverse, TooDense, height, identity, stacked, width
 from .forms import Function
 from .gradient import value_gradient
+from .programs import size_of
 
 
 class Sparsity:
@@ -45,7 +47,7 @@ class Sparsity:
     def __init__(self, matrix: Any):
         pattern = _stored(matrix)
         pattern.sort_indices()
-        self.shape: tuple[int, int] = pattern.shape
+        self.shape: tuple[int, int] = (height(pattern), width(pattern))
         self.columns: Int[np.ndarray, " entries"] = pattern.indices.astype(np.int32)
         self.rows: Int[np.ndarray, " entries"] = np.repeat(
             np.arange(self.shape[0], dtype=np.int32), np.diff(pattern.indptr)
@@ -100,9 +102,7 @@ class Sparsity:
 
 
 def _stored(matrix: Any) -> csr_array:
-    if isinstance(matrix, jax.core.Tracer) or (
-        isinstance(matrix, BCOO) and isinstance(matrix.indices, jax.core.Tracer)
-    ):
+    if isinstance(matrix, Tracer) or (isinstance(matrix, BCOO) and isinstance(matrix.indices, Tracer)):
         raise TypeError("`sparsity` must be known while JAX traces: make it of a NumPy array, outside of `jax.jit`.")
     if isinstance(matrix, BCOO) and matrix.ndim == 2 and not matrix.n_batch and not matrix.n_dense:
         places = np.asarray(matrix.indices)
@@ -110,7 +110,8 @@ def _stored(matrix: Any) -> csr_array:
         rows, columns = places[inside].T
         return csr_array(csr_array((np.ones(len(rows), bool), (rows, columns)), shape=matrix.shape).astype(bool))
     if issparse(matrix):
-        rows, columns = matrix.tocoo().coords if hasattr(matrix.tocoo(), "coords") else matrix.nonzero()
+        entries = coo_array(matrix)
+        rows, columns = entries.coords
         return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=matrix.shape)
     if not isinstance(matrix, np.ndarray | jax.Array | list | tuple):
         raise TypeError(f"`sparsity` must be a Sparsity or a matrix of NumPy, SciPy or BCOO, got {matrix!r}.")
@@ -194,8 +195,8 @@ def linear_sparsity(product: Callable[..., PyTree], point: PyTree, v: PyTree, *,
     """The sparsity of the matrix (or of its transpose) whose product with `v` is `product(point, v)`."""
     program = jax.make_jaxpr(product)(point, v)
     fixed = [None] * len(jax.tree.leaves(point))
-    sizes = [var.aval.size for var in program.jaxpr.invars[len(fixed) :]]
-    outs = [var.aval.size for var in program.jaxpr.outvars]
+    sizes = [size_of(var) for var in program.jaxpr.invars[len(fixed) :]]
+    outs = [size_of(var) for var in program.jaxpr.outvars]
     shape = sum(outs), sum(sizes)
     try:
         pattern = _stacked_dependences(program, fixed, sizes, outs)
