@@ -23,7 +23,7 @@ from .directions import in_batches
 from .forms import Function, without_value
 from .gradient import value_gradient
 from .programs import has_operation
-from .sparsity import Sparsity, found_jacobian
+from .sparsity import Sparsity, as_sparsity, found_jacobian
 
 Push = Callable[[PyTree], tuple[Any, PyTree]]
 """A product with a direction, beside what is the same for all directions."""
@@ -90,7 +90,7 @@ def value_and_sparse_jacobian(
     """
     if mode is not None:
         check_mode("mode", mode)
-    given = _as_sparsity(sparsity)
+    given = as_sparsity(sparsity)
     probed = check and given is not None
 
     def value_and_matrix(*args: Any, **kwargs: Any) -> tuple[Any, PyTree]:
@@ -110,7 +110,7 @@ def value_and_sparse_jacobian(
 
             out = jax.eval_shape(checked, x)[0]
             _check_shape(found, out, x)
-            (value, aux), data = _recovered(found.column_coloring, push, x, probed and (found.rows, found.columns))
+            (value, aux), data = recovered(found.column_coloring, push, x, probed and (found.rows, found.columns))
             return with_aux(value, aux, has_aux), _arranged(data, found, value, x, dense)
 
         value, linear, aux = jax.linearize(checked, x, has_aux=True)
@@ -119,10 +119,10 @@ def value_and_sparse_jacobian(
             with explain_while_loop():
                 pull = jax.linear_transpose(linear, x)
                 probe = probed and (found.columns, found.rows)
-                _, data = _recovered(found.row_coloring, lambda u: (None, pull(u)[0]), value, probe)
+                _, data = recovered(found.row_coloring, lambda u: (None, pull(u)[0]), value, probe)
         else:
             probe = probed and (found.rows, found.columns)
-            _, data = _recovered(found.column_coloring, lambda v: (None, linear(v)), x, probe)
+            _, data = recovered(found.column_coloring, lambda v: (None, linear(v)), x, probe)
         return with_aux(value, aux, has_aux), _arranged(data, found, value, x, dense)
 
     return value_and_matrix
@@ -225,7 +225,7 @@ def _value_grad_hessian(
     f: Function, argnums: Argnums, has_aux: bool, sparsity: Any, check: bool, dense: bool, mode: Mode
 ) -> Function:
     check_mode("mode", mode)
-    given = _as_sparsity(sparsity)
+    given = as_sparsity(sparsity)
 
     def derivatives(*args: Any, **kwargs: Any) -> tuple[Any, PyTree, PyTree]:
         g, x = at_argument(f, argnums, has_aux, args, kwargs)
@@ -243,14 +243,10 @@ def _value_grad_hessian(
         _check_shape(found, x, x)
         found = found.symmetric
         probe = check and given is not None and (found.rows, found.columns)
-        (value, result, aux), data = _recovered(found.star_coloring, push, x, probe)
+        (value, result, aux), data = recovered(found.star_coloring, push, x, probe)
         return with_aux(value, aux, has_aux), result, _arranged(data, found, x, x, dense)
 
     return derivatives
-
-
-def _as_sparsity(sparsity: Any) -> Sparsity | None:
-    return sparsity if sparsity is None or isinstance(sparsity, Sparsity) else Sparsity(sparsity)
 
 
 def _check_shape(sparsity: Sparsity, out: PyTree, x: PyTree) -> None:
@@ -264,7 +260,7 @@ def _goes_forward(linear: Callable[[PyTree], PyTree], x: PyTree) -> bool:
     return not has_operation(jax.make_jaxpr(linear)(x).jaxpr, "custom_lin")
 
 
-def _recovered(
+def recovered(
     coloring: Coloring, push: Push, x: PyTree, probe: tuple[Places, Places] | Literal[False]
 ) -> tuple[Any, Float[Array, " entries"]]:
     """What all products share, and the entries. With `probe`, their rows and columns, they are checked."""
@@ -299,10 +295,13 @@ def _checked(
     own = coloring.place == rows
     factors[coloring.product[own], rows[own]] = direction[columns[own]]
     terms = products[:-1] * jnp.asarray(factors, data.dtype)
-    others = data[np.flatnonzero(~own)] * jnp.asarray(direction[columns[~own]], data.dtype)
-    summed = lambda terms, others: (
-        jnp.sum(terms, axis=0) + jax.ops.segment_sum(others, jnp.asarray(rows[~own]), len(last))
-    )
+    turned = np.flatnonzero(~own)  # read elsewhere, by symmetry
+    others = data[turned] * jnp.asarray(direction[columns[turned]], data.dtype)
+
+    def summed(terms: Array, others: Array) -> Array:
+        sums = jnp.sum(terms, axis=0)
+        return sums.at[rows[turned]].add(others) if len(turned) else sums
+
     rounding = float(jnp.finfo(data.dtype).eps) ** 0.5
     sizes = jnp.maximum(summed(jnp.abs(terms), jnp.abs(others)), jnp.abs(last))
     # what is not finite is not taken for a wrong sparsity

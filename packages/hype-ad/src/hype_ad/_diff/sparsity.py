@@ -101,6 +101,11 @@ class Sparsity:
         return self if both.nnz == self.count else Sparsity(both)
 
 
+def as_sparsity(sparsity: Any) -> Sparsity | None:
+    """A `Sparsity` or None as it is, or the `Sparsity` of a matrix."""
+    return sparsity if sparsity is None or isinstance(sparsity, Sparsity) else Sparsity(sparsity)
+
+
 def _stored(matrix: Any) -> csr_array:
     if isinstance(matrix, Tracer) or (isinstance(matrix, BCOO) and isinstance(matrix.indices, Tracer)):
         raise TypeError("`sparsity` must be known while JAX traces: make it of a NumPy array, outside of `jax.jit`.")
