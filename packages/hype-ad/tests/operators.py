@@ -37,6 +37,7 @@ def field(x):
 
 FIELD = np.array([x0 * x1**2, np.sin(x2), x0 * x2])
 JACOBIAN = np.array([[x1**2, 2 * x0 * x1, 0], [0, 0, np.cos(x2)], [x2, 0, x0]])
+SQUARES = FIELD @ FIELD / 2, JACOBIAN.T @ FIELD, JACOBIAN.T @ JACOBIAN @ v
 CURL = np.array([0 - np.cos(x2), 0 - x2, 0 - 2 * x0 * x1])
 DIV = x1**2 + 0 + x0
 
@@ -106,6 +107,10 @@ def _cases():
         "value_and_jacobianv": (FIELD, JACOBIAN @ v),
         "jacobian_tv": JACOBIAN.T @ v,
         "value_and_jacobian_tv": (FIELD, JACOBIAN.T @ v),
+        "gnvp": SQUARES[2],
+        "value_and_gnvp": SQUARES[::2],
+        "grad_gnvp": SQUARES[1:],
+        "value_and_grad_gnvp": SQUARES,
     }
     for table, function, arguments in [
         (of_curve, curve, (T,)),

@@ -5,6 +5,10 @@ from ._anderson import Anderson as Anderson
 from ._checkpointed_scan import checkpointed_scan as checkpointed_scan
 from ._diff.directional import diffnv as diffnv
 from ._diff.directional import value_and_diffnv as value_and_diffnv
+from ._diff.gauss_newton import gnvp as gnvp
+from ._diff.gauss_newton import grad_gnvp as grad_gnvp
+from ._diff.gauss_newton import value_and_gnvp as value_and_gnvp
+from ._diff.gauss_newton import value_and_grad_gnvp as value_and_grad_gnvp
 from ._diff.gradient import grad as grad
 from ._diff.gradient import gradv as gradv
 from ._diff.gradient import value_and_grad as value_and_grad

@@ -1,14 +1,13 @@
 """Linear equations with a sparse symmetric matrix that is known by its products, by Cholesky's factor of a band.
 
-The unknowns are put in an order in which the entries are near the diagonal (Cuthill and McKee 1969), and the matrix is cut
-into blocks as large as the band is wide. Only blocks on the diagonal and below it are not zero, and a scan over them
-finds a factor of the same form. It has no derivative, and needs none: that of a solution is another solution.
+The unknowns are put in an order in which the entries are near the diagonal (Cuthill and McKee 1969), and the matrix is
+cut into blocks at least as large as the band is wide. Only blocks on the diagonal and next to it are not zero, and a
+scan over them finds a factor of this form. It has no derivative, and needs none: that of a solution is another one.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import Sparsity
@@ -72,8 +71,8 @@ class BandFactor(NamedTuple):
 def factorized(product: Callable[[Vector], Vector], like: Vector, sparsity: Sparsity, shifted: bool) -> BandFactor:
     """The factor of the matrix with this product, of which `sparsity` has all entries; NaN if there is none.
 
-    If `shifted`, a multiple of the identity is added to a matrix that is not positive definite, the least of those tried
-    (Nocedal and Wright 2006, algorithm 3.3).
+    If `shifted`, a multiple of the identity is added to a matrix that is not positive definite, the least of those that
+    are tried (Nocedal and Wright 2006, algorithm 3.3).
     """
     sparsity = sparsity.symmetric
     _, entries = recovered(
@@ -115,7 +114,7 @@ def solve_sparse(product: Callable[[Vector], Vector], right: Vector, factor: Ban
 
 
 def solve_definite(product: Callable[[PyTree], PyTree], right: PyTree, sparsity: Sparsity) -> PyTree:
-    """The solution `x` of `product(x) = right` with a positive definite matrix; NaN if it is not, or has other entries."""
+    """The solution `x` of `product(x) = right`; NaN where that is not positive definite, or has other entries."""
     vector = lambda tree: at_least_single(ravel(tree))  # there is no linear algebra in half precision
     matvec = lambda v: vector(product(unravel(v, right)))
     b = vector(right)
