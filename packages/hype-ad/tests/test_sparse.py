@@ -188,12 +188,6 @@ def test_errors():
         ad.sparse_jacobian(tall, sparsity=BAND)(X)
     with pytest.raises(ValueError, match=r"More than 2²⁴ entries of the derivative, of shape \(5000, 5000\)"):
         ad.sparse_jacobian(lambda x: x * jnp.sum(x))(jnp.zeros(5000))
-    with pytest.raises(ValueError, match=r'`mode` must be "reverse" or "forward"'):
-        ad.sparse_jacobian(banded, mode="sideways")
-    with pytest.raises(ValueError, match="`mode`"):
-        ad.sparse_hessian(rosenbrock, mode="sideways")
-    with pytest.raises(ValueError, match="`mode`"):
-        ad.hessian_sparsity(rosenbrock, mode="sideways")
     with pytest.raises(TypeError, match="must be a real float"):
         ad.jacobian_sparsity(banded)(jnp.arange(7))
     with pytest.raises(ValueError, match="`argnums` must be positions"):

@@ -188,7 +188,7 @@ def _own_columns(sizes: Sequence[int], moving: Sequence[bool]) -> list[Pattern |
     """Inputs that depend each on itself, where they depend on anything."""
     bounds = np.cumsum([0, *sizes])
     return [
-        identity(size, first, int(bounds[-1])) if moves else None
+        identity(size, int(first), int(bounds[-1])) if moves else None
         for size, first, moves in zip(sizes, bounds[:-1], moving, strict=True)
     ]
 

@@ -1,7 +1,7 @@
 """Newton's method with an inexact solve by conjugate gradients."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -33,7 +33,7 @@ class _Memory(eqx.Module):
     solved: Bool[Array, ""]
 
 
-def _checked_product(product: Callable[[PyTree, PyTree], PyTree]) -> Callable[[PyTree, PyTree], PyTree]:
+def _checked_product(product: Any) -> Callable[[PyTree, PyTree], PyTree]:
     if not callable(product):
         raise TypeError(f"`product` must be a function such as hype_ad.gnvp(residuals), got {product!r}.")
     return product
