@@ -31,12 +31,14 @@ def test_it_is_the_hessian_of_the_loss_of_the_linearized_model():
 
 
 def test_it_is_the_product_with_the_fisher_information():
-    jacobian = jax.jacobian(lambda b: logits({**X, "b": b}))(X["b"])
-    probabilities = jax.nn.softmax(logits(X))
-    scores = (jnp.eye(3) - probabilities[None]) @ jacobian
-    fisher = scores.T @ jnp.diag(probabilities) @ scores
-    product = ad.gnvp(lambda b: logits({**X, "b": b}), cross_entropy)(X["b"], V["b"])
-    np.testing.assert_allclose(product, fisher @ V["b"], rtol=1e-12)
+    @jax.jit
+    def both(b, v):
+        of_bias = lambda b: logits({**X, "b": b})
+        jacobian, probabilities = jax.jacobian(of_bias)(b), jax.nn.softmax(of_bias(b))
+        scores = (jnp.eye(3) - probabilities[None]) @ jacobian
+        return ad.gnvp(of_bias, cross_entropy)(b, v), scores.T @ (probabilities * (scores @ v))
+
+    np.testing.assert_allclose(*both(X["b"], V["b"]), rtol=1e-12)
 
 
 def test_it_is_differentiable():
@@ -44,7 +46,7 @@ def test_it_is_differentiable():
         product = ad.gnvp(lambda x: p["c"] * logits(x), cross_entropy)(p["x"], V)
         return jnp.sum(jnp.sin(product["w"])) + product["b"] @ product["b"]
 
-    assert_derivatives_match(loss, {"x": X, "c": jnp.array(0.7)}, order=2)
+    assert_derivatives_match(loss, {"x": X, "c": jnp.array(0.7)})
 
 
 def test_errors():

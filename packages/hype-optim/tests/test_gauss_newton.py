@@ -20,6 +20,7 @@ def half_of_squares(w, shift=0.0):
     return jnp.sum(residuals(w, shift) ** 2) / 2
 
 
+@pytest.mark.slow
 def test_a_step_solves_the_linearized_problem():
     method = NewtonCG(product=gnvp(residuals))
     params = Params(1, method=method, learning_rate=Constant(1.0), silent=True, return_best=False)
@@ -38,6 +39,7 @@ def test_it_converges_where_the_hessian_is_negative():
     np.testing.assert_allclose(result.w["k"], -1.1, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_differentiable_in_what_its_product_closes_over():
     def outcome(shift):
         method = NewtonCG(4, product=gnvp(lambda w: residuals(w, shift)))
