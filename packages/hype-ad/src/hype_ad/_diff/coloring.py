@@ -1,7 +1,7 @@
 """Colorings of a sparse matrix: groups of columns that one product recovers together (Gebremedhin et al. 2005)."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from jaxtyping import Int
@@ -79,8 +79,7 @@ def _fewest(matrix: csr_array) -> Int[np.ndarray, " columns"]:
 
 
 def _greedy(graph: csr_array, order: Int[np.ndarray, " columns"]) -> Int[np.ndarray, " columns"]:
-    starts: list[Any] = graph.indptr.tolist()
-    neighbors: list[Any] = graph.indices.tolist()
+    starts, neighbors = cast(list[int], graph.indptr.tolist()), cast(list[int], graph.indices.tolist())
     colors = [-1] * len(order)
     for v in order.tolist():
         taken = {colors[u] for u in neighbors[starts[v] : starts[v + 1]]}
