@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from scipy.sparse import csr_array
 
 from .dependence_rules import RULES, NeedsReverse, Pattern, check_size, height, identity, mixed, stacked, united, width
-from .programs import CALLS, as_function, size_of
+from .programs import CALLS, as_function, scan_counts, size_of
 
 # Entries of a coefficient that is evaluated to look for zeros in it.
 _LARGEST_VALUE = 2**24
@@ -145,7 +145,7 @@ def _count(pattern: Pattern | None) -> int:
 def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> list[Pattern | None]:
     """Reads the body once, in terms of its own inputs, and follows the carry by products of matrices."""
     parameters = equation.params
-    length, constants, carries = parameters["length"], parameters["num_consts"], parameters["num_carry"]
+    length, (constants, carries) = parameters["length"], scan_counts(equation)
     body = _closed(parameters["jaxpr"])
     sizes = [size_of(var) for var in body.jaxpr.invars]
     outs = [size_of(var) for var in body.jaxpr.outvars]

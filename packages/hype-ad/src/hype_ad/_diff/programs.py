@@ -75,6 +75,17 @@ def called(equation: JaxprEqn) -> ClosedJaxpr:
     return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, [])
 
 
+def scan_counts(equation: JaxprEqn) -> tuple[int, int]:
+    """The numbers of constants and of carries of a scan: its body gets and gives them as they are outside.
+
+    The names of the parameters that say so have changed with JAX 0.12.
+    """
+    body = called(equation).jaxpr
+    whole = lambda outer, inner: sum(len(shape_of(a)) == len(shape_of(b)) for a, b in zip(outer, inner, strict=True))
+    carries = whole(equation.outvars, body.outvars)
+    return whole(equation.invars, body.invars) - carries, carries
+
+
 def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
     """The equations left by dead code elimination: a rule may compute more than its caller asks for."""
     wanted = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}
