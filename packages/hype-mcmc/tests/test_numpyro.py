@@ -65,11 +65,12 @@ def test_a_model_and_a_key_are_enough(run):
 def test_new_data_do_not_compile_again(run):
     settings: dict[str, Any] = {"num_warmup": 300, "num_samples": 600}
     before = len(TRACES)
-    model = from_numpyro(schools, SIGMA / 100, y=Y + 50)
+    model = from_numpyro(schools, SIGMA / 2, y=Y + 50)
     looked_at = len(TRACES) - before
     other = sample(model, key=jax.random.key(0), **settings)
     assert len(TRACES) - before == looked_at <= 2
-    np.testing.assert_allclose(np.mean(other.draws["theta"], axis=(0, 1)), Y + 50, atol=0.2)
+    assert np.max(other.summary().rhat) < 1.05
+    assert np.all(np.abs(np.mean(other.draws["theta"], axis=(0, 1)) - Y - 50) < 2 * SIGMA / 2)
 
 
 @pytest.mark.slow
@@ -172,6 +173,59 @@ def test_a_model_that_reads_something_else_now_is_sampled_as_it_is_now(key):
     np.testing.assert_allclose(slope(), 5.0, rtol=1e-6)
 
 
+def centered(sigma, y=None):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
+    tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
+    with numpyro.plate("school", sigma.shape[0]):
+        theta = numpyro.sample("theta", dist.Normal(mu, tau))
+        numpyro.sample("y", dist.Normal(theta, sigma), obs=y)
+
+
+def test_other_coordinates_of_a_hierarchy_are_the_same_density():
+    model = from_numpyro(centered, SIGMA, y=Y)
+    draw = {"mu": 1.0, "tau": 2.0, "theta": np.linspace(-3, 9, 8)}
+
+    @jax.jit
+    def both(c):
+        other = model.decentered(c)
+        position = other.unconstrain(draw)
+        log_det = (1 - c) * 8 * np.log(2.0)
+        return other(position) - log_det, position["theta_decentered"], other.constrain(position)
+
+    assert set(model.decentered(0.5).initial()) == {"mu", "tau", "theta_decentered"}
+    value, coordinate, back = both(0.3)
+    np.testing.assert_allclose(value, model(model.unconstrain(draw)), rtol=1e-12)
+    np.testing.assert_allclose(coordinate, 0.3 + (draw["theta"] - 1) * 2**-0.7, rtol=1e-12)
+    assert set(back) == set(draw)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-12), back, draw)
+    for c, message in ((1.5, "`centeredness` must be from 0 to 1"), ({"mu": 0.0}, r"of \['theta'\], got \['mu'\]")):
+        with pytest.raises(ValueError, match=message):
+            model.decentered(c)
+    with pytest.raises(ValueError, match="and this one has none"):
+        from_numpyro(schools, SIGMA, y=Y).decentered()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "low", "high"), [(1.0, 0.0, 0.1), (0.02, 0.6, 1.0)])
+def test_centeredness_is_learned_by_how_much_the_data_say(scale, low, high, key):
+    """And then eight schools, centered, are sampled by a plain call."""
+    model = from_numpyro(centered, scale * SIGMA, y=Y).decentered()
+    assert low <= model.centeredness["theta"] <= high
+    if scale == 1:
+        run = sample(model, key=key)
+        assert np.max(run.summary().rhat) < 1.01
+        rows = np.stack([run.draws["mu"], np.log(run.draws["tau"])], axis=-1)
+        assert_moments(rows, EIGHT_SCHOOLS.mean, EIGHT_SCHOOLS.sd)
+        more = sample(model, {name: x[:, -1] for name, x in run.draws.items()}, key=key, chained=True, num_samples=5)
+        assert more.to_arviz(key=key, groups=["log_likelihood"])["log_likelihood"]["y"].shape == (4, 5, 8)
+
+
+def test_a_function_is_no_density_of_the_run_of_a_model(run):
+    model = from_numpyro(schools, SIGMA, y=Y)
+    with pytest.raises(ValueError, match="must be models, such as `from_numpyro"):
+        expectation(lambda draw: draw["mu"], run, lambda x: model(x))
+
+
 def discrete():
     numpyro.sample("z", dist.Bernoulli(0.5))
 
@@ -202,7 +256,7 @@ def observed(y):
 @pytest.mark.parametrize(
     ("model", "arguments", "error", "message"),
     [
-        (discrete, (), ValueError, r"no discrete latent sites, got \['z'\]"),
+        (discrete, (), ValueError, r"no discrete latent sites, got \['z'\].*its `obs` was None"),
         (subsampled, (Y,), ValueError, r"plates without `subsample_size`, got \['part'\]"),
         (variational, (), ValueError, r"no `numpyro.param`, got \['location'\]"),
         (random, (), ValueError, "must draw nothing beside its sites"),
@@ -288,7 +342,7 @@ def test_all_that_a_model_tells_is_of_what_it_reads_now(key):
         run = sample(model, {"x": 0.1}, **settings)
         np.testing.assert_allclose(run.draws["more"] - run.draws["x"], READ["scale"], rtol=1e-5)
         data = run.to_arviz(key=key, groups=["log_likelihood", "observed_data", "prior"])
-        density = expectation(lambda x: model(x), run.unconstrained, model)
+        density = expectation(lambda draw: model(model.unconstrain(draw)), run, model)
         x = run.draws["x"]
         expected = dist.Normal(x, READ["scale"]).log_prob(2 * READ["scale"])
         np.testing.assert_allclose(data["log_likelihood"]["y"].values, expected, rtol=1e-5)

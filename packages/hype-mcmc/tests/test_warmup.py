@@ -1,5 +1,7 @@
 """What warm-up learns, piece by piece and as a whole."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, RandomLength, UnitMass
 from hype_mcmc._warmup.schedule import windows
 from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance, harmonic_mean
+from hype_mcmc._warmup.trajectory_length import TrajectoryLength
 
 from .problems import gaussian, sample, standard_normal
 
@@ -105,6 +108,24 @@ def test_a_dense_mass_learns_a_rotation(key):
     whitened = run.kernel.mass.cholesky.T @ COVARIANCE @ run.kernel.mass.cholesky
     np.testing.assert_allclose(np.linalg.eigvalsh(whitened), 1, atol=0.3)
     assert 1.2 < run.kernel.length.mean < 3.0
+
+
+def test_a_length_does_not_shrink_below_half_of_what_its_draws_ask_for(key):
+    """Though every jump goes against the velocity; from a place where it is far shorter it comes back at once."""
+    momentum, deviation = jnp.ones((8, 1)), 3.0
+    infos = SimpleNamespace(
+        acceptance_rate=jnp.ones(8), proposal=SimpleNamespace(position=-momentum, momentum=momentum)
+    )
+
+    def update(state, key):
+        after = deviation * jax.random.normal(key, (8, 1))
+        few, many = jnp.asarray(1e-3), jnp.asarray(1e3)
+        return state.update(UnitMass(), jnp.zeros((8, 1)), after, infos, few, many), None
+
+    start = TrajectoryLength.start(jnp.asarray(0.01), jnp.zeros(1))
+    state, _ = jax.lax.scan(update, start, jax.random.split(key, 300))
+    np.testing.assert_allclose(np.exp(state.log_length), 0.9 * deviation, rtol=0.1)
+    assert state.restart(UnitMass(), UnitMass()).variance == 0
 
 
 @pytest.mark.slow
