@@ -304,9 +304,9 @@ def _check(sites: dict[str, Any]) -> None:
     ]
     if discrete:
         raise ValueError(
-            f"`model` must have no discrete latent sites, got {discrete}: there is no gradient in them. If that is data, "
-            "its `obs` was None: give it among the arguments of `from_numpyro`. Otherwise sum over it in the model, by "
-            "`numpyro.distributions.MixtureSameFamily` for one."
+            f"`model` must have no discrete latent sites, got {discrete}: there is no gradient in them. If that is "
+            "data, its `obs` was None: give it among the arguments of `from_numpyro`. Otherwise sum over it in the "
+            "model, by `numpyro.distributions.MixtureSameFamily` for one."
         )
     if params := of_type("param"):
         raise ValueError(f"`model` must have no `numpyro.param`, got {params}: give each a prior, by `numpyro.sample`.")

@@ -1,8 +1,8 @@
 r"""Whether many short chains disagree for good.
 
-R-hat compares variances of means of half chains. Of stationary chains of $n$ draws that forget within $\tau$ draws it is
-about $\sqrt{1 + 2 (\tau - 1) / n}$, and of few draws above any limit near 1, however many chains there are: it says that
-each chain alone is too short, which nobody asks of thousands (Margossian et al. 2024, section 2). They compare groups of
+R-hat compares variances of means of half chains. Of stationary chains of $n$ draws that forget within $\tau$ draws it
+is about $\sqrt{1 + 2 (\tau - 1) / n}$, and of few draws above any limit near 1, however many chains there are: it says
+that each chain alone is too short, which nobody asks of thousands (Margossian et al. 2024). They compare groups of
 chains that started together. Ours start apart, and there is something else that many chains tell: whether where a chain
 is at its end still depends on where it was at its beginning.
 """
