@@ -381,3 +381,44 @@ def test_names_of_arviz_dimensions_are_refused_and_groups_that_need_a_key_say_so
         bad.to_arviz()
     with pytest.raises(ValueError, match="need a `key`"):
         run.to_arviz(groups=["posterior_predictive"])
+
+
+def radon(county, floor, uranium, counties, log_radon=None):
+    """Houses in counties that have an intercept and a slope of their own, as in Gelman and Hill (2007)."""
+    mean = numpyro.sample("mean", dist.Normal(0.0, 2.0).expand([2]).to_event(1))
+    of_uranium = numpyro.sample("of_uranium", dist.Normal(0.0, 1.0))
+    spread = numpyro.sample("spread", dist.HalfNormal(1.0).expand([2]).to_event(1))
+    noise = numpyro.sample("noise", dist.HalfNormal(1.0))
+    with numpyro.plate("county", counties):
+        intercept = numpyro.sample("intercept", dist.Normal(mean[0] + of_uranium * uranium, spread[0]))
+        slope = numpyro.sample("slope", dist.Normal(mean[1], spread[1]))
+    with numpyro.plate("house", county.shape[0]):
+        numpyro.sample("log_radon", dist.Normal(intercept[county] + slope[county] * floor, noise), obs=log_radon)
+
+
+@pytest.mark.slow
+def test_varying_slopes_of_many_counties(key):
+    """Simulated: 85 counties with 1 to 60 houses each, nearly 900 in all."""
+    rng = np.random.default_rng(0)
+    county = np.repeat(np.arange(85), np.minimum(rng.geometric(0.1, 85), 60))
+    floor, uranium = (rng.random(county.size) < 0.2).astype(float), 0.4 * rng.normal(size=85)
+    intercept, slope = 1.4 + 0.7 * uranium + 0.3 * rng.normal(size=85), -0.7 + 0.3 * rng.normal(size=85)
+    y = intercept[county] + slope[county] * floor + 0.75 * rng.normal(size=county.size)
+    model = from_numpyro(radon, county, floor, uranium, 85, log_radon=y).decentered()
+    assert set(model.centeredness) == {"intercept", "slope"}
+    run = sample(model, key=key)
+    assert np.max(run.summary().rhat) < 1.02
+    for name, truth in (("intercept", intercept), ("slope", slope)):
+        z = (np.mean(run.draws[name], (0, 1)) - truth) / np.std(run.draws[name], (0, 1))
+        assert 0.7 < np.std(z) < 1.3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("arviz")
+        data = run.to_arviz(key=key, coords={"county": [f"county {i}" for i in range(85)]})
+    assert set(data["posterior"].data_vars) == {"mean", "of_uranium", "spread", "noise", "intercept", "slope"}
+    assert data["posterior"]["slope"].dims == ("chain", "draw", "county")
+    assert data["posterior"]["mean"].dims == ("chain", "draw", "mean_dim_0")
+    assert data["log_likelihood"]["log_radon"].dims == ("chain", "draw", "house")
+    assert data["posterior"].coords["county"].values[84] == "county 84"
+    errors = data["posterior_predictive"]["log_radon"].values.mean((0, 1)) - y
+    assert abs(np.std(errors) / 0.75 - 1) < 0.1

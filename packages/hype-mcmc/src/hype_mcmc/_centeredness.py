@@ -1,10 +1,10 @@
 r"""How centered the sites of a hierarchy are, by NumPyro's reparameterization and its variational inference.
 
 A site $\theta \sim N(\mu, \tau)$ is moved along by $\tilde\theta \sim N(c \mu, \tau^c)$, with
-$\theta = \mu + \tau^{1 - c} (\tilde\theta - c \mu)$: centered for $c = 1$, good where data are strong, and not centered
-for $c = 0$, good where they are weak, as else there is a funnel (Papaspiliopoulos, Roberts and Sköld 2007). Which $c$ is
-best is learned as Gorinova, Moore and Hoffman (2020) do: by the derivative of the evidence lower bound of an
-independent Gaussian, which is high where the coordinates are independent.
+$\theta = \mu + \tau^{1 - c} (\tilde\theta - c \mu)$: centered for $c = 1$, good where data are strong, and not
+centered for $c = 0$, good where they are weak, as else there is a funnel (Papaspiliopoulos, Roberts and Sköld 2007).
+Which $c$ is best is learned as Gorinova, Moore and Hoffman (2020) do: by the derivative of the evidence lower bound of
+an independent Gaussian, which is high where the coordinates are independent.
 """
 
 from collections.abc import Callable, Mapping

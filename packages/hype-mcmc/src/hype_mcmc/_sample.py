@@ -76,9 +76,9 @@ def sample(
             leading axes. Of parameters that have constraints, within them. Need not be given for a model that knows
             one, nor with `state`.
         kernel: where warm-up starts, or with `num_warmup=0` what is used as it is. An `HMC` with a `RandomLength` and
-            a `DiagonalMass` if not given; and if a chain freezes with that (which cannot be seen under `jit`), the draws
-            are made anew with `RefinedHMC()`, for densities whose curvature changes along them, and a warning says so.
-            A mass without numbers gets its shape from `x0`.
+            a `DiagonalMass` if not given; and if a chain freezes with that, where it can be seen (not under `jit`), the
+            draws are made anew with `RefinedHMC()`, for densities whose curvature changes along them, and a warning
+            says so. A mass without numbers gets its shape from `x0`.
         key: what everything is drawn from.
         num_samples: draws to keep of each chain.
         num_warmup: transitions, not kept, that adapt step size, mass (unless it is a `UnitMass`) and trajectory
@@ -169,9 +169,8 @@ def sample(
                 "yourself to save the first run, or other coordinates, which may be cheaper.",
                 stacklevel=2,
             )
-            state = dataclasses.replace(
-                state, kernel=place.copy(_shaped(RefinedHMC(), first_of(begun.states.position)))
-            )
+            refined = _shaped(RefinedHMC(), first_of(begun.states.position))
+            state = dataclasses.replace(state, kernel=place.copy(refined))
             run = _run(logdensity, state, warmup, num_samples, thin, silent)
         return _in_terms_of(model, watched, run)
 

@@ -15,8 +15,8 @@ correlation of a draw with the next is slightly negative, and the effective samp
 largest.
 
 In a funnel all chains may be in the neck for a while, where everything turns quickly: then $c$ says that trajectories
-are too long, they become too short to leave, and $c$ says so for ever. So the length stays above $0.9 \sigma$, half of
-the solution, with $\sigma$ from the draws of the whole window, as the mass is.
+are too long, they become too short to leave, and $c$ says so for ever. So the length stays above $0.6 \sigma$, a third
+of the solution, with $\sigma$ from the draws of the whole window, as the mass is.
 """
 
 from dataclasses import replace
@@ -34,7 +34,7 @@ from .._random import standard_normal
 from .._transition import HMCInfo
 
 _CORRELATION = 1 / 3
-_LEAST = 0.9  # deviations in the widest direction
+_LEAST = 0.6  # deviations in the widest direction
 _DOUBT = 10.0  # transitions in which a window counts for half
 _RATE = 0.5  # of the first changes of the logarithm
 _DELAY = 10.0  # transitions until changes have become smaller by the root of two
@@ -69,11 +69,12 @@ class TrajectoryLength(eqx.Module):
         info: HMCInfo,
         shortest: Float[Array, ""],
         longest: Float[Array, ""],
+        cautious: Bool[Array, ""],
     ) -> "TrajectoryLength":
         """Learn from one transition of all chains, made with `mass` from `before` to `after`.
 
-        The length shrinks no further when it is below `shortest`, and stays below `longest` and, unless that is less,
-        above half of what is best for a Gaussian as wide as the draws of the window.
+        The length shrinks no further when it is below `shortest`, and stays below `longest`. Unless that is less, or it
+        is `cautious`, it stays above a third of what is best for a Gaussian as wide as the draws of the window.
         """
         count = self.count + 1
         unit = tree.scale(1 / jnp.sqrt(_squared_length(self.direction, mass)), self.direction)
@@ -89,7 +90,7 @@ class TrajectoryLength(eqx.Module):
         products = self.products + weight * (products.astype(self.products.dtype) - self.products)
 
         change = _RATE / jnp.sqrt(1 + count / _DELAY) * (_correlation(products) - _CORRELATION)
-        least = _LEAST * jnp.sqrt(self.variance)
+        least = jnp.where(cautious, 0.0, _LEAST * jnp.sqrt(self.variance))
         lowest = jnp.log(jnp.maximum(jnp.minimum(jnp.exp(self.log_length), shortest), least))
         log_length = jnp.clip(self.log_length + change, lowest, jnp.log(longest))
         recent = jnp.minimum(1.0, _RECENT / (_RECENT + count - 1))
@@ -99,9 +100,10 @@ class TrajectoryLength(eqx.Module):
         center = interpolate(few, self.center, mean_of(after))
         direction = interpolate(few, unit, _image(dual, center, after))
         direction = tree.where(tree.all_finite(direction), direction, unit)
-        along = jax.vmap(tree.dot, (None, 0))(dual, jax.vmap(tree.subtract, (0, None))(after, center))
-        square = jnp.mean(along**2).astype(self.variance.dtype)
-        variance = self.variance + (square - self.variance) / (count + _DOUBT)
+        # Between chains, as common moves on the way from the start are no width; so of one chain nothing is known.
+        along = jax.vmap(tree.dot, (None, 0))(dual, after)
+        variance = jnp.var(along, ddof=min(1, along.size - 1)).astype(self.variance.dtype)
+        variance = self.variance + (variance - self.variance) / (count + _DOUBT)
         return TrajectoryLength(log_length, log_average, products, center, direction, variance, count)
 
     def restart(self, old: AbstractMass, new: AbstractMass) -> "TrajectoryLength":

@@ -78,7 +78,9 @@ def warm_up(
         after, info = advance(current, warmup.keys, t, chains, logdensity, jnp.exp(learned.log_scale))
 
         acceptance = info.acceptance_rate.astype(dtype)
-        length = learned.length.update(learned.mass, chains.position, after.position, info, step_size / 4, longest)
+        length = learned.length.update(
+            learned.mass, chains.position, after.position, info, step_size / 4, longest, jnp.asarray(now.cautious)
+        )
         learned = _Learned(
             learned.mass,
             jax.lax.cond(
