@@ -3,8 +3,8 @@
 MCLMC, adjusted MCLMC and NUTS after pathfinder with 4 chains, MEADS and ChEES with 32, as they learn from many; all
 tuned by BlackJAX's own adaptation, in its settings. In float64. A row has the gradients for 1,000 effective samples of
 the worst coordinate or its square, of the draws alone and with those of the tuning; the largest R-hat; and the largest
-difference of a mean square from the truth (of a Gaussian) or from a run of ours, in standard errors of both, which tells
-of bias. A step of MCLMC's integrator has two gradients.
+difference of a mean square from the truth (of a Gaussian) or from a run of ours, in standard errors of both, which
+tells of bias. A step of MCLMC's integrator has two gradients.
 
     python benchmarks/newest.py            # needs the `bench` dependency group
 """

@@ -15,8 +15,8 @@ correlation of a draw with the next is slightly negative, and the effective samp
 largest.
 
 In a funnel all chains may be in the neck for a while, where everything turns quickly: then $c$ says that trajectories
-are too long, they become too short to leave, and $c$ says so for ever. So the length stays above $0.6 \sigma$, a third
-of the solution, with $\sigma$ from the draws of the whole window, as the mass is.
+are too long, they become too short to leave, and $c$ says so for ever. So the length stays above a part of the
+solution, with $\sigma$ from the draws of the whole window, as the mass is.
 """
 
 from dataclasses import replace
@@ -34,7 +34,6 @@ from .._random import standard_normal
 from .._transition import HMCInfo
 
 _CORRELATION = 1 / 3
-_LEAST = 0.6  # deviations in the widest direction
 _DOUBT = 10.0  # transitions in which a window counts for half
 _RATE = 0.5  # of the first changes of the logarithm
 _DELAY = 10.0  # transitions until changes have become smaller by the root of two
@@ -69,12 +68,12 @@ class TrajectoryLength(eqx.Module):
         info: HMCInfo,
         shortest: Float[Array, ""],
         longest: Float[Array, ""],
-        cautious: Bool[Array, ""],
+        least: Float[Array, ""],
     ) -> "TrajectoryLength":
         """Learn from one transition of all chains, made with `mass` from `before` to `after`.
 
-        The length shrinks no further when it is below `shortest`, and stays below `longest`. Unless that is less, or it
-        is `cautious`, it stays above a third of what is best for a Gaussian as wide as the draws of the window.
+        The length shrinks no further when it is below `shortest`, and stays below `longest`. Unless that is less, it
+        stays above `least` standard deviations of the draws of the window in the widest direction.
         """
         count = self.count + 1
         unit = tree.scale(1 / jnp.sqrt(_squared_length(self.direction, mass)), self.direction)
@@ -90,8 +89,8 @@ class TrajectoryLength(eqx.Module):
         products = self.products + weight * (products.astype(self.products.dtype) - self.products)
 
         change = _RATE / jnp.sqrt(1 + count / _DELAY) * (_correlation(products) - _CORRELATION)
-        least = jnp.where(cautious, 0.0, _LEAST * jnp.sqrt(self.variance))
-        lowest = jnp.log(jnp.maximum(jnp.minimum(jnp.exp(self.log_length), shortest), least))
+        lowest = jnp.minimum(jnp.exp(self.log_length), shortest)
+        lowest = jnp.log(jnp.maximum(lowest, least * jnp.sqrt(self.variance)))
         log_length = jnp.clip(self.log_length + change, lowest, jnp.log(longest))
         recent = jnp.minimum(1.0, _RECENT / (_RECENT + count - 1))
         log_average = self.log_average + recent * (log_length - self.log_average)
