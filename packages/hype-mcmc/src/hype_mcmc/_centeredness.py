@@ -22,7 +22,8 @@ def in_hierarchies(model: Callable[..., Any], sites: Mapping[str, Any], args: An
     from numpyro.distributions import constraints
     from numpyro.infer.inspect import get_dependencies
 
-    depends = get_dependencies(model, args, kwargs)["prior_dependencies"]
+    dependencies: Any = get_dependencies(model, args, kwargs)
+    depends = dependencies["prior_dependencies"]
     latent = {name for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]}
 
     def is_one(name: str) -> bool:
