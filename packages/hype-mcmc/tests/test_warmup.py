@@ -1,12 +1,10 @@
 """What warm-up learns, piece by piece and as a whole."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, RandomLength, UnitMass
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, HMCInfo, Phase, RandomLength, UnitMass
 from hype_mcmc._warmup.schedule import windows
 from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance, harmonic_mean
 from hype_mcmc._warmup.trajectory_length import TrajectoryLength
@@ -112,10 +110,14 @@ def test_a_dense_mass_learns_a_rotation(key):
 
 def test_a_length_does_not_shrink_below_a_part_of_the_width_of_the_draws(key):
     """Though every jump goes against the velocity; from a place where it is far shorter it comes back at once."""
-    momentum, deviation = jnp.ones((8, 1)), 3.0
-    infos = SimpleNamespace(
-        acceptance_rate=jnp.ones(8), proposal=SimpleNamespace(position=-momentum, momentum=momentum)
-    )
+    deviation = 3.0
+
+    def back(momentum):
+        zero, one, yes = jnp.zeros(()), jnp.ones(()), jnp.asarray(True)
+        proposal = Phase(-momentum, momentum, zero, momentum)
+        return HMCInfo(momentum, one, yes, ~yes, zero, zero, proposal, jnp.ones((), jnp.int32))
+
+    infos = jax.vmap(back)(jnp.ones((8, 1)))
 
     def update(state, key):
         after = deviation * jax.random.normal(key, (8, 1))

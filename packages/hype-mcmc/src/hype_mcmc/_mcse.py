@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import function, integer
 from hype_ad.internal.tree import square_root
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from ._expectation import check_draws
 from ._samples import Samples
@@ -55,7 +55,7 @@ def mcse(
             f"{chains} chain{'s' if chains > 1 else ''} of {number} draws."
         )
 
-    def stretches(leaf: Float[Array, "chains draws ..."]) -> Float[Array, "batches 1 length ..."]:
+    def stretches(leaf: Shaped[Array, "chains draws ..."]) -> Shaped[Array, "batches 1 length ..."]:
         return leaf[:, number - per_chain * length :].reshape(-1, 1, length, *leaf.shape[2:])
 
     values = jax.lax.map(lambda batch: jax.tree.map(jnp.asarray, f(batch)), jax.tree.map(stretches, draws))
