@@ -162,6 +162,6 @@ def test_a_plain_call_whose_chains_freeze_is_run_anew_with_refined_steps():
         run = sample(funnel, jnp.zeros(10), **settings)
     assert isinstance(run.kernel, RefinedHMC)
     np.testing.assert_array_equal(run.draws, sample(funnel, jnp.zeros(10), RefinedHMC(), **settings).draws)
-    assert not np.any(frozen_for(np.moveaxis(run.draws, 2, 0)))
+    assert not np.any(frozen_for(np.moveaxis(np.asarray(run.draws), 2, 0)))
     frozen = sample(funnel, jnp.zeros(10), DynamicHMC(1.0, 1.0, DiagonalMass()), **settings)
     assert "stayed at one place" in frozen.summary().warnings[0]
