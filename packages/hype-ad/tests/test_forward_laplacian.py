@@ -61,8 +61,12 @@ def moves(x):
     picked = x[jnp.array([0, 2, 2, 5])] + lax.dynamic_slice(x, (jnp.argmax(x),), (4,)) + x.at[1].set(x[0])[:4]
     joined = jnp.concatenate([x[::-1], jnp.ones(2), jnp.pad(x, 1)[1:3] * x[0]]).reshape(2, 5).T
     table = jnp.stack([x, x**2])[:, jnp.array([1, 1, 4])]
+    rows = lax.reshape(x.reshape(2, 3), (6,), (1, 0)) * jnp.arange(6.0)
     return (
-        jnp.sum(picked**3) * jnp.sum(joined**2) + jnp.prod(jnp.cumsum(table, axis=1)) + lax.index_in_dim(x, 2)[0] ** 2
+        jnp.sum(picked**3) * jnp.sum(joined**2)
+        + jnp.prod(jnp.cumsum(table, axis=1))
+        + lax.index_in_dim(x, 2)[0] ** 2
+        + rows[1] ** 2 * rows[4]
     )
 
 

@@ -148,6 +148,8 @@ FUNCTIONS = {
     ),
     "means and maxima": (lambda x: jnp.append(x - jnp.mean(x[:2]), jnp.max(x[3:])), None),
     "product of all": (lambda x: jnp.prod(x[:3]) * x[3:], 12),
+    "products of rows": (lambda x: jnp.prod(x.reshape(2, 3), axis=1), 6),  # JAX reshapes and transposes at once
+    "subtracted": (lambda x: x.at[np.array([0, 3])].subtract(x[1:3] ** 2), 8),
     "segments": (lambda x: jax.ops.segment_sum(x, np.array([0, 1, 1, 2, 0, 2]), 3), 6),
 }  # fmt: skip
 

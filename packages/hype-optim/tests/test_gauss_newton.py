@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_ad import gnvp
+from hype_ad import DV, gnvp
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import Constant, NewtonCG, Params, Status, minimize
 
@@ -47,6 +47,13 @@ def test_it_is_differentiable_in_what_its_product_closes_over():
         return minimize(lambda w: half_of_squares(w, shift), START, params).w["k"]
 
     assert_derivatives_match(outcome, jnp.array(0.1))
+
+
+def test_weights_may_be_tensors():
+    product = gnvp(lambda w: w.array - 1.0)
+    params = Params(1, method=NewtonCG(product=product), learning_rate=Constant(1.0), silent=True)
+    result = minimize(lambda w: jnp.sum((w.array - 1.0) ** 2) / 2, DV([3.0, 0.5]), params)
+    np.testing.assert_allclose(result.w.array, 1.0)
 
 
 def test_errors():

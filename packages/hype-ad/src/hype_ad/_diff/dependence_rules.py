@@ -161,6 +161,11 @@ def _pad(params: dict[str, Any], x: np.ndarray, filling: np.ndarray) -> np.ndarr
     return x
 
 
+def _reshape(params: dict[str, Any], x: np.ndarray) -> np.ndarray:
+    order = params["dimensions"]  # in which the axes are read, as for `reduce_prod`
+    return (x if order is None else x.transpose(order)).reshape(params["new_sizes"])
+
+
 def _split(params: dict[str, Any], x: np.ndarray) -> list[np.ndarray]:
     return np.split(x, np.cumsum(params["sizes"])[:-1], params["axis"])
 
@@ -369,11 +374,12 @@ RULES: dict[str, Callable[[JaxprEqn, Patterns, Sequence[Value]], list[Pattern | 
     "pad": _moves(_pad),
     "reduce_sum": _reduce_sum,
     "reduce_window_sum": _windows,
-    "reshape": _moves(lambda params, x: x.reshape(params["new_sizes"])),
+    "reshape": _moves(_reshape),
     "rev": _moves(lambda params, x: np.flip(x, params["dimensions"])),
     "scatter": _scatter,
     "scatter-add": _scatter,
     "scatter-mul": _scatter,
+    "scatter-sub": _scatter,
     "select_n": _select,
     "slice": _moves(_slice),
     "split": _moves(_split),

@@ -9,6 +9,7 @@ from jaxtyping import PyTree
 
 from .._documentation import like
 from .._types.by_rank import in_kind
+from ..internal import checks
 from .checks import check_floats, check_scalar, float_value, parts, tangent
 from .directions import inner
 from .forms import Function, without_value
@@ -32,7 +33,7 @@ def gnvp(f: Function, loss: Loss | None = None) -> Function:
         A function of `x` and a direction `v` of its shape, that gives a pytree of the structure and types of `x`.
 
     Raises:
-        TypeError: if `x`, f(x) or the loss is not made of real floats.
+        TypeError: if `x`, f(x) or the loss is not made of real floats, or if `loss` is not a function.
         ValueError: if the loss is not one number, or if `v` does not have the shape of `x`.
     """
     return without_value(value_and_gnvp(f, loss))
@@ -66,7 +67,7 @@ def value_and_grad_gnvp(f: Function, loss: Loss | None = None) -> Function:
     Returns:
         A function of `x` and a direction `v` that gives the triple (value, gradient, product).
     """
-    of_output = _half_of_squares if loss is None else loss
+    of_output = _half_of_squares if loss is None else checks.function("loss", loss, "a function of f(x)")
 
     def checked(z: PyTree) -> PyTree:
         value = of_output(z)

@@ -21,6 +21,13 @@ def moved(equation: JaxprEqn, index: Index | None, inputs: Sequence[Value]) -> I
 
 
 def _reshaped(equation: JaxprEqn, index: Index, inputs: Sequence[Value]) -> Index:
+    order = equation.params["dimensions"]  # in which the axes are read, as for `reduce_prod`
+    if order is not None:
+        index = index.transpose(0, *(axis + 1 for axis in order))
+    return index.reshape(len(index), *shape_of(equation.outvars[0]))
+
+
+def _squeezed(equation: JaxprEqn, index: Index, inputs: Sequence[Value]) -> Index:
     return index.reshape(len(index), *shape_of(equation.outvars[0]))
 
 
@@ -75,6 +82,6 @@ MOVES: dict[str, Callable[[JaxprEqn, Index, Sequence[Value]], Index | None]] = {
     "reshape": _reshaped,
     "rev": _reversed,
     "slice": _sliced,
-    "squeeze": _reshaped,
+    "squeeze": _squeezed,
     "transpose": _transposed,
 }

@@ -53,7 +53,8 @@ def sparse_jacobian(
         sparsity: a `Sparsity`, or a matrix that it can be made of, of which entries may be other than zero; by default
             it is found.
         check: whether a given `sparsity` is held to the product with one random direction, which costs one more
-            product: if entries are missing, a ValueError is raised, and in compiled code all entries are NaN.
+            product: if entries are missing, a ValueError is raised, and in compiled code all entries are NaN. An entry
+            below √ε of its row, or ε of the largest row, is not told from rounding.
         dense: whether zeros are filled in.
         mode: "forward" to take columns, "reverse" to take rows.
 
@@ -304,8 +305,9 @@ def _checked(
 
     rounding = float(jnp.finfo(data.dtype).eps) ** 0.5
     sizes = jnp.maximum(summed(jnp.abs(terms), jnp.abs(others)), jnp.abs(last))
-    # what is not finite is not taken for a wrong sparsity
-    off = jnp.abs(last - summed(terms, others)) > rounding * (sizes + rounding * jnp.max(sizes, initial=0))
+    # what is not finite is not taken for a wrong sparsity, and does not hide one in other rows
+    largest = jnp.max(sizes, initial=0, where=jnp.isfinite(sizes))
+    off = jnp.abs(last - summed(terms, others)) > rounding * (sizes + rounding * largest)
     wrong = jax.lax.stop_gradient(jnp.any(off))
     if isinstance(wrong, Tracer):
         return data * jnp.where(wrong, jnp.nan, 1).astype(data.dtype)  # a selection of NaN would have a derivative of 0

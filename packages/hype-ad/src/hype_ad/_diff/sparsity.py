@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr
 from jaxtyping import Bool, Int, PyTree
 from scipy.sparse import coo_array, csr_array, issparse
 
+from .._types.base import AbstractTensor
 from ..internal.mode import Mode, check_mode
 from .argnums import Argnums, at_argument
 from .checks import float_value
@@ -31,7 +32,7 @@ class Sparsity:
     traces, and can be used for as many derivatives as have it. Two are equal if they have the same entries.
 
     Args:
-        matrix: NumPy array, sparse matrix of SciPy or BCOO, of two axes, the entries of a point one after the other
+        matrix: array, `DM`, sparse matrix of SciPy or BCOO, of two axes, the entries of a point one after the other
             along the last. Entries other than zero may be so in the derivative; of a sparse one, those that it stores.
 
     Raises:
@@ -115,12 +116,21 @@ def _stored(matrix: Any) -> csr_array:
         rows, columns = places[inside].T
         return csr_array(csr_array((np.ones(len(rows), bool), (rows, columns)), shape=matrix.shape).astype(bool))
     if issparse(matrix):
+        if matrix.ndim != 2:
+            raise ValueError(f"`sparsity` must be a matrix, got shape {matrix.shape}.")
         entries = coo_array(matrix)
         rows, columns = entries.coords
         return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=matrix.shape)
+    if isinstance(matrix, AbstractTensor):
+        matrix = matrix.array
+        if isinstance(matrix, Tracer):
+            return _stored(matrix)
     if not isinstance(matrix, np.ndarray | jax.Array | list | tuple):
         raise TypeError(f"`sparsity` must be a Sparsity or a matrix of NumPy, SciPy or BCOO, got {matrix!r}.")
-    dense = np.asarray(matrix)
+    try:
+        dense = np.asarray(matrix)
+    except ValueError as error:
+        raise ValueError("`sparsity` must be a matrix, got rows of different lengths.") from error
     if dense.ndim != 2:
         raise ValueError(f"`sparsity` must be a matrix, got shape {dense.shape}.")
     return csr_array(dense != 0)

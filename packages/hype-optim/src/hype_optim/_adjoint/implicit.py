@@ -199,7 +199,8 @@ def _warn(stationarity: Stationarity) -> None:
     warnings.warn(
         f"`Implicit` gives a derivative of NaN: where the run ended the gradient has length "
         f"{float(stationarity.gradient_norm):.2g}, and is expected to vanish {float(stationarity.distance):.2g} from "
-        "there (NaN if the linear solver gave up), which is more than `Implicit`'s `tolerance` or not as foreseen. Let "
+        "there (NaN if the linear solver gave up, or a `sparsity` lacks entries), "
+        "which is more than `Implicit`'s `tolerance` or not as foreseen. Let "
         "the run converge: more steps, `Params(return_best=False)` for the last point. Where the kink of an `L1Reg` "
         "holds the point, the gradient never vanishes: take `Params(constraint=SoftThreshold(...))` in its place, or "
         "an adjoint that follows the steps, such as `Checkpointed()`. `Implicit(tolerance=None)` gives the derivative "

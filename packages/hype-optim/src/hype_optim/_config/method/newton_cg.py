@@ -115,6 +115,7 @@ class NewtonCG(AbstractMethod):
         of_weights = self.product
         start = tree.zeros_like(iterate.w)
         value, push = jax.linearize(lambda v: of_weights(iterate.w, v), start)
-        if jax.tree.map(jnp.shape, value) != jax.tree.map(jnp.shape, start):
+        shapes = lambda tree: list(map(jnp.shape, jax.tree.leaves(tree)))  # lists, since `!=` of a DV is entry by entry
+        if jax.tree.structure(value) != jax.tree.structure(start) or shapes(value) != shapes(start):
             raise ValueError(f"`product` must give what has the shape of the weights, got {value!r}.")
         return push
