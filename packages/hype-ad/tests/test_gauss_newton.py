@@ -56,5 +56,5 @@ def test_errors():
         ad.gnvp(lambda x: x * 2)(DV([1.0, 2.0]), DV([1.0]))
     with pytest.raises(TypeError, match=r"`f\(x\)` must be a real float"):
         ad.gnvp(lambda x: jnp.arange(3))(X, V)
-    with pytest.raises(TypeError, match=r"`loss` must be a function of f\(x\), got 3"):
+    with pytest.raises(TypeError, match=r"`loss` must be a function of f\(x\), got 3|parameter 'loss'"):
         ad.gnvp(logits, 3)
