@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from hype_ad.internal.captured import Watched
 from hype_ad.internal.checks import boolean, check_key, instance, integer
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import Array, ArrayLike, PRNGKeyArray, PyTree
 
@@ -189,7 +190,7 @@ def _run(
     transitions = thin * num_samples
     report = SILENT
     if not silent:
-        converted = eqx.filter_closure_convert(logdensity, first_of(state.chains.position))
+        converted = closure_convert(logdensity, first_of(state.chains.position))
         loud = is_plain((converted, state, warmup))
         total = transitions + (0 if warmup is None else warmup.num_transitions)
         report = reporter(state.chains.logdensity, total, loud)

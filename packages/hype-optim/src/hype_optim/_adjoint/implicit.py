@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import lineax as lx
 from hype_ad import checkpointed_scan
 from hype_ad.internal.checks import instance, static_number
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.extremes import largest
 from hype_ad.internal.tree import float_dtype, ravel, subtract
 from jaxtyping import Array, Float, PyTree
@@ -106,7 +107,7 @@ class Implicit(AbstractAdjoint):
             solver = lx.CG(rtol=tolerance, atol=tolerance)
             solver = lx.Normal(solver) if constrained else solver
         residual = (lambda w: params.constraint.residual(w, gradient(w))) if constrained else gradient
-        residual = eqx.filter_closure_convert(residual, w)
+        residual = closure_convert(residual, w)
         solve = partial(solve_linear, solver=solver, symmetric=not constrained)
         stationarity = call_stopped(partial(_stationarity, self.tolerance), w, state.w, residual, solve)
         checked = None if self.tolerance is None else stationarity

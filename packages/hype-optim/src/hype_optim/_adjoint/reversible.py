@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import integer, static_number
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.tree import add, all_finite, scale, zeros_like
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
@@ -86,17 +87,19 @@ class Reversible(AbstractAdjoint):
         params = eqx.tree_at(lambda p: p.momentum, params, ReversibleMomentum(jax.tree.map(_nearest, decay)))
 
         def scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
+            init = _join(init, init.w, init.memory.momentum[0])
             plan = _plan(number_of_steps(xs), fixed_point.steps_per_word(self.least_momentum), self.fraction_bits)
             padded = jax.tree.map(lambda leaf: leaf[jnp.minimum(jnp.arange(plan.size), plan.steps - 1)], xs)
             xs = _folded(padded, plan)
             first = jax.tree.map(lambda leaf: leaf[0, 0], xs)
-            load = eqx.filter_closure_convert(load, first)
+            load = closure_convert(load, first)
             x = jax.eval_shape(lambda first: jax.tree.map(lambda leaf: leaf[0], load(first)), first)
-            step = eqx.filter_closure_convert(step, _join(init, init.w, (init.w, init.w)), x)
+            step = closure_convert(step, _join(init, init.w, (init.w, init.w)), x)
             moving, fixed = eqx.partition((step, load, init), eqx.is_inexact_array)
             return _run(reverse_only(moving, FORWARD), fixed, (xs, numerators, large_enough), plan)
 
-        return Solution(*run(scan, state, params))
+        # Of the kind that the steps make of it.
+        return Solution(*run(scan, _join(state, state.w, (state.memory.momentum, zeros_like(state.w))), params))
 
 
 class ReversibleMomentum(AbstractMomentum):

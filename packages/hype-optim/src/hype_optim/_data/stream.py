@@ -113,6 +113,20 @@ class Stream(eqx.Module):
         structure, shapes = self.kind
         return jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes])
 
+    def in_blocks(
+        self, numbers: Int[Array, "n blocks each"], soon: Sequence[Int[Array, "n blocks each"]] = ()
+    ) -> Dataset:
+        """The examples with these numbers within each block of the rows, those of a block together.
+
+        Args:
+            numbers: of the rows, within blocks of as many consecutive ones.
+            soon: the numbers of those that may be asked for next.
+        """
+        n, blocks, each = numbers.shape
+        block = self.rows // blocks
+        within = lambda numbers: (numbers + block * jnp.arange(blocks)[None, :, None]).reshape(n, blocks * each)
+        return self.at(within(numbers), [within(numbers) for numbers in soon])
+
     def at(self, rows: Int[Array, "..."], soon: Sequence[Int[Array, "..."]] = ()) -> Dataset:
         """The examples with these row numbers, which give their shape to the rows, read when the program runs.
 

@@ -12,14 +12,16 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.closing import closure_convert
+from hype_ad.internal.settled import is_placed, settled
 from hype_ad.internal.tree import at_least_single, norm, where
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._adjoint.base import Load, Scan, Step
+from .._adjoint.recomputing import first_input
 from .._config.constraint import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
@@ -134,9 +136,16 @@ def run_loop(
 
     run = partial(_until_it_ends, scan, skip) if can_stop else scan
     if not params.track_sensitivity:
-        return run(step, state, places, load)
-    (state, _), histories = run(with_tangent(step), (state, first_tangent(state)), places, load)
+        return run(step, _settled(step, state, places, load), places, load)
+    pushed, carry = with_tangent(step), (state, first_tangent(state))
+    (state, _), histories = run(pushed, _settled(pushed, carry, places, load), places, load)
     return state, histories
+
+
+def _settled(step: Step, carry: PyTree, places: Place, load: Load) -> PyTree:
+    if not is_placed((carry, places)):
+        return carry
+    return settled(lambda carry, x: step(carry, x)[0], carry, first_input(places, load))
 
 
 def _until_it_ends(
@@ -152,7 +161,7 @@ def _until_it_ends(
     at = lambda i: jax.tree.map(
         lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, i, 1), places))
     )
-    again, step = step, eqx.filter_closure_convert(step, carry, at(0))
+    again, step = step, closure_convert(step, carry, at(0))
 
     def end_early(carry: PyTree) -> tuple[PyTree, Histories]:
         def advance(reached: tuple[Array, PyTree, Histories]) -> tuple[Array, PyTree, Histories]:
@@ -166,7 +175,8 @@ def _until_it_ends(
 
         shapes = jax.eval_shape(lambda carry: step(carry, at(0))[1], carry)
         histories = jax.tree.map(lambda like: jnp.zeros((steps, *like.shape), like.dtype), shapes)
-        made, carry, histories = lax.while_loop(unfinished, advance, (jnp.array(0), carry, histories))
+        first = settled(advance, (jnp.array(0), carry, histories))
+        made, carry, histories = lax.while_loop(unfinished, advance, first)
         idle = skip(_state(carry))[1]
         if histories.growth is not None:
             idle = idle._replace(growth=jnp.full_like(idle.loss, jnp.nan))
