@@ -96,7 +96,10 @@ def sample(
             they are, with the kernel as it was adapted, and their first draws are not yet of the new density.
         silent: whether to keep quiet; else a bar shows the progress of all chains, with acceptance and divergences
             so far. In a derivative and in a batch of runs all is silent.
-        devices: what the chains are spread over, such as `jax.devices()`, evenly. Where the arrays are if not given.
+        devices: what the chains are spread over, such as `jax.devices()`, those of all processes where there are
+            several. Chain `i` is the same whatever they are, but for rounding. In a number that their number does not
+            divide, or with several processes, the draws are on each device afterwards. Where the arrays are if not
+            given.
 
     Returns:
         The draws with their diagnostics, and the state.
@@ -129,7 +132,7 @@ def sample(
         chains = resume(kernel, logdensity, place.split(state.chains))
         state = SamplerState(chains, kernel, place.split(state.keys), place.copy(state.iteration))
         with clearing():
-            return _in_terms_of(model, watched, _run(logdensity, state, None, num_samples, thin, silent))
+            return _in_terms_of(model, watched, _run(logdensity, state, None, place, num_samples, thin, silent))
 
     given = x0 is not None
     x0 = start_at(model, x0, None, chained)
@@ -152,11 +155,11 @@ def sample(
     x0, chains = place.split(x0) if chained else place.copy(x0), place.split(chains)
     logdensity, kernel, key = place.copy(watched), place.copy(kernel), place.copy(key)
     begun = start(kernel, logdensity, x0, key, spread, chains, chained, given)
-    check_start(begun, chained, given)
+    check_start(place.readable(begun), chained, given)
     state = SamplerState(begun.states, kernel, begun.keys, jnp.zeros((), jnp.int32))
     warmup = Warmup(begun.warmup_keys, target, num_warmup) if num_warmup else None
     with clearing():
-        return _in_terms_of(model, watched, _run(logdensity, state, warmup, num_samples, thin, silent))
+        return _in_terms_of(model, watched, _run(logdensity, state, warmup, place, num_samples, thin, silent))
 
 
 def _in_terms_of(model: AbstractModel | None, watched: Watched, run: Samples) -> Samples:
@@ -184,9 +187,16 @@ def _shaped(kernel: AbstractKernel[Any, Any], position: Position) -> AbstractKer
 
 @eqx.filter_jit
 def _run(
-    logdensity: LogDensity, state: SamplerState, warmup: Warmup | None, num_samples: int, thin: int, silent: bool
+    logdensity: LogDensity,
+    state: SamplerState,
+    warmup: Warmup | None,
+    place: Placement,
+    num_samples: int,
+    thin: int,
+    silent: bool,
 ) -> Samples:
     """Warm up, if that is wanted, and draw."""
+    state = dataclasses.replace(state, chains=place.split_inside(state.chains), keys=place.split_inside(state.keys))
     transitions = thin * num_samples
     report = SILENT
     if not silent:
@@ -195,9 +205,9 @@ def _run(
         total = transitions + (0 if warmup is None else warmup.num_transitions)
         report = reporter(state.chains.logdensity, total, loud)
     if warmup is None:
-        return draw(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, report)
+        return place.result(draw(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, report))
     state, steps = warm_up(logdensity, state, warmup, transitions, report)
-    return draw(logdensity, state, steps, num_samples, thin, report)
+    return place.result(draw(logdensity, state, steps, num_samples, thin, report))
 
 
 def _check_resumed(

@@ -121,6 +121,7 @@ from ._run.state import RunState as RunState
 from ._run.status import Status as Status
 from ._transform.nondifferentiable import NoDerivativeError as NoDerivativeError
 from ._transform.nondifferentiable import nondifferentiable as nondifferentiable
+from ._transform.spread import spread_vmap as spread_vmap
 from ._tune.gradient import AbstractGradient as AbstractGradient
 from ._tune.gradient import ExactGradient as ExactGradient
 from ._tune.gradient import SmoothedGradient as SmoothedGradient

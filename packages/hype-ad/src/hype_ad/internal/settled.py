@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import get_abstract_mesh, reshard
 from jaxtyping import PyTree
@@ -24,11 +25,23 @@ def settled(body: Callable[..., Any], carry: Carry, *args: Any) -> Carry:
     if not is_placed(carry):
         return carry
     for _ in range(_ROUNDS):
-        like, before = eqx.filter_eval_shape(body, carry, *args), carry
-        carry = jax.tree.map(_cast, carry, like)
+        before = carry
+        carry = jax.tree.map(_cast, carry, eqx.filter_eval_shape(body, carry, *args))
         if all(map(_is_same, jax.tree.leaves(before), jax.tree.leaves(carry))):
             break
     return carry
+
+
+def like(branch: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """`other`, which gives what `branch` gives, with its results as arrays of the same types: for `lax.cond`."""
+
+    def cast(*args: Any) -> Any:
+        given = other(*args)
+        if not is_placed((args, given)):
+            return given
+        return jax.tree.map(_cast, given, eqx.filter_eval_shape(branch, *args))
+
+    return cast
 
 
 def is_placed(tree: PyTree) -> bool:
@@ -43,12 +56,18 @@ def varying(tree: PyTree) -> frozenset[str]:
     return frozenset().union(*(kind.varying for kind in kinds))
 
 
-def _cast(leaf: Any, like: Any) -> Any:
+def follows_devices() -> bool:
+    """Whether this is inside of a `shard_map` that follows along which axes arrays vary (`check_vma=True`)."""
+    axes = tuple(get_abstract_mesh().manual_axes)
+    return bool(axes) and bool(varying(lax.pcast(jnp.zeros(()), axes, to="varying")))
+
+
+def _cast(leaf: Any, kind: Any) -> Any:
     if not eqx.is_array(leaf):
         return leaf
-    axes = (frozenset() if like.manual_axis_type is None else like.manual_axis_type.varying) - varying(leaf)
+    axes = (frozenset() if kind.manual_axis_type is None else kind.manual_axis_type.varying) - varying(leaf)
     leaf = lax.pcast(leaf, tuple(axes), to="varying") if axes else leaf
-    spec = None if like.sharding is None else like.sharding.spec
+    spec = None if kind.sharding is None else kind.sharding.spec
     return leaf if spec in (None, jax.typeof(leaf).sharding.spec) else reshard(leaf, spec)
 
 

@@ -21,6 +21,7 @@ from hype_ad import checkpointed_scan
 from hype_ad.internal.checks import instance, static_number
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.extremes import largest
+from hype_ad.internal.settled import follows_devices
 from hype_ad.internal.tree import float_dtype, ravel, subtract
 from jaxtyping import Array, Float, PyTree
 
@@ -73,7 +74,8 @@ class Implicit(AbstractAdjoint):
     Raises:
         TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program; if
             `tolerance` is not a number known before compiling.
-        ValueError: if `tolerance` is below 0, or if a run has several losses or a `model_state`.
+        ValueError: if `tolerance` is below 0, or if a run has several losses or a `model_state`, or is inside of a
+            `jax.shard_map` (with `check_vma`).
     """
 
     assumption: ClassVar[str] = "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
@@ -97,6 +99,12 @@ class Implicit(AbstractAdjoint):
             raise ValueError(
                 "`model_state` must be left out under Implicit(): what the steps minimize changes with it, so that no "
                 "gradient vanishes at the end. Take another adjoint, such as Checkpointed()."
+            )
+        if follows_devices():
+            raise ValueError(
+                "`adjoint` must not be Implicit() inside of a jax.shard_map, where JAX's linear solves do not "
+                "tell what differs between devices: shard the data, such as jax.device_put(data, NamedSharding(mesh, "
+                'PartitionSpec("data"))), and leave the shard_map out.'
             )
         state, params = nondifferentiable(state, _START), nondifferentiable(params, _PART, except_for=SEEN)
         w, rest = call_stopped(lambda state, params: run(_scan, state, params), state, params)

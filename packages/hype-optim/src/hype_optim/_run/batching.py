@@ -86,8 +86,9 @@ def mean_in_pieces(
     piece_sum = jax.checkpoint(sum_over, prevent_cse=False)
     sums = lambda examples, keys: lax.map(lambda x: piece_sum(*x), (examples, keys))
     if isinstance(data, Stream):
-        total = jnp.sum(_sums_of_read(sums, data, size, pieces, whole))
-        rest = lambda: data.at(jnp.arange(pieces * size, rows))
+        total = jnp.sum(_sums_of_read(sums, data, size, pieces, whole, count))
+        some = jnp.broadcast_to(jnp.arange(pieces * size // count, rows // count), (1, count, left // count))
+        rest = lambda: jax.tree.map(lambda leaf: leaf[0], data.in_blocks(some))
     else:
         if pieces <= 1 and not left:
             return sum_over(data, None if keys is None else keys[0]) / rows
@@ -104,17 +105,21 @@ def _sums_of_read(
     size: int,
     pieces: int,
     keys: PRNGKeyArray | None,
+    count: int,
 ) -> Float[Array, " pieces"]:
     """The sums over pieces of the rows, read about as many at a time as there are such chunks: a read is dear."""
     at_once = math.isqrt(pieces)
     chunks = pieces // at_once
     first = chunks * at_once
-    rows = jnp.arange(pieces * size).reshape(pieces, size)
-    numbers = rows[:first].reshape(chunks, at_once, size)
-    nearby = lambda numbers: [(numbers + by * at_once * size) % (first * size) for by in (1, -1)]
-    chunk_sums = jax.checkpoint(lambda numbers, keys: sums(data.at(numbers, nearby(numbers)), keys), prevent_cse=False)
+    each = size // count
+    rows = jnp.broadcast_to(jnp.arange(pieces * each).reshape(pieces, 1, each), (pieces, count, each))
+    numbers = rows[:first].reshape(chunks, at_once, count, each)
+    nearby = lambda numbers: [(numbers + by * at_once * each) % (first * each) for by in (1, -1)]
+    chunk_sums = jax.checkpoint(
+        lambda numbers, keys: sums(data.in_blocks(numbers, nearby(numbers)), keys), prevent_cse=False
+    )
     first_keys = None if keys is None else keys[:first].reshape(chunks, at_once, *keys.shape[1:])
     found = lax.map(lambda x: chunk_sums(*x), (numbers, first_keys)).ravel()
     if first == pieces:
         return found
-    return jnp.append(found, sums(data.at(rows[first:]), None if keys is None else keys[first:]))
+    return jnp.append(found, sums(data.in_blocks(rows[first:]), None if keys is None else keys[first:]))

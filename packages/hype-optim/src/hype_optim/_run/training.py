@@ -184,11 +184,11 @@ def _loader(training: Training, steps: int) -> Callable[[Int[Array, " n"]], PyTr
 
     if training.is_full:
         return keys
-    devices = 1 if isinstance(data, Stream) else blocks.spread(data)
+    devices = data.devices if isinstance(data, Stream) else blocks.spread(data)
     if training.params.batch.blocks % devices:
         raise ValueError(
             f"`Params.batch` must be Minibatch({training.size}, shards={devices}), or with a multiple of that, for "
-            f"data whose rows are spread over {devices} devices along an explicit axis, got {training.params.batch!r}."
+            f"data whose rows are spread over {devices} devices, got {training.params.batch!r}."
         )
     first_epoch = 0 if state is None else state.step // per_epoch
     # A run that goes on in the middle of an epoch touches one more.

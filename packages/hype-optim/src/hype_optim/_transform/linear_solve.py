@@ -33,7 +33,6 @@ def _(operator: _Square) -> _Square:
     return operator
 
 
-
 def solve_linear(
     product: Callable[[PyTree], PyTree], right: PyTree, solver: lx.AbstractLinearSolver, symmetric: bool
 ) -> PyTree:
