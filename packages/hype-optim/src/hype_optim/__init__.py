@@ -103,6 +103,7 @@ from ._data.mnist import load_mnist as load_mnist
 from ._data.npz import load_npz as load_npz
 from ._data.scaling import Scaling as Scaling
 from ._data.stream import Stream as Stream
+from ._data.stream import local_rows as local_rows
 from ._file.save import load as load
 from ._file.save import save as save
 from ._hyperparameter.converters import Hyperparameter as Hyperparameter

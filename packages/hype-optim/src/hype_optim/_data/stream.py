@@ -195,9 +195,7 @@ def local_rows(sharding: NamedSharding, rows: int) -> range:
     parts = {s[0].indices(rows)[:2] for s in sharding.addressable_devices_indices_map((rows,)).values()}
     ordered = sorted(parts)
     if any(stop != start for (_, stop), (start, _) in itertools.pairwise(ordered)):
-        raise ValueError(
-            f"The rows of this process must be beside each other, got {ordered}: order the mesh by process."
-        )
+        raise ValueError(f"The rows of a process must be beside each other, got {ordered}: order the mesh by process.")
     return range(ordered[0][0], ordered[-1][1])
 
 
