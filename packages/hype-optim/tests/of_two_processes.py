@@ -4,6 +4,7 @@
 rows, saves in the middle, goes on, and writes what came of it. With the file of an earlier start it goes on from there.
 """
 
+# ruff: noqa: E402
 import os
 import sys
 from pathlib import Path
