@@ -39,11 +39,11 @@ class Placement(eqx.Module):
 
     def split(self, tree: Tree) -> Tree:
         """The tree with its arrays split along their leading axis, if that can be done before the program runs."""
-        return self._put(jax.device_put, tree, _CHAINS if self.is_even else _ALL)
+        return self._put(self._move, tree, _CHAINS if self.is_even else _ALL)
 
     def copy(self, tree: Tree) -> Tree:
         """The tree with its arrays on each device."""
-        return self._put(jax.device_put, tree, _ALL)
+        return self._put(self._move, tree, _ALL)
 
     def split_inside(self, tree: Tree) -> Tree:
         """The same as `split` inside of a program, in any number."""
@@ -55,7 +55,12 @@ class Placement(eqx.Module):
 
     def readable(self, tree: Tree) -> Tree:
         """The tree with its arrays on each device, if some are of other processes."""
-        return _identity(self, tree) if self._is_shared() else tree
+        return self.copy(tree) if self._is_shared() else tree
+
+    def _move(self, arrays: Any, sharding: NamedSharding) -> Any:
+        if not self._is_shared():
+            return jax.device_put(arrays, sharding)
+        return jax.jit(lambda arrays: arrays, out_shardings=sharding)(arrays)  # what a process has others cannot put
 
     def _is_shared(self) -> bool:
         return self.mesh is not None and self.mesh.is_multi_process
@@ -68,8 +73,3 @@ class Placement(eqx.Module):
 
 
 _CHAINS, _ALL = PartitionSpec("chains"), PartitionSpec()
-
-
-@eqx.filter_jit
-def _identity(place: Placement, tree: Any) -> Any:
-    return place.result(tree)
