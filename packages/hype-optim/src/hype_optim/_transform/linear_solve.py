@@ -50,7 +50,7 @@ def solve_linear(
         tags = (lx.symmetric_tag, lx.positive_semidefinite_tag) if symmetric else ()
         operator = _Square(matvec, jax.eval_shape(lambda: b), tags)
         # Right sides of length 1 let an absolute tolerance mean the same whatever the size of a derivative.
-        squared = jnp.dot(b, b)
+        squared = jnp.sum(b * b)  # a product in reduced precision would not be that length
         length = jnp.sqrt(jnp.where(squared > 0, squared, 1))
         x, result, _ = solver.compute(solver.init(operator, {}), b / length, {})
         # A right side of NaN must not come out as 0, which is what CG makes of it.
