@@ -90,7 +90,9 @@ def forecast(weights, batch, flops, bandwidth, latency):
     work, size = 6 * weights * batch, 4 * (weights + 1)  # forward and backward products of one example: 6 a weight
     for devices in (1, 8, 64, 512):
         compute = work / devices / flops
-        send = 0.0 if devices == 1 else 2 * size * (devices - 1) / devices / bandwidth + 2 * math.log2(devices) * latency
+        send = (
+            0.0 if devices == 1 else 2 * size * (devices - 1) / devices / bandwidth + 2 * math.log2(devices) * latency
+        )
         parts = f"{1e6 * compute:.1f} us of products, {1e6 * send:.1f} us of sending"
         efficiency = work / flops / devices / (compute + send)
         print(f"forecast, not measured: {devices} accelerators: {parts}, at most {efficiency:.0%} of them at work")
@@ -98,16 +100,15 @@ def forecast(weights, batch, flops, bandwidth, latency):
 
 def main(rows=4096, width=256, steps=4, repeats=3, devices=(1, 2, 4, 8), flops=2e14, bandwidth=2e11, latency=3e-6):
     for scaling in ("strong", "weak"):
-        base = None
+        base = {}
         for n in devices:
             found = in_process(n, rows if scaling == "strong" else rows * n // max(devices), width, steps, repeats)
             for name in ("training", "hypergradient"):
                 row = found[name]
-                base = {**(base or {}), **({} if base and name in base else {name: row["per_row"]})}
-                ratio, sends = row["per_row"] / base[name], row["sent"]
+                ratio, sends = row["per_row"] / base.setdefault(name, row["per_row"]), row["sent"]
                 largest = max(sends, default=0)
                 print(
-                    f"{scaling}, {n} devices, {name}: {1e6 * row['per_row']:.3f} us a row, {ratio:.2f} of one device's; "
+                    f"{scaling}, {n} devices, {name}: {1e6 * row['per_row']:.3f} us a row, {ratio:.2f} of that of one; "
                     f"{len(sends)} sends in the program, the largest {largest} bytes (gradient: {4 * found['weights']})"
                 )
                 print(json.dumps({"what": f"{scaling} {name} on {n}", "ratio": ratio, "sends": sends}))

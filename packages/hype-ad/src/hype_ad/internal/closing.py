@@ -10,14 +10,14 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 
 class Converted(eqx.Module):
     """A function as a program for arguments of one structure."""
 
     program: Any  # a leaf, for JAX to see what is inside
-    consts: list[Array]
+    consts: list[Any]  # arrays, those of NumPy among them
     structure: Any = eqx.field(static=True)  # of the arrays that it gives
     rest: PyTree = eqx.field(static=True)  # what it gives besides arrays
 
