@@ -4,6 +4,7 @@ Data that are spread over devices by their rows have one or more blocks on each.
 would send rows from device to device; one from each block by numbers within it does not.
 """
 
+import math
 from typing import Any, TypeVar
 
 import jax
@@ -73,18 +74,19 @@ def along(array: Tree, rows: PyTree) -> Tree:
 
 
 def _like(rows: Array, array: Any, axis: int) -> Any:
-    sharding = jax.typeof(rows).sharding
-    if _devices(rows) == 1:
+    name = _axis(rows)
+    if name is None:
         return array
-    return jax.tree.map(lambda leaf: reshard(leaf, PartitionSpec(*(None,) * axis, sharding.spec[0])), array)
+    return jax.tree.map(lambda leaf: reshard(leaf, PartitionSpec(*(None,) * axis, name)), array)
 
 
 def _devices(leaf: Array) -> int:
-    sharding = jax.typeof(leaf).sharding
-    names = sharding.spec[0] if sharding.spec else None
-    if names is None:
-        return 1
-    size = 1
-    for name in names if isinstance(names, tuple) else (names,):
-        size *= sharding.mesh.shape[name]
-    return size
+    names = _axis(leaf)
+    shape = jax.typeof(leaf).sharding.mesh.shape
+    return math.prod(shape[name] for name in (names if isinstance(names, tuple) else (names,)) if name is not None)
+
+
+def _axis(leaf: Array) -> Any:
+    """The explicit axis of a mesh, or the axes, that the rows are spread along."""
+    spec = jax.typeof(leaf).sharding.spec
+    return spec[0] if spec else None
