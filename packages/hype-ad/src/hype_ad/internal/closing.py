@@ -10,6 +10,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from jax.extend import core
 from jaxtyping import PyTree
 
 
@@ -24,7 +25,7 @@ class Converted(eqx.Module):
     def __call__(self, *args: Any) -> Any:
         """Its value."""
         arrays = jax.tree.leaves(eqx.filter(args, eqx.is_array))
-        out = jax.core.eval_jaxpr(self.program, self.consts, *arrays)
+        out = core.jaxpr_as_fun(core.ClosedJaxpr(self.program, self.consts))(*arrays)
         leaves, structure = self.rest
         return eqx.combine(jax.tree.unflatten(self.structure, out), jax.tree.unflatten(structure, leaves))
 

@@ -192,7 +192,8 @@ def local_rows(sharding: NamedSharding, rows: int) -> range:
     """
     if not isinstance(sharding, NamedSharding) or not sharding.spec or sharding.spec[0] is None:
         raise TypeError(f'`sharding` must spread rows: NamedSharding(mesh, PartitionSpec("data")), got {sharding!r}.')
-    parts = {s[0].indices(rows)[:2] for s in sharding.addressable_devices_indices_map((rows,)).values()}
+    own = sharding.addressable_devices_indices_map((rows,)).values()
+    parts = {index[0].indices(rows)[:2] for index in own if index is not None}
     ordered = sorted(parts)
     if any(stop != start for (_, stop), (start, _) in itertools.pairwise(ordered)):
         raise ValueError(f"The rows of a process must be beside each other, got {ordered}: order the mesh by process.")

@@ -45,7 +45,8 @@ class Batches(NamedTuple):
         rows = jnp.broadcast_to(jnp.minimum(numbers, block - 1), (self.blocks, each))
         counted = jnp.broadcast_to(numbers < block, rows.shape).astype(jnp.result_type(float))
         if self.order is not None:
-            rows = jnp.take_along_axis(self.order[step // self.per_epoch - self.first_epoch], rows, axis=1)
+            of_block = jnp.broadcast_to(jnp.arange(self.blocks)[:, None], rows.shape)
+            rows = self.order[step // self.per_epoch - self.first_epoch, of_block, rows]
         return rows, counted
 
 

@@ -25,7 +25,7 @@ class _Square(lx.FunctionLinearOperator):
         if lx.is_symmetric(self):
             return self
         transposed = jax.linear_transpose(self.fn, self.in_structure())
-        return _Square(lambda vector: transposed(vector)[0], self.in_structure())
+        return _Square(lambda vector: transposed(vector)[0], self.in_structure(), frozenset())
 
 
 @lx.conj.register(_Square)
@@ -48,7 +48,7 @@ def solve_linear(
 
     def solve(matvec: Callable[[Vector], Vector], b: Vector) -> Vector:
         tags = (lx.symmetric_tag, lx.positive_semidefinite_tag) if symmetric else ()
-        operator = _Square(matvec, jax.eval_shape(lambda: b), tags)
+        operator = _Square(matvec, jax.eval_shape(lambda: b), frozenset(tags))
         # Right sides of length 1 let an absolute tolerance mean the same whatever the size of a derivative.
         squared = jnp.sum(b * b)  # a product in reduced precision would not be that length
         length = jnp.sqrt(jnp.where(squared > 0, squared, 1))
