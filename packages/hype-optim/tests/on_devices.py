@@ -69,11 +69,9 @@ def predict(w, x):
 def hypergradient(setting, kind, data, w, numbers):
     """Result, losses and hypergradient in the weights, a rate and a penalty."""
     settings = {"epochs": 20, **SETTINGS[setting]}
-    is_implicit = setting == "implicit"
 
     def run(moving):
-        rate, penalty = moving["rate"], moving["penalty"]
-        start = w if is_implicit else moving["w"]
+        start, rate, penalty = moving.get("w", w), moving.get("rate", numbers[0]), moving["penalty"]
         chosen = {"learning_rate": Constant(rate), **settings}
         inside = jax.sharding.get_abstract_mesh().manual_axes
         total = lambda x: jax.lax.psum(jnp.sum(x), inside) if inside else jnp.sum(x)
@@ -88,8 +86,8 @@ def hypergradient(setting, kind, data, w, numbers):
         return result.loss, (found, result.loss_history)
 
     moving = {"rate": numbers[0], "penalty": numbers[1], "w": w}
-    if is_implicit:
-        moving = {"rate": jax.lax.stop_gradient(numbers[0]), "penalty": numbers[1]}
+    if setting == "implicit":  # which sees nothing of the way to the minimum
+        moving = {"penalty": numbers[1]}
     return jax.value_and_grad(run, has_aux=True)(moving)
 
 

@@ -19,7 +19,6 @@ QUICK = (
     "checkpointed:minimize:shard_map:8",
     "minibatch:train:explicit:8",
     "rest:train:auto:2",
-    "lbfgs:train:explicit_rows:2",
 )
 ADJOINTS = ("checkpointed", "unrolled", "auto", "truncated", "reversible", "implicit")
 LOOPS = ("early", "newton_cg", "lbfgs")
