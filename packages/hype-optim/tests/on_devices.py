@@ -83,7 +83,8 @@ def hypergradient(setting, kind, data, w, numbers):
         else:
             result = minimize(lambda w: mean(w) + penalty * jnp.sum(w**2), start, Params(silent=True, **chosen))
             found = result.w
-        return result.loss, (found, result.loss_history)
+        # Rounding decides at which step a search ends that has converged.
+        return result.loss, (found, None if setting == "implicit" else result.loss_history)
 
     moving = {"rate": numbers[0], "penalty": numbers[1], "w": w}
     if setting == "implicit":  # which sees nothing of the way to the minimum
