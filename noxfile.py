@@ -27,7 +27,7 @@ CACHE = {
 # Each worker runs whole files, whose fixtures it compiles once, until one of them has none left.
 WORKERS = ("-n", "2", "--dist", "worksteal")
 
-# Shapes and types of all arguments are checked, on one Python: they are the same on the others.
+# Shapes and types of all arguments are checked. It is a sixth of the tests' time, so it has a session of its own.
 CHECKED = f"--jaxtyping-packages={','.join(name.replace('-', '_') for name in PACKAGES)},conftest.checked"
 
 # The slow tests and those that must be compiled as users compile have other sessions.
@@ -80,8 +80,14 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """All tests of all packages, but those with sessions of their own: slow, bitwise, examples and pages."""
     install(session, *group("tests"), *group("examples"))
-    checked = [CHECKED] if session.python == PYTHONS[0] else []
-    pytest(session, *checked, "-m", QUICK, "--ignore=tests/examples")
+    pytest(session, "-m", QUICK, "--ignore=tests/examples")
+
+
+@nox.session(python=PYTHONS[0])
+def checked(session: nox.Session) -> None:
+    """The quick tests, with all annotations of shapes and types held at run time."""
+    install(session, *group("tests"), *group("examples"))
+    pytest(session, CHECKED, "-m", QUICK, "--ignore=tests/examples")
 
 
 @nox.session

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from hype_ad.testing import tree_allclose
 
 from .running import EXAMPLES, example
@@ -17,6 +18,7 @@ def epoch(line):
     return int(line.split()[1])
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, capfd):
     def arguments(name):
         files = ["--file", str(tmp_path / f"{name}.npz"), "--out", str(tmp_path / "picture.png")]

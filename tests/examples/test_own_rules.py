@@ -101,6 +101,7 @@ def test_a_dictionary_is_as_good_as_scikit_learns_and_both_derivatives_err_as_th
     np.testing.assert_allclose((exact - first) / np.diff(np.log(wrong[1])), 2, atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_deep_equilibrium_network(tmp_path):
     result = call("deep_equilibrium", tmp_path, epochs=3, hidden=20)
     assert result.error < 0.2

@@ -7,6 +7,7 @@ import pytest
 from .running import run
 
 
+@pytest.mark.slow
 def test_resnet(tmp_path, capsys):
     with jax.enable_x64(False):  # convolutions in double precision are slow
         trained = run("resnet", tmp_path, "--rows", 400, "--width", 2, "--epochs", 8, "--rate", 0.3)
@@ -17,6 +18,7 @@ def test_resnet(tmp_path, capsys):
     assert f"{trained.result.valid_loss:.4f}" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`tune` found no settings")
 def test_low_rank_adapters(tmp_path, capsys):
     found = run("low_rank_adapters", tmp_path, "--rank", 6, "--steps", 50, "--outer-steps", 6)

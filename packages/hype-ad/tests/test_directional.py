@@ -137,6 +137,7 @@ def test_estimates_are_within_their_errors_and_unbiased():
     assert np.isclose(found[0].standard_error, jnp.sqrt(2 * jnp.sum(rest**2) / samples), rtol=0.1)
 
 
+@pytest.mark.slow
 def test_estimates_of_tensors_and_of_fields():
     value, error = ad.stochastic_laplacian(lambda x: D(jnp.sum(x.array**3)), num_samples=3)(DV(X), key=KEY)
     assert tree_allclose((value, error), (D(6 * jnp.sum(X)), D(0.0)), atol=1e-12)  # exact: no mixed derivatives

@@ -127,7 +127,7 @@ def derivatives(f, way, w, c, thorough):
 
 def modes_and_orders():
     """All of them for the simplest function; some for the others, of which those with loops and branches are quick."""
-    quick = {"layers", "a branch"}
+    quick = {"a branch"}
     for kind, (_, usable) in KINDS.items():
         if usable and kind != "a sum":
             yield pytest.param(kind, False, marks=() if kind in quick else pytest.mark.slow)

@@ -127,6 +127,7 @@ def test_series_have_these_derivatives_too(problem):
                 np.testing.assert_allclose(derivative, expected, rtol=1e-11, atol=1e-12, err_msg=f"{(a, b, u, v)}")
 
 
+@pytest.mark.slow
 def test_hessians_of_powers_at_an_exponent_of_zero():
     expected = [[0, 0.5], [0.5, np.log(2) ** 2]]
     of_scalars, of_vectors, of_matrices, of_base = (

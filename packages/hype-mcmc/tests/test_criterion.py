@@ -13,6 +13,7 @@ KEY = jax.random.key(5)
 POSITIONS = jax.random.normal(jax.random.key(6), (6, 2))
 
 
+@pytest.mark.slow
 def test_expected_squared_jump_is_its_formula():
     kernel = HMC(0.6, 3, DiagonalMass(jnp.array([1.0, 2.0])))
     scale = jnp.array([0.5, 2.0])

@@ -50,6 +50,7 @@ def test_sequential_monte_carlo_of_two_far_modes(key):
     assert np.all(evidence.num_stages > 2)
 
 
+@pytest.mark.slow
 def test_the_derivative_of_the_log_evidence_is_that_of_its_formula(key):
     """Of minus half a determinant: -inverse / 2 in the precision; none in the mean."""
 
@@ -112,6 +113,7 @@ def exponential(x):
     return jnp.where(x > 0, -RATE["is"] * x, -jnp.inf)
 
 
+@pytest.mark.slow
 def test_a_density_may_be_zero_where_most_particles_begin(key):
     """The evidence of an exponential density is one over its rate, which is read anew."""
     evidence = sequential_monte_carlo(exponential, -2.0, 2.0, key=key, num_particles=2000)

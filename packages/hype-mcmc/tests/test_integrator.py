@@ -6,8 +6,6 @@ from hype_mcmc import HMC, DenseMass, DiagonalMass, Integrator, Phase, UnitMass,
 
 from .problems import quartic, standard_normal
 
-pytestmark = pytest.mark.smoke
-
 INTEGRATORS = {"leapfrog": leapfrog, "mclachlan": mclachlan, "yoshida": yoshida}
 ORDERS = {"leapfrog": 2, "mclachlan": 2, "yoshida": 4}
 MASSES = {

@@ -46,6 +46,7 @@ def test_draws_and_scores_find_few_directions(key):
         np.testing.assert_allclose(fitted(few).stretch, 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_warm_up_finds_it(key):
     settings = {"key": key, "num_warmup": 400, "num_samples": 300}
     run = sample(TARGET, jnp.zeros(N), DynamicHMC(1.0, 1.0, LowRankMass(3)), **settings)

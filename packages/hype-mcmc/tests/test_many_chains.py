@@ -4,11 +4,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hype_mcmc import HMC, _sample
 
 from .problems import sample, standard_normal
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_draws_twice(monkeypatch, key):
     """Of the compiled program: the result, and as much again while it is made; nothing of what is thinned out."""
     num_chains, sizes = 4096, []

@@ -71,7 +71,10 @@ def test_a_compiled_run_has_a_bar_each_time_and_new_settings_do_not_recompile(ca
 
 @pytest.mark.parametrize(
     "transform",
-    [jax.grad, pytest.param(jax.jacfwd, marks=pytest.mark.slow), lambda f: lambda h: jax.vmap(f)(h[None])],
+    [
+        *(pytest.param(f, marks=pytest.mark.slow) for f in (jax.grad, jax.jacfwd)),
+        lambda f: lambda h: jax.vmap(f)(h[None]),
+    ],
     ids=["grad", "jacfwd", "vmap"],
 )
 def test_nothing_is_shown_in_derivatives_and_batches(transform, capfd):

@@ -45,6 +45,7 @@ def test_a_chain_outside_of_the_new_support_is_refused(key):
         sample(inside, jnp.zeros(2), state=first.state, num_samples=4)
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_resumed_run_are_in_the_density_too(key):
     state = sample(of(0.0), jnp.zeros(2), NARROW, key=key, **FEW).state
 

@@ -115,6 +115,7 @@ def test_draws_are_there_in_both_coordinates(run):
     assert plain.unconstrained is plain.draws
 
 
+@pytest.mark.slow
 def test_a_run_with_constraints_goes_on_bit_for_bit(run):
     """Neither needs a start again."""
     first = sample(TARGET, X0, KERNEL, key=jax.random.key(1), num_samples=500, **SETTINGS)

@@ -99,6 +99,7 @@ def test_a_plain_call_learns_step_size_mass_and_length(key):
     assert 1.2 < run.kernel.length.mean < 3.0
 
 
+@pytest.mark.slow
 def test_a_dense_mass_learns_a_rotation(key):
     run = gaussian_run(COVARIANCE, DynamicHMC(1.0, 1.0, DenseMass(np.eye(3))), key)
     assert isinstance(run.kernel.mass, DenseMass)

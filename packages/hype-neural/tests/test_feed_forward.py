@@ -144,6 +144,7 @@ def test_dropout_follows_its_key_and_its_mode(key):
         model(x)
 
 
+@pytest.mark.slow
 def test_training_with_dropout(key):
     model = FeedForward([eqx.nn.Dropout(0.5), Linear(3, 3, key=key)])
     data, params = Dataset(X, X), Params(epochs=3, learning_rate=0.01, silent=True)

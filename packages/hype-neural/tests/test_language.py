@@ -127,6 +127,7 @@ def test_what_is_not_sampled(key):
         sample(model=Activation(lambda rows: rows[:, :2]), max_length=1)
 
 
+@pytest.mark.slow
 def test_a_recurrent_model_learns_a_text_and_says_it():
     """The sentence has repeated words, so that only a memory can tell what follows them."""
     text = "to be, or not to be, that is to say."

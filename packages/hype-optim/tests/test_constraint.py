@@ -94,7 +94,6 @@ def test_finds_the_minimum_in_an_l1_ball():
     np.testing.assert_allclose(result.w, split[:5] - split[5:], atol=2e-6)
 
 
-@pytest.mark.smoke
 def test_soft_thresholding_is_scikit_learns_lasso():
     from sklearn.linear_model import Lasso
 
@@ -181,7 +180,7 @@ def test_derivatives_of_the_operators(name):
     ("name", "search", "order"),
     [
         ("l1 ball", False, 1),
-        ("soft threshold", True, 1),
+        pytest.param("soft threshold", True, 1, marks=pytest.mark.slow),
         pytest.param("l1 ball", False, 2, marks=pytest.mark.slow),
         pytest.param("soft threshold", False, 2, marks=pytest.mark.slow),
         pytest.param("l1 ball", True, 2, marks=pytest.mark.slow),

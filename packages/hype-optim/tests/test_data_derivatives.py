@@ -45,6 +45,7 @@ def test_data_and_weights_of_examples_through_many_minibatches(key):
     assert_derivatives_match(run, (data.x, jnp.linspace(0.2, 1.0, 13)), modes=("reverse",), num_directions=1)
 
 
+@pytest.mark.slow
 def test_an_example_of_weight_zero_is_not_there():
     data = classes(12)
     loss = lambda prediction, target: target[-1] * CrossEntropyOnLinear()(prediction, target[:2])

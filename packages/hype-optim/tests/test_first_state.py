@@ -19,7 +19,7 @@ def bowl(w):
     [
         pytest.param(Params(3, learning_rate=0.1, momentum=Momentum(0.5), silent=True), marks=pytest.mark.slow),
         pytest.param(Params(3, learning_rate=Adam(0.1), silent=True), marks=pytest.mark.slow),
-        Params(3, method=LBFGS(2), silent=True),
+        pytest.param(Params(3, method=LBFGS(2), silent=True), marks=pytest.mark.slow),
         Params(3, learning_rate=0.1, constraint=Box(0.0, 1.0), silent=True),
     ],
     ids=["momentum", "adam", "lbfgs", "box"],

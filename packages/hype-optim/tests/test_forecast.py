@@ -35,6 +35,7 @@ def found():
     return forecast(loss, PARAMS, [Unrolled(), Checkpointed(2), Checkpointed(3)])
 
 
+@pytest.mark.slow
 def test_bytes_are_those_of_the_compiled_hypergradient(found):
     assert found.numbers == STEPS + 1
     for adjoint in (Unrolled(), Checkpointed(2)):

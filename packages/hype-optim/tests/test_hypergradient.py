@@ -99,6 +99,7 @@ def test_the_validation_loss_in_all_floats_of_a_run():
     assert_derivatives_match(run, (0.5, params, valid.x), num_directions=1)
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_train():
     data, params = classes(8), quiet(1, learning_rate=Constant(0.3), momentum=Nesterov(0.8), batch=Minibatch(4))
     params = replace(params, loss=CrossEntropyOnLinear())

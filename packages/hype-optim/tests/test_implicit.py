@@ -260,6 +260,7 @@ def test_solvers_are_checked():
         Neumann(3, jnp.array(0.1))
 
 
+@pytest.mark.slow
 def test_a_point_that_is_not_stationary_has_no_derivative():
     x, y = jax.random.normal(jax.random.key(0), (20, 4)), jax.random.normal(jax.random.key(1), (20,))
     model = jax.tree_util.Partial(jnp.dot, jnp.zeros(4))

@@ -71,6 +71,7 @@ def test_derivatives_are_exact_given_the_key():
     )
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit():
     params = quiet(2, batch=Minibatch(4))
     run = lambda params, **more: train(model(), DATA, params, keyed=True, **more)

@@ -123,6 +123,7 @@ def window_ends(windows, steps):
     return np.cumsum([len(part) for part in np.array_split(np.arange(steps), windows)])
 
 
+@pytest.mark.slow
 def test_derivatives_of_few_numbers_for_many_steps():
     for kind in (WindowSchedule, InterpolatedSchedule):
         run = lambda rates, kind=kind: minimize(valley, START, quiet(learning_rate=kind(rates, 7))).w

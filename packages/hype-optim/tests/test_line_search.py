@@ -138,7 +138,7 @@ def test_the_length_of_a_gradient_whose_squares_are_out_of_range(dtype, slope, t
 @pytest.mark.parametrize(
     ("method", "rate"),
     [
-        (LBFGS(3), StrongWolfe()),
+        pytest.param(LBFGS(3), StrongWolfe(), marks=slow),
         (GD(), Backtrack()),
         *(pytest.param(method, StrongWolfe(), marks=slow) for method in (CG(), CD(), NonlinearCG(), DaiYuanCG())),
         *(pytest.param(method, Backtrack(), marks=slow) for method in (Newton(), NewtonCG())),

@@ -87,6 +87,7 @@ def memory(adjoint):
     [Checkpointed(2), *(pytest.param(a, marks=pytest.mark.slow) for a in (Checkpointed(3), Truncated(20), Auto(1)))],
     ids=repr,
 )
+@pytest.mark.slow
 def test_memory_is_that_of_one_step(adjoint, monkeypatch):
     segments = memory(adjoint)
     monkeypatch.setattr(recomputing, "CACHE", 2**20)
@@ -198,7 +199,7 @@ def test_mixed_mode_keeps_less(method):
     assert bytes_of(MIXED) < 0.7 * bytes_of(Singly(mixed=False))
 
 
-@pytest.mark.parametrize("adjoint", [Checkpointed(), Auto()], ids=repr)
+@pytest.mark.parametrize("adjoint", [pytest.param(Checkpointed(), marks=pytest.mark.slow), Auto()], ids=repr)
 def test_steps_without_a_second_derivative_are_made(adjoint, monkeypatch):
     monkeypatch.setattr(recomputing, "CACHE", 0)
     decay = Params(5, learning_rate=0.1, momentum=Momentum(0.9), adjoint=Reversible(), silent=True)

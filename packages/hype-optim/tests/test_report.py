@@ -92,6 +92,7 @@ def test_a_run_says_what_it_is_how_far_it_is_and_how_it_ended(capfd):
     assert shown(capfd) == ""
 
 
+@pytest.mark.slow
 def test_a_training_counts_epochs_and_goes_on(capfd):
     params = Params(2, learning_rate=StepSchedule(jnp.linspace(0.1, 0.2, 9)), loss=lambda p, y: p, batch=Minibatch(4))
     go = partial(train, jax.tree_util.Partial(lambda w, x: w @ x, jnp.ones(3)), classes(11), valid=classes(4))

@@ -40,6 +40,7 @@ def test_what_does_not_fill_a_batch_is_left_out():
     assert len(once.loss_history) == 3
 
 
+@pytest.mark.slow
 def test_every_batch_has_each_class_in_proportion():
     labels = np.repeat([0, 1, 2], [20, 12, 8])
     order = jax.vmap(lambda key: Stratified().order(key, Dataset(labels * 1.0, labels)))(jax.random.split(KEY, 50))
@@ -135,6 +136,7 @@ def test_an_ignored_label_does_not_count(loss):
         loss(ignored=0.5)
 
 
+@pytest.mark.slow
 def test_in_training_the_mean_is_over_all_targets_that_count():
     """Sequences with different numbers of targets, in one batch or several; one without any."""
     rng = np.random.default_rng(2)

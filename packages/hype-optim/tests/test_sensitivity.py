@@ -34,6 +34,7 @@ def test_momentum_is_part_of_what_is_perturbed():
     np.testing.assert_allclose(sensitivity.growth, 0.5 * np.log(0.5), rtol=0.01)
 
 
+@pytest.mark.slow
 def test_steps_not_made_have_no_growth():
     stopped = minimize(bowl, START, track(50, learning_rate=Constant(0.5), tolerance=1e-3))
     made = int(stopped.steps)

@@ -53,6 +53,7 @@ def test_a_run_goes_on_bit_for_bit(files):
 SETTINGS = {"learning_rate": 0.1, "loss": Quadratic(), "batch": Minibatch(4), "silent": True}
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_data_in_memory(files):
     @partial(jax.jit, static_argnums=0)
     def hypergradients(trained, at):

@@ -102,7 +102,11 @@ def test_the_same_key_gives_the_same_run_and_another_key_another():
 @pytest.mark.bitwise
 @pytest.mark.parametrize(
     ("batch", "key"),
-    [(Full(), None), (Minibatch(3), None), (Minibatch(5), jax.random.key(1))],
+    [
+        pytest.param(Full(), None, marks=pytest.mark.slow),
+        pytest.param(Minibatch(3), None, marks=pytest.mark.slow),
+        (Minibatch(5), jax.random.key(1)),
+    ],
     ids=["full", "in order", "shuffled with a remainder"],
 )
 def test_a_run_goes_on_where_it_stopped(batch, key):

@@ -29,9 +29,6 @@ FEW = 16
 _CLEARLY = 0.75
 _CLEARLY_FEW = 0.4  # few steps in one segment are not computed again, so that single steps cost one more forward pass
 
-_SLACK = 4
-"""A derivative keeps at most so many times what its function computes, so far as that is known without tracing it."""
-
 
 class Sizes(NamedTuple):
     """What is known of a run before it is compiled.
@@ -74,9 +71,9 @@ def recomputing_scan(levels: int, step: Step, init: PyTree, xs: PyTree, load: Lo
     if levels > 1:
         x = first_input(xs, load)
         made = closure_convert(step, init, x)
-        # Most runs are so small that nothing needs to be known exactly.
+        # Most runs are so small that nothing needs to be known exactly: a derivative keeps a part of what is computed.
         rough = Sizes(number_of_steps(xs), bytes_of(init), results(eqx.filter_make_jaxpr(made)(init, x)[0]))
-        single = rough.of_segments(levels) > CACHE / _SLACK and sizes(made, init, xs, load).are_single(levels)
+        single = rough.of_segments(levels) > CACHE and sizes(made, init, xs, load).are_single(levels)
     return checkpointed_scan(alone(step) if single else made, init, xs, levels, load=load, single_steps=single)
 
 
