@@ -112,7 +112,7 @@ def main(rows=4096, width=256, steps=4, repeats=3, devices=(1, 2, 4, 8), flops=2
                     f"{len(sends)} sends in the program, the largest {largest} bytes (gradient: {4 * found['weights']})"
                 )
                 print(json.dumps({"what": f"{scaling} {name} on {n}", "ratio": ratio, "sends": sends}))
-    forecast(found["weights"], 65536, flops, bandwidth, latency)
+    forecast(width * 300 + 3000, 65536, flops, bandwidth, latency)
 
 
 if __name__ == "__main__":
