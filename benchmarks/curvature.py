@@ -1,27 +1,30 @@
 """Posteriors whose curvature changes along them: what a plain call, `RefinedHMC` and BlackJAX's NUTS make of them.
 
 Neal's centered funnel in ten dimensions and three of the twelve posteriors of `posteriors.py`, four chains, in float64
-and on one core. A row has, of all repeats, the largest R-hat and the chains that stayed at one place for more than a
-tenth of the run; the medians of the gradients for 1,000 effective samples of the worst coordinate, warm-up in, and of
-the seconds; and where moments are known the largest error of a mean or second moment, in standard errors.
+and on one core. "HMC" is the kernel that a plain call begins with, and "sample" the plain call, which begins anew with
+`RefinedHMC` if a chain freezes. A row has, of all keys, the largest R-hat and the chains that stayed at one place for
+more than a tenth of the run; the medians of the gradients for 1,000 effective samples of the worst coordinate, warm-up
+in, and of the seconds; and where moments are known the largest error of a mean or second moment, in standard errors.
 
     python benchmarks/curvature.py            # needs the `bench` dependency group
+    python benchmarks/curvature.py --only funnel --sides "RefinedHMC, thin=20" --keys 0 20
 """
 
 import argparse
 import json
 import os
 import time
+import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_mcmc import RefinedHMC, sample
+from hype_mcmc import DiagonalMass, DynamicHMC, RefinedHMC, sample
 from hype_mcmc._diagnostics import bulk_ess, mean_ess, rank_rhat
 from nuts import blackjax_chain
 from posteriors import POSTERIORS, Posterior, eight_schools_moments
 
-CHAINS, WARMUP, DRAWS = 4, 1000, 1000
+CHAINS, WARMUP, DRAWS = 4, 500, 1000
 NAMES = ("eight schools, centered", "varying intercepts", "sparse regression")
 
 
@@ -39,7 +42,9 @@ def by_sample(kernel, thin):
     def side(f, n):
         def run(key):
             settings = {"num_samples": DRAWS, "num_warmup": WARMUP, "num_chains": CHAINS, "thin": thin, "silent": True}
-            out = sample(f, jnp.zeros(n), kernel, key=key, **settings)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that chains froze
+                out = sample(f, jnp.zeros(n), kernel, key=key, **settings)
             return out.draws, jnp.sum(out.num_steps) + out.warmup_steps
 
         return run
@@ -54,7 +59,9 @@ def by_nuts(f, n):
 
 SIDES = {
     "sample": by_sample(None, 1),
+    "HMC": by_sample(DynamicHMC(1.0, 1.0, DiagonalMass()), 1),
     "RefinedHMC": by_sample(RefinedHMC(), 1),
+    "RefinedHMC, thin=10": by_sample(RefinedHMC(), 10),
     "RefinedHMC, thin=20": by_sample(RefinedHMC(), 20),
     "NUTS": by_nuts,
 }
@@ -76,11 +83,11 @@ def largest_error(name, positions):
     return round(float(max(errors)), 1)
 
 
-def measure(name, side, repeats):
+def measure(name, side, keys):
     f, n = TARGETS[name]()
     run = SIDES[side](f, n)
     rows, frozen = [], 0
-    for i in range(repeats):
+    for i in keys:
         begin = time.perf_counter()
         positions, steps = jax.block_until_ready(run(jax.random.key(i)))
         seconds = time.perf_counter() - begin
@@ -95,26 +102,26 @@ def measure(name, side, repeats):
         "posterior": name,
         "by": side,
         "rhat": round(max(rhats), 3),
-        "rhat at most 1.01": f"{sum(rhat <= 1.01 for rhat in rhats)} of {repeats}",
-        "frozen": f"{frozen} of {CHAINS * repeats}",
+        "rhat at most 1.01": f"{sum(rhat <= 1.01 for rhat in rhats)} of {len(keys)}",
+        "frozen": f"{frozen} of {CHAINS * len(keys)}",
         "gradients": round(float(np.median(gradients))),
         "seconds": round(float(np.median(seconds)), 2),
     }
     print(json.dumps(row | ({} if errors[0] is None else {"error": max(errors)})), flush=True)
 
 
-def main(repeats, only, sides):
+def main(keys, only, sides):
     jax.config.update("jax_enable_x64", True)
     for name in only or TARGETS:
         for side in sides or SIDES:
-            measure(name, side, repeats)
+            measure(name, side, range(*keys))
 
 
 if __name__ == "__main__":
     # One core for all sides, before JAX starts its threads.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--keys", type=int, nargs=2, default=(0, 20), help="the first one, and where to stop")
     parser.add_argument("--only", nargs="*", choices=TARGETS, help="some of the posteriors")
     parser.add_argument("--sides", nargs="*", choices=SIDES, help="some of the samplers")
     main(**vars(parser.parse_args()))

@@ -37,6 +37,7 @@ def field(x):
 
 FIELD = np.array([x0 * x1**2, np.sin(x2), x0 * x2])
 JACOBIAN = np.array([[x1**2, 2 * x0 * x1, 0], [0, 0, np.cos(x2)], [x2, 0, x0]])
+SQUARES = FIELD @ FIELD / 2, JACOBIAN.T @ FIELD, JACOBIAN.T @ JACOBIAN @ v
 CURL = np.array([0 - np.cos(x2), 0 - x2, 0 - 2 * x0 * x1])
 DIV = x1**2 + 0 + x0
 
@@ -106,6 +107,10 @@ def _cases():
         "value_and_jacobianv": (FIELD, JACOBIAN @ v),
         "jacobian_tv": JACOBIAN.T @ v,
         "value_and_jacobian_tv": (FIELD, JACOBIAN.T @ v),
+        "gnvp": SQUARES[2],
+        "value_and_gnvp": SQUARES[::2],
+        "grad_gnvp": SQUARES[1:],
+        "value_and_grad_gnvp": SQUARES,
     }
     for table, function, arguments in [
         (of_curve, curve, (T,)),
@@ -121,6 +126,11 @@ def _cases():
     for name in ("hvp", "value_and_grad_hvp"):
         operator = partial(getattr(ad, name), mode="forward")
         yield Case(f"{name}, forward", operator, scalar, (X, V), of_scalar_along_v[name])
+    sparse = {"grad_sparse_hessian": "grad_hessian", "value_and_grad_sparse_hessian": "value_and_grad_hessian"}
+    for name, model in {"sparse_hessian": "hessian", "value_and_sparse_hessian": "value_and_hessian", **sparse}.items():
+        yield Case(name, partial(getattr(ad, name), dense=True), scalar, (X,), of_scalar[model])
+    for name, model in {"sparse_jacobian": "jacobian", "value_and_sparse_jacobian": "value_and_jacobian"}.items():
+        yield Case(name, partial(getattr(ad, name), dense=True), field, (X,), of_field[model])
     for name, mode in [("jacobian", "forward"), ("jacobian", "reverse"), ("value_and_jacobian_t", "reverse")]:
         yield Case(f"{name}, {mode}", partial(getattr(ad, name), mode=mode), field, (X,), of_field[name])
     for n in (0, 1, 2, 3, 6):

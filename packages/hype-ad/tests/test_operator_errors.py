@@ -148,7 +148,8 @@ def test_keys():
 def test_unknown_modes_are_refused_before_anything_is_computed():
     with pytest.raises(ValueError, match=r'^`mode` must be "reverse" or "forward", got .sideways.'):
         check_mode("mode", "sideways")
-    for name in ("grad", "value_and_grad", "hessian", "grad_hessian", "hvp", "grad_hvp", "jacobian"):
+    sparse = ("sparse_jacobian", "sparse_hessian", "hessian_sparsity")
+    for name in ("grad", "value_and_grad", "hessian", "grad_hessian", "hvp", "grad_hvp", "jacobian", *sparse):
         with pytest.raises((ValueError, TypeError), match="mode"):  # annotations are checked before us here
             getattr(ad, name)(scalar, mode="sideways")
 

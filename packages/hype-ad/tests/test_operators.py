@@ -52,7 +52,7 @@ def computed():
 def test_closed_form_on_arrays_from_one_evaluation(case, computed):
     results, calls = computed
     assert_expected(results[case.name][0], case.expected)
-    assert calls[case.name] == 1
+    assert calls[case.name] == (2 if "sparse" in case.name else 1)  # the sparsity is found from one of its own
 
 
 @every_case
@@ -82,8 +82,14 @@ def test_other_kinds_of_numbers(case, kind):
 OPERATORS = {case.name.partition(",")[0].split()[0] for case in CASES}
 
 
-@pytest.mark.parametrize("module", [ad, numerical], ids=lambda module: module.__name__)
-@pytest.mark.parametrize("name", sorted(OPERATORS))
+WITHOUT_DIFFERENCES = {name for name in OPERATORS if "sparse" in name or "gnvp" in name}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(ad, name) for name in sorted(OPERATORS)]
+    + [(numerical, name) for name in sorted(OPERATORS - WITHOUT_DIFFERENCES)],
+)
 def test_documentation(module, name):
     operator = getattr(module, name)
     assert operator.__name__ == name

@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from hype_mcmc._diagnostics import bulk_ess, ebfmi, mean_ess, rank_rhat, separate_groups, tail_ess
+from hype_mcmc._diagnostics import (
+    bulk_ess,
+    ebfmi,
+    frozen_for,
+    lasting_rhat,
+    mean_ess,
+    rank_rhat,
+    separate_groups,
+    tail_ess,
+)
 
 pytestmark = pytest.mark.smoke
 
@@ -123,3 +132,32 @@ def test_chains_that_crawl_or_are_frozen_are_not_in_separate_modes():
     assert separate_groups(frozen) is None
     crawling = np.cumsum(rng.normal(size=(200, 4, 1000)), axis=-1) + 30 * rng.normal(size=(200, 4, 1))
     assert separate_groups(crawling) is None
+
+
+def test_chains_that_are_frozen_for_a_part_of_the_run_are_found():
+    draws = autoregressive(4, 1000, 0.5, seed=0)[None] * np.ones((2, 1, 1))
+    assert not np.any(frozen_for(draws))
+    draws[:, 1, 100:160], draws[:, 2], draws[:, 3, -70:] = 0.0, 0.0, 0.0
+    draws[0, 0, :300] = 1.0  # in one of two coordinates
+    np.testing.assert_array_equal(frozen_for(draws), [0, 60, 1000, 70])
+    np.testing.assert_array_equal(frozen_for(np.ones((1, 2, 5))), [5, 5])
+    # A sampler that accepts one of twenty stays at each place for long.
+    moves = np.random.default_rng(0).random((1, 4, 1000)) < 0.05
+    assert not np.any(frozen_for(np.cumsum(moves, axis=-1).astype(float)))
+
+
+def test_many_short_chains_disagree_where_they_do_not_forget():
+    """R-hat calls each too short; only what lasts is left, whether by chains, by scales or by a drift."""
+    draws = autoregressive(1024, 12, 0.5, seed=0)
+    assert rank_rhat(draws) > 1.05
+    assert lasting_rhat(draws) < 1.005
+    odd, late = (np.arange(1024) % 2)[:, None], np.linspace(0, 1, 12)
+    for lasting in (
+        draws + odd,
+        draws * (1 + odd),
+        draws + late,
+        draws * (1 + late),
+        autoregressive(1024, 12, 0.99, 1),
+    ):
+        assert lasting_rhat(lasting) > 1.01
+    assert np.isnan(lasting_rhat(np.full((64, 12), np.nan)))

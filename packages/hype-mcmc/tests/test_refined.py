@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hype_ad.testing import assert_derivatives_match
 from hype_mcmc import DiagonalMass, DynamicHMC, FixedSteps, Phase, RandomLength, RefinedHMC
+from hype_mcmc._diagnostics import frozen_for
 from jax.scipy.stats import norm
 
 from .problems import init, quartic, sample, standard_normal, step
@@ -144,11 +145,23 @@ def test_settings_that_make_no_kernel_raise(make, message):
 @pytest.mark.slow
 def test_neals_funnel(key):
     """Ten dimensions, centered: where the chains of `HMC` freeze in the neck these do not."""
-    run = sample(funnel, jnp.zeros(10), RefinedHMC(), key=key, num_warmup=1000, num_samples=1000, thin=20)
+    run = sample(funnel, jnp.zeros(10), RefinedHMC(), key=key, num_samples=1000, thin=20)
     scale = np.asarray(run.draws[..., 0])
-    assert np.max(run.rhat()) < 1.03
+    assert np.max(run.rhat()) < 1.02
     assert abs(np.mean(scale)) < 4.5 * 3 / np.sqrt(run.ess()[0])
     assert np.mean(scale < -4.5) > 0.04  # 0.067
     standardized = np.asarray(run.draws[..., 1:]) * np.exp(-0.5 * scale)[..., None]
     np.testing.assert_allclose(np.std(standardized), 1, rtol=0.03)
     assert isinstance(run.kernel.length, RandomLength)
+
+
+@pytest.mark.slow
+def test_a_plain_call_whose_chains_freeze_is_run_anew_with_refined_steps():
+    settings = {"key": jax.random.key(4), "num_warmup": 200, "num_samples": 300}
+    with pytest.warns(UserWarning, match=r"stayed at one place for \d+ of 300 draws.*RefinedHMC"):
+        run = sample(funnel, jnp.zeros(10), **settings)
+    assert isinstance(run.kernel, RefinedHMC)
+    np.testing.assert_array_equal(run.draws, sample(funnel, jnp.zeros(10), RefinedHMC(), **settings).draws)
+    assert not np.any(frozen_for(np.moveaxis(np.asarray(run.draws), 2, 0)))
+    frozen = sample(funnel, jnp.zeros(10), DynamicHMC(1.0, 1.0, DiagonalMass()), **settings)
+    assert "stayed at one place" in frozen.summary().warnings[0]

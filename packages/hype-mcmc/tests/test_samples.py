@@ -92,6 +92,33 @@ def test_what_is_wrong_is_said_in_words(run):
     assert all_frozen.summary().warnings[0].startswith("chains 0, 1, 2, 3 never moved")
 
 
+def test_many_chains_that_are_each_too_short_are_no_disagreement(run):
+    """600 draws of each chain as 20 chains of 30, whose R-hats are above 1.01 for that alone."""
+    short = jax.tree.map(lambda x: x.reshape(80, 30, *x.shape[2:]) if x.shape[:2] == (4, 600) else x, run)
+    assert np.max(short.summary().rhat) > 1.01
+    assert short.summary().warnings == ()
+    moved = changed(short, draws={**short.draws, "mu": short.draws["mu"] + jnp.arange(80.0)[:, None] % 2})
+    assert [w for w in moved.summary().warnings if w.startswith("R-hat is above 1.01 for mu")]
+
+
+def test_chains_that_are_frozen_for_a_while_are_told(run):
+    stuck = changed(run, draws=jax.tree.map(lambda x: x.at[1, 100:200].set(0.0).at[3, 100:].set(0.0), run.draws))
+    assert (
+        stuck.summary()
+        .warnings[0]
+        .startswith(
+            "chain 1 stayed at one place for 100 of 600 draws, chain 3 stayed at one place for 500 of 600 draws: "
+        )
+    )
+
+
+def test_infinite_draws_are_told(run):
+    broken = eqx.tree_at(lambda r: r.draws["mu"], run, run.draws["mu"].at[2, 7].set(jnp.inf))
+    (warning,) = broken.summary().warnings
+    assert warning.startswith("Draws are infinite for mu")
+    assert broken.summary().mean[4] == np.inf
+
+
 def test_draws_of_nan_are_told(run):
     broken = eqx.tree_at(lambda r: r.draws["mu"], run, run.draws["mu"].at[2, 7].set(jnp.nan))
     assert np.isnan([broken.ess()["mu"], broken.tail_ess()["mu"], broken.rhat()["mu"], broken.summary().mean[4]]).all()

@@ -22,6 +22,9 @@ from hype_mcmc import (
     Predictive,
     Simplex,
     elbo,
+    expectation,
+    log_evidence_ratio,
+    mcse,
 )
 
 from .problems import sample
@@ -113,6 +116,24 @@ def test_draws_are_there_in_both_coordinates(run):
     np.testing.assert_array_equal(run.unconstrained["free"], run.draws["free"])
     plain = dataclasses.replace(run, model=None, coordinates=None)
     assert plain.unconstrained is plain.draws
+
+
+def test_expectations_are_of_the_run_in_the_coordinates_of_what_is_given(run):
+    """The mean of a gamma distribution is its shape; by the log density of the parameters, and by the model."""
+
+    def mean(shape, run):
+        density = jax.tree_util.Partial(logdensity, shape)
+        return [expectation(lambda x: x["rate"], run, f) for f in (density, Constrained(density, TRANSFORM))]
+
+    both = lambda run: (mean(SHAPE, run), jax.jacfwd(mean)(SHAPE, run))
+    (values, slopes), errors = jax.jit(lambda run: (both(run), mcse(both, run)))(run)
+    np.testing.assert_allclose(values, np.mean(run.draws["rate"]), rtol=1e-12)
+    np.testing.assert_allclose(slopes[0], slopes[1], rtol=1e-9)
+    assert abs(slopes[0] - 1) < 4 * errors[1][0] < 0.5
+    with pytest.raises(ValueError, match="`draws` must be the run itself where a density is a model"):
+        expectation(lambda x: x["rate"], run.draws, Constrained(TARGET, TRANSFORM))
+    with pytest.raises(ValueError, match="`logdensity` and `drawn_from` must be models"):
+        log_evidence_ratio(run, TARGET, drawn_from=Constrained(TARGET, TRANSFORM))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DynamicHMC, FixedSteps
+from hype_mcmc import HMC, DiagonalMass, DynamicHMC, FixedSteps
 from hype_mcmc._diagnostics import mean_ess
 
 from .problems import BANANA, EIGHT_SCHOOLS, ILL_CONDITIONED, LOGISTIC, batched, sample
@@ -67,7 +67,7 @@ def test_neals_funnel():
     good = sample(non_centered, x0, key=key, num_warmup=300, num_samples=500)
     assert_moments(good.draws[:, :, :1], [0.0], [3.0])
     assert not good.summary().warnings
-    bad = sample(centered, x0, key=key, num_warmup=300, num_samples=500)
+    bad = sample(centered, x0, DynamicHMC(1.0, 1.0, DiagonalMass()), key=key, num_warmup=300, num_samples=500)
     assert bad.summary().warnings
     patient = sample(centered, x0, DynamicHMC(0.03, 6.0), key=key, num_warmup=0, num_samples=2000, num_chains=64)
     assert np.mean(np.asarray(patient.divergences)) < 1e-4

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, RandomLength, UnitMass
+from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, HMCInfo, Phase, RandomLength, UnitMass
 from hype_mcmc._warmup.schedule import windows
 from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance, harmonic_mean
+from hype_mcmc._warmup.trajectory_length import TrajectoryLength
 
 from .problems import gaussian, sample, standard_normal
 
@@ -106,6 +107,28 @@ def test_a_dense_mass_learns_a_rotation(key):
     whitened = run.kernel.mass.cholesky.T @ COVARIANCE @ run.kernel.mass.cholesky
     np.testing.assert_allclose(np.linalg.eigvalsh(whitened), 1, atol=0.3)
     assert 1.2 < run.kernel.length.mean < 3.0
+
+
+def test_a_length_does_not_shrink_below_a_part_of_the_width_of_the_draws(key):
+    """Though every jump goes against the velocity; from a place where it is far shorter it comes back at once."""
+    deviation = 3.0
+
+    def back(momentum):
+        zero, one, yes = jnp.zeros(()), jnp.ones(()), jnp.asarray(True)
+        proposal = Phase(-momentum, momentum, zero, momentum)
+        return HMCInfo(momentum, one, yes, ~yes, zero, zero, proposal, jnp.ones((), jnp.int32))
+
+    infos = jax.vmap(back)(jnp.ones((8, 1)))
+
+    def update(state, key):
+        after = deviation * jax.random.normal(key, (8, 1))
+        few, many = jnp.asarray(1e-3), jnp.asarray(1e3)
+        return state.update(UnitMass(), jnp.zeros((8, 1)), after, infos, few, many, jnp.asarray(0.6)), None
+
+    start = TrajectoryLength.start(jnp.asarray(0.01), jnp.zeros(1))
+    state, _ = jax.lax.scan(update, start, jax.random.split(key, 300))
+    np.testing.assert_allclose(np.exp(state.log_length), 0.6 * deviation, rtol=0.1)
+    assert state.restart(UnitMass(), UnitMass()).variance == 0
 
 
 @pytest.mark.slow

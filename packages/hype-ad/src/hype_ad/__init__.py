@@ -5,6 +5,10 @@ from ._anderson import Anderson as Anderson
 from ._checkpointed_scan import checkpointed_scan as checkpointed_scan
 from ._diff.directional import diffnv as diffnv
 from ._diff.directional import value_and_diffnv as value_and_diffnv
+from ._diff.gauss_newton import gnvp as gnvp
+from ._diff.gauss_newton import grad_gnvp as grad_gnvp
+from ._diff.gauss_newton import value_and_gnvp as value_and_gnvp
+from ._diff.gauss_newton import value_and_grad_gnvp as value_and_grad_gnvp
 from ._diff.gradient import grad as grad
 from ._diff.gradient import gradv as gradv
 from ._diff.gradient import value_and_grad as value_and_grad
@@ -36,6 +40,15 @@ from ._diff.products import value_and_hvp as value_and_hvp
 from ._diff.products import value_and_jacobian_tv as value_and_jacobian_tv
 from ._diff.products import value_and_jacobianv as value_and_jacobianv
 from ._diff.products import vjp as vjp
+from ._diff.sparse import grad_sparse_hessian as grad_sparse_hessian
+from ._diff.sparse import sparse_hessian as sparse_hessian
+from ._diff.sparse import sparse_jacobian as sparse_jacobian
+from ._diff.sparse import value_and_grad_sparse_hessian as value_and_grad_sparse_hessian
+from ._diff.sparse import value_and_sparse_hessian as value_and_sparse_hessian
+from ._diff.sparse import value_and_sparse_jacobian as value_and_sparse_jacobian
+from ._diff.sparsity import Sparsity as Sparsity
+from ._diff.sparsity import hessian_sparsity as hessian_sparsity
+from ._diff.sparsity import jacobian_sparsity as jacobian_sparsity
 from ._diff.stochastic import Estimate as Estimate
 from ._diff.stochastic import random_axes as random_axes
 from ._diff.stochastic import random_normals as random_normals

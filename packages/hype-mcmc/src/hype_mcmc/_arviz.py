@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.captured import watched
 from hype_ad.internal.checks import as_array, check_key, function
@@ -91,4 +92,9 @@ def _over_draws(f: Callable[[Any], Any], draws: PyTree[Array], shape: tuple[int,
 
 @eqx.filter_jit
 def _mapped(f: Callable[[Any], Any], draws: PyTree[Array]) -> PyTree[Array]:
-    return jax.lax.map(f, draws, batch_size=_CHUNK)
+    """In batches of one size, of which the last is filled up with the last draw: so `f` is compiled once."""
+    number = jax.tree.leaves(draws)[0].shape[0]
+    batches = -(-number // _CHUNK)
+    rows = jnp.minimum(jnp.arange(batches * -(-number // batches)), number - 1).reshape(batches, -1)
+    results = jax.lax.map(lambda rows: jax.vmap(f)(jax.tree.map(lambda x: x[rows], draws)), rows)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:number], results)

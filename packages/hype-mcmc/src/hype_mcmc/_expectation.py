@@ -19,9 +19,12 @@ from hype_ad.internal.checks import function, integer
 from hype_ad.internal.tree import at_least_single, cast_like
 from jaxtyping import Array, Float, PyTree
 
+from ._constrained import Constrained
 from ._custom_types import LogDensity, Position
 from ._logdensity import numbers_as_arrays, value, watched_logdensity
+from ._model import AbstractModel
 from ._position import as_position
+from ._samples import Samples
 
 _MIN_WORTH = 0.1  # of all draws: below, a few of them decide
 
@@ -42,11 +45,12 @@ def expectation(
     about plays no part. It is as exact as the draws are many; `mcse` says how exact.
 
     Args:
-        g: from a position to a pytree of numbers; `True` and `False` count as 1 and 0.
-        draws: positions along two leading axes, chains and draws, such as `sample(...).draws`: of the density, in the
-            coordinates that it takes.
-        logdensity: from a position to one number, up to a constant. To have its derivatives, be inside of `jax.grad`
-            with it: `jax.grad(lambda prior: expectation(g, draws, Posterior(prior, data)))(prior)`.
+        g: from a draw to a pytree of numbers; `True` and `False` count as 1 and 0.
+        draws: a run of `sample`, or positions along two leading axes, chains and draws, that `logdensity` takes. For a
+            model it has to be the run, which has both coordinates: those that the model takes, and those of its draws,
+            which `g` is given.
+        logdensity: from a position to one number, up to a constant, or a model. To have its derivatives, be inside of
+            `jax.grad` with it: `jax.grad(lambda prior: expectation(g, run, Posterior(prior, data)))(prior)`.
         drawn_from: the log density that the draws are of, if that is not `logdensity`: then the draws have the
             weights of self-normalized importance sampling. Without a derivative.
         batch_size: how many draws are looked at together; memory grows with it.
@@ -56,8 +60,8 @@ def expectation(
         is $(\sum w)^2 / \sum w^2$), or if the log density is not finite at one of its own draws.
 
     Raises:
-        ValueError: if the draws do not share two leading axes, the log density is not one number or `batch_size` is
-            below 1.
+        ValueError: if the draws do not share two leading axes, are no run and a density is a model, or are the run of a
+            model and a density is none; if the log density is not one number or `batch_size` is below 1.
         TypeError: if `draws` is not made of floats, or an argument is not of its kind.
     """
     g = numbers_as_arrays(function("g", g, "a function of a position"))
@@ -99,11 +103,32 @@ def check_draws(draws: PyTree[Any]) -> Position:
     return draws
 
 
+def _positions(draws: PyTree[Any], *densities: LogDensity) -> PyTree[Any]:
+    """The draws in the coordinates that the densities take, which a number does not tell."""
+    models = [isinstance(density, AbstractModel) for density in densities]
+    if not isinstance(draws, Samples):
+        if any(models):
+            raise ValueError(
+                "`draws` must be the run itself where a density is a model, as `sample` gives it: the draws alone do "
+                "not say whether they are in the unconstrained coordinates that a model takes."
+            )
+        return draws
+    if all(models):
+        return draws.unconstrained
+    if any(models) or not (draws.model is None or isinstance(draws.model, Constrained)):
+        raise ValueError(
+            "`logdensity` and `drawn_from` must be models, such as `from_numpyro(model, data)`, for the run of one: a "
+            "function does not say which coordinates it takes."
+        )
+    return draws.draws  # with a `transform` both are of the parameters themselves
+
+
 def _check(
     draws: PyTree[Any], logdensity: LogDensity, drawn_from: LogDensity | None, batch_size: int
 ) -> tuple[Position, LogDensity, LogDensity | None, int]:
     """The arguments, with the draws of all chains along one axis and cut off from what they were computed of."""
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), check_draws(draws))
+    positions = check_draws(_positions(draws, logdensity, logdensity if drawn_from is None else drawn_from))
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), positions)
     if drawn_from is not None:
         drawn_from = watched_logdensity(drawn_from, "drawn_from")
     number = jax.tree.leaves(flat)[0].shape[0]
@@ -146,13 +171,15 @@ def _weigh(
     batch_size: int,
 ) -> tuple[Float[Array, " draws"], Float[Array, ""], PyTree[Float[Array, "draws ..."]]]:
     """The weights of the draws, the largest one 1, the logarithm of what they were divided by, and `g` at the draws."""
+    model: Any = getattr(logdensity, "function", logdensity)
+    as_draw = model.constrain if isinstance(model, AbstractModel) else lambda x: x
 
     @jax.checkpoint  # reverse mode keeps the draws, and nothing that the log density computes on its way
     def at(x: Position) -> tuple[Float[Array, ""], PyTree[Float[Array, "..."]]]:
         here = value(logdensity, x)
         reference = here if drawn_from is None else value(drawn_from, x, "drawn_from").astype(here.dtype)
         as_float = lambda y: y if jnp.issubdtype(y.dtype, jnp.floating) else y.astype(here.dtype)
-        values = jax.tree.map(lambda y: as_float(jnp.asarray(y)), g(x))
+        values = jax.tree.map(lambda y: as_float(jnp.asarray(y)), g(as_draw(x)))
         return here - jax.lax.stop_gradient(reference), values
 
     number = jax.tree.leaves(draws)[0].shape[0]

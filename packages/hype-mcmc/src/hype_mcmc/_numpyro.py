@@ -1,6 +1,7 @@
 """NumPyro's models: their densities, constraints, likelihoods and predictions are NumPyro's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.captured import Watched, captured
 from hype_ad.internal.checks import as_array, float_array, function
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from ._centeredness import coordinate, coordinate_of, in_hierarchies, learned, recentered
+from ._checks import number
 from ._custom_types import Position
 from ._model import AbstractModel, Predictive
 
@@ -66,31 +69,68 @@ class NumPyroModel(AbstractModel):
     arrays: PyTree[Array]  # among the arguments
     rest: tuple[tuple[Any, ...], Any] = eqx.field(static=True)  # the others, as leaves and structure
     sites: _Sites = eqx.field(static=True)
+    centeredness: dict[str, Float[Array, "..."]] = eqx.field(default_factory=dict)  # of sites that are not centered
+
+    def decentered(self, centeredness: ArrayLike | Mapping[str, ArrayLike] | None = None) -> "NumPyroModel":
+        r"""The model in other coordinates of its hierarchies, which have no funnels: draws and all else stay the same.
+
+        A latent site $N(\mu, \tau)$, or of another location and scale that depend on other sites, is moved along by
+        $\tilde\theta \sim N(c \mu, \tau^c)$ with $\theta = \mu + \tau^{1 - c} (\tilde\theta - c \mu)$: NumPyro's
+        `LocScaleReparam`. Strong data want a centeredness $c$ of 1 and weak ones of 0; what fits is learned for each
+        site, by the derivative of an evidence lower bound (Gorinova, Moore and Hoffman 2020). Differentiable in $c$.
+
+        Args:
+            centeredness: $c$, of all sites that it can be of, or of each one by its name, from 0 to 1. Learned if not
+                given, which takes some seconds.
+
+        Raises:
+            ValueError: if there is no such site, a name is not of one, or a number is out of its range.
+        """
+        from numpyro.infer import init_to_uniform
+
+        args, kwargs = self.arguments()
+        sites = _trace(self.model, jax.random.key(0), {}, args, kwargs, init_to_uniform)
+        names = in_hierarchies(self.model, sites, args, kwargs)
+        chosen = list(centeredness) if isinstance(centeredness, Mapping) else names
+        if not names or not set(chosen) <= set(names):
+            which = f"of {names}, got {chosen}" if names else "and this one has none"
+            raise ValueError(
+                "`decentered` is for latent sites with a location and a scale that depend on other latent sites, "
+                f"{which}."
+            )
+        if centeredness is None:
+            return replace(self, centeredness=learned(self.model, names, args, kwargs))
+        given = centeredness if isinstance(centeredness, Mapping) else dict.fromkeys(names, centeredness)
+        within = lambda c: (c >= 0) & (c <= 1)
+        return replace(
+            self, centeredness={name: number("centeredness", c, within, "from 0 to 1") for name, c in given.items()}
+        )
 
     def __call__(self, position: Position) -> Float[Array, ""]:
         """NumPyro's log density, Jacobians included."""
         from numpyro.infer.util import potential_energy
 
-        names = [name for name, _, _ in self.sites.latent]
+        names = [self._coordinate(name) for name, _, _ in self.sites.latent]
         if set(position) != set(names):
             raise ValueError(
                 f"A position must have the unconstrained coordinates of the latent sites, {names}, got "
                 f"{sorted(position)}. Those of draws are `run.unconstrained`."
             )
         args, kwargs = self.arguments()
-        return -jnp.asarray(potential_energy(self.model, args, kwargs, position))
+        return -jnp.asarray(potential_energy(self._recentered(), args, kwargs, position))
 
     def initial(self) -> Position:
         """Zeros, as the middle of NumPyro's own initial points is."""
-        return {name: jnp.zeros(shape, dtype) for name, shape, dtype in self.sites.latent}
+        return {self._coordinate(name): jnp.zeros(shape, dtype) for name, shape, dtype in self.sites.latent}
 
     def constrain(self, position: Position) -> dict[str, Array]:
         """The values of latent and deterministic sites."""
         from numpyro.infer.util import constrain_fn
 
         args, kwargs = self.arguments()
-        values = constrain_fn(self.model, args, kwargs, position, return_deterministic=True)
-        return {name: jnp.asarray(value) for name, value in values.items()}
+        values = constrain_fn(self._recentered(), args, kwargs, position, return_deterministic=True)
+        hidden = {coordinate(name) for name in self.centeredness}
+        return {name: jnp.asarray(value) for name, value in values.items() if name not in hidden}
 
     def unconstrain(self, x0: PyTree[Any]) -> Position:
         """The unconstrained coordinates of values of all latent sites; those of others are not looked at."""
@@ -107,7 +147,12 @@ class NumPyroModel(AbstractModel):
         if wrong:
             shapes = {name: like[name].shape for name in names}
             raise ValueError(f"`x0` must have values of the shapes {shapes}, got {', '.join(wrong)}.")
-        return unconstrain_fn(self.model, args, kwargs, latent)
+        position = unconstrain_fn(self.model, args, kwargs, latent)
+        if not self.centeredness:
+            return position
+        sites = _trace(self.model, None, latent, args, kwargs)
+        moved = {name: coordinate_of(sites[name], c) for name, c in self.centeredness.items()}
+        return {self._coordinate(name): moved.get(name, value) for name, value in position.items()}
 
     def source(self) -> Callable[..., Any]:
         """The model without NumPyro's handlers around it."""
@@ -156,6 +201,13 @@ class NumPyroModel(AbstractModel):
 
     def _latent(self, draw: dict[str, Array]) -> dict[str, Array]:
         return {name: draw[name] for name, _, _ in self.sites.latent}
+
+    def _recentered(self) -> Callable[..., Any]:
+        """The model whose coordinates the chains move in."""
+        return recentered(self.model, self.centeredness)
+
+    def _coordinate(self, name: str) -> str:
+        return coordinate(name) if name in self.centeredness else name
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the model is called with."""
@@ -252,8 +304,9 @@ def _check(sites: dict[str, Any]) -> None:
     ]
     if discrete:
         raise ValueError(
-            f"`model` must have no discrete latent sites, got {discrete}: there is no gradient in them. Sum over them "
-            "in the model, by `numpyro.distributions.MixtureSameFamily` for one."
+            f"`model` must have no discrete latent sites, got {discrete}: there is no gradient in them. If that is "
+            "data, its `obs` was None: give it among the arguments of `from_numpyro`. Otherwise sum over it in the "
+            "model, by `numpyro.distributions.MixtureSameFamily` for one."
         )
     if params := of_type("param"):
         raise ValueError(f"`model` must have no `numpyro.param`, got {params}: give each a prior, by `numpyro.sample`.")

@@ -23,7 +23,7 @@ same targets: fewer leapfrogs, but a trajectory of many refined steps could seld
 and chains stayed in the neck for a hundred transitions, where they now stay for about ten.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -79,6 +79,8 @@ class RefinedHMC(AbstractAdaptiveKernel):
     mass: AbstractMass
     tolerance: Float[Array, ""]
     max_refinements: int = eqx.field(static=True)
+
+    least_length: ClassVar[float] = 1.2  # in a funnel most draws ask for less than the way out of its neck
 
     def __init__(
         self,

@@ -1,14 +1,16 @@
 """The entry point: chains side by side, warm-up and draws in one compiled program."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from hype_ad.internal.captured import Watched
-from hype_ad.internal.checks import boolean, check_key, instance, integer
+from hype_ad.internal.checks import boolean, check_key, instance, integer, known
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import Array, ArrayLike, PRNGKeyArray, PyTree
@@ -17,6 +19,7 @@ from ._checks import number
 from ._constrained import Constrained
 from ._custom_types import LogDensity, Position
 from ._devices import Placement
+from ._diagnostics import frozen_for
 from ._draws import draw
 from ._hmc import DynamicHMC
 from ._kernel import AbstractAdaptiveKernel, AbstractKernel
@@ -25,6 +28,7 @@ from ._mass import DiagonalMass
 from ._model import AbstractModel
 from ._position import check_same_shape, first_of
 from ._progress import SILENT, reporter
+from ._refined import RefinedHMC
 from ._resume import resume
 from ._samples import SamplerState, Samples
 from ._start import check_start, number_of_chains, start, start_at
@@ -73,8 +77,9 @@ def sample(
             leading axes. Of parameters that have constraints, within them. Need not be given for a model that knows
             one, nor with `state`.
         kernel: where warm-up starts, or with `num_warmup=0` what is used as it is. An `HMC` with a `RandomLength` and
-            a `DiagonalMass` if not given; `RefinedHMC()` where the curvature of the density changes along it. A mass
-            without numbers gets its shape from `x0`.
+            a `DiagonalMass` if not given; and if a chain freezes with that, where it can be seen (not under `jit`), the
+            draws are made anew with `RefinedHMC()`, for densities whose curvature changes along them, and a warning
+            says so. A mass without numbers gets its shape from `x0`.
         key: what everything is drawn from.
         num_samples: draws to keep of each chain.
         num_warmup: transitions, not kept, that adapt step size, mass (unless it is a `UnitMass`) and trajectory
@@ -140,6 +145,7 @@ def sample(
     spread = number("spread", spread, lambda x: x >= 0, "at least 0")
     target = number("target_acceptance", target_acceptance, lambda x: (x > 0) & (x < 1), "above 0 and below 1")
     num_chains = number_of_chains(x0, num_chains, chained)
+    is_default = kernel is None
     if kernel is None:
         kernel = DynamicHMC(1.0, 1.0, DiagonalMass())
     if num_warmup and not isinstance(kernel, AbstractAdaptiveKernel):
@@ -159,7 +165,27 @@ def sample(
     state = SamplerState(begun.states, kernel, begun.keys, jnp.zeros((), jnp.int32))
     warmup = Warmup(begun.warmup_keys, target, num_warmup) if num_warmup else None
     with clearing():
-        return _in_terms_of(model, watched, _run(logdensity, state, warmup, place, num_samples, thin, silent))
+        run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
+        if is_default and warmup is not None and (stay := _longest_stay(run)):
+            warnings.warn(
+                f"A chain stayed at one place for {stay} of {num_samples} draws: steps that fit elsewhere are too long "
+                "there. So the draws were made anew with `kernel=RefinedHMC()`, which refines its steps: give it "
+                "yourself to save the first run, or other coordinates, which may be cheaper.",
+                stacklevel=2,
+            )
+            refined = _shaped(RefinedHMC(), first_of(begun.states.position))
+            state = dataclasses.replace(state, kernel=place.copy(refined))
+            run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
+        return _in_terms_of(model, watched, run)
+
+
+def _longest_stay(run: Samples) -> int:
+    """For how many draws one of the chains is frozen, where that can be seen; 0 if none is."""
+    number = next(leaf for leaf in jax.tree.leaves(run.draws) if leaf.size)
+    number = number.reshape(*number.shape[:2], -1)[:, :, 0]  # by which moves are seen as well as by all
+    if not known(number) or not (number.is_fully_addressable or number.is_fully_replicated):
+        return 0
+    return int(np.max(frozen_for(np.asarray(number, np.float64)[None])))
 
 
 def _in_terms_of(model: AbstractModel | None, watched: Watched, run: Samples) -> Samples:

@@ -7,10 +7,11 @@ import numpy as np
 from hype_ad.internal.text import table
 from jaxtyping import Bool, Float
 
-from ._diagnostics import bulk, ebfmi, mean_ess, separate_groups, tails
+from ._diagnostics import bulk, ebfmi, frozen_for, lasting_rhat, mean_ess, separate_groups, tails
 from ._rounding import rounding
 
 _MAX_RHAT = 1.01  # the limits that Vehtari et al. (2021) recommend
+_MANY = 32  # chains, which may each be too short for R-hat and say enough together
 _MIN_ESS = 400
 _MAX_ROUNDING = 0.1  # of an energy
 _MIN_EBFMI = 0.3  # Betancourt (2016)
@@ -58,6 +59,7 @@ class Summary:
         return "\n".join([table(head, rows), *[f"Warning: {warning}" for warning in self.warnings]])
 
 
+@np.errstate(invalid="ignore", over="ignore")  # of infinite draws, which a warning tells
 def summarize(
     names: Sequence[str],
     draws: Float[np.ndarray, "rows chains draws"],
@@ -88,18 +90,24 @@ def summarize(
 
 def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> list[str]:
     found = []
-    undefined = np.flatnonzero(np.isnan(draws).any(axis=(1, 2)))
-    if undefined.size:
+    for word, is_so in (("NaN", np.isnan), ("infinite", np.isinf)):
+        undefined = np.flatnonzero(is_so(draws).any(axis=(1, 2)))
+        if undefined.size:
+            found.append(
+                f"Draws are {word} for {_rows(table, undefined)}: means, quantiles and diagnostics say nothing there."
+            )
+    stays, number = frozen_for(draws), draws.shape[2]
+    if stays.any():
+        never, frozen = np.flatnonzero(stays == number), np.flatnonzero((stays > 0) & (stays < number))
+        parts = [f"{_chains(never)} never moved"] if never.size else []
+        parts += [f"chain {i} stayed at one place for {stays[i]} of {number} draws" for i in frozen]
         found.append(
-            f"Draws are NaN for {_rows(table, undefined)}: means, quantiles and diagnostics say nothing there."
-        )
-    frozen = np.flatnonzero(np.all(np.ptp(draws, axis=2) == 0, axis=0))
-    if frozen.size:
-        found.append(
-            f"{_chains(frozen)} never moved: the step size is too large there, or the start was a bad "
-            "one. `kernel=RefinedHMC()` makes steps as small as a place needs."
+            f"{', '.join(parts)}: the step size is too large there, or the start was a bad one. `kernel=RefinedHMC()` "
+            "makes steps as small as a place needs."
         )
     apart = np.flatnonzero(table.rhat > _MAX_RHAT)
+    if draws.shape[1] >= _MANY:
+        apart = apart[lasting_rhat(draws[apart]) > _MAX_RHAT]
     if apart.size:
         worst = apart[np.argmax(table.rhat[apart])]
         found.append(

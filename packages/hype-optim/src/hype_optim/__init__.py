@@ -21,6 +21,9 @@ from ._api.first_state import first_state as first_state
 from ._api.forecast import Forecast as Forecast
 from ._api.forecast import ForecastRow as ForecastRow
 from ._api.forecast import forecast as forecast
+from ._api.linear_operators import gauss_newton_operator as gauss_newton_operator
+from ._api.linear_operators import hessian_operator as hessian_operator
+from ._api.linear_operators import jacobian_operator as jacobian_operator
 from ._api.minimize import minimize as minimize
 from ._api.online import hypergradient_descent as hypergradient_descent
 from ._api.online import real_time_hypergradient as real_time_hypergradient

@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from .jets import Jet, Value, constant, flat, size_of
 from .local_jacobian import LocalJacobian
-from .programs import called
+from .programs import called, scan_counts
 
 Run = Callable[[ClosedJaxpr, Sequence[Value]], list[Value]]
 
@@ -36,7 +36,8 @@ def checkpointed(run: Run, equation: JaxprEqn, inputs: Sequence[Value]) -> list[
 def scan(run: Run, equation: JaxprEqn, inputs: Sequence[Value]) -> list[Value]:
     """A scan, of which those parts of the carry have derivatives that come to depend on the coordinates."""
     params = equation.params
-    first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
+    constants, carries = scan_counts(equation)
+    first, last = constants, constants + carries
     consts, start, rows = inputs[:first], inputs[first:last], inputs[last:]
     size = size_of(inputs)
     changing = [isinstance(value, Jet) for value in start]

@@ -1,5 +1,6 @@
 """Traced programs (jaxprs) read equation by equation: what an interpreter of them needs to know."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,6 +38,11 @@ def shape_of(atom: Any) -> tuple[int, ...]:
     return atom.aval.shape
 
 
+def size_of(atom: Any) -> int:
+    """The number of entries of a variable or a literal."""
+    return math.prod(shape_of(atom))
+
+
 def is_float(atom: Any) -> bool:
     """Whether a variable is of floats, real or complex."""
     return jnp.issubdtype(dtype_of(atom), jnp.inexact)
@@ -69,6 +75,17 @@ def called(equation: JaxprEqn) -> ClosedJaxpr:
     return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, [])
 
 
+def scan_counts(equation: JaxprEqn) -> tuple[int, int]:
+    """The numbers of constants and of carries of a scan: its body gets and gives them as they are outside.
+
+    The names of the parameters that say so have changed with JAX 0.12.
+    """
+    body = called(equation).jaxpr
+    whole = lambda outer, inner: sum(len(shape_of(a)) == len(shape_of(b)) for a, b in zip(outer, inner, strict=True))
+    carries = whole(equation.outvars, body.outvars)
+    return whole(equation.invars, body.invars) - carries, carries
+
+
 def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
     """The equations left by dead code elimination: a rule may compute more than its caller asks for."""
     wanted = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}
@@ -78,3 +95,16 @@ def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
             wanted.update(atom for atom in equation.invars if not isinstance(atom, Literal))
             kept.append(equation)
     return kept[::-1]
+
+
+def has_operation(jaxpr: Jaxpr, name: str) -> bool:
+    """Whether a program, or one that it calls, has an operation of this name."""
+    for equation in jaxpr.eqns:
+        inner = [
+            part for value in equation.params.values() for part in (value if isinstance(value, tuple) else [value])
+        ]
+        programs = [part.jaxpr if isinstance(part, ClosedJaxpr) else part for part in inner]
+        found = any(has_operation(program, name) for program in programs if isinstance(program, Jaxpr))
+        if found or equation.primitive.name == name:
+            return True
+    return False

@@ -13,6 +13,10 @@ crossing. For a Gaussian of deviation $\sigma$ in that direction, lengths unifor
 (mass accounted for), $c = (1 - \cos 2s) / (2s) / \sqrt{2 - \sin(2s) / s}$, which is 1/3 at $s = 1.85$: there the
 correlation of a draw with the next is slightly negative, and the effective sample size for each gradient is the
 largest.
+
+In a funnel all chains may be in the neck for a while, where everything turns quickly: then $c$ says that trajectories
+are too long, they become too short to leave, and $c$ says so for ever. So the length stays above a part of the
+solution, with $\sigma$ from the draws of the whole window, as the mass is.
 """
 
 from dataclasses import replace
@@ -30,6 +34,7 @@ from .._random import standard_normal
 from .._transition import HMCInfo
 
 _CORRELATION = 1 / 3
+_DOUBT = 10.0  # transitions in which a window counts for half
 _RATE = 0.5  # of the first changes of the logarithm
 _DELAY = 10.0  # transitions until changes have become smaller by the root of two
 _MEMORY = 20.0  # transitions that the correlation is computed from
@@ -44,6 +49,7 @@ class TrajectoryLength(eqx.Module):
     products: Float[Array, "3"]  # the expectations that the correlation is made of
     center: Position  # mean of the recent positions
     direction: Position  # principal component, by power iteration on one batch after another (Oja 1982)
+    variance: Float[Array, ""]  # along the direction, in the metric of the mass, of this window
     count: Float[Array, ""]  # transitions seen in this window
 
     @classmethod
@@ -51,7 +57,8 @@ class TrajectoryLength(eqx.Module):
         """Begin with a length, for positions like this one."""
         log_length, products = jnp.log(length), jnp.zeros((3,), length.dtype)
         anything = standard_normal(jax.random.key(0), position)
-        return cls(log_length, log_length, products, tree.zeros_like(position), anything, jnp.zeros_like(length))
+        zero = jnp.zeros_like(length)
+        return cls(log_length, log_length, products, tree.zeros_like(position), anything, zero, zero)
 
     def update(
         self,
@@ -61,10 +68,12 @@ class TrajectoryLength(eqx.Module):
         info: HMCInfo,
         shortest: Float[Array, ""],
         longest: Float[Array, ""],
+        least: Float[Array, ""],
     ) -> "TrajectoryLength":
         """Learn from one transition of all chains, made with `mass` from `before` to `after`.
 
-        The length shrinks no further when it is below `shortest`, and stays below `longest`.
+        The length shrinks no further when it is below `shortest`, and stays below `longest`. Unless that is less, it
+        stays above `least` standard deviations of the draws of the window in the widest direction.
         """
         count = self.count + 1
         unit = tree.scale(1 / jnp.sqrt(_squared_length(self.direction, mass)), self.direction)
@@ -80,7 +89,8 @@ class TrajectoryLength(eqx.Module):
         products = self.products + weight * (products.astype(self.products.dtype) - self.products)
 
         change = _RATE / jnp.sqrt(1 + count / _DELAY) * (_correlation(products) - _CORRELATION)
-        lowest = jnp.minimum(self.log_length, jnp.log(shortest))
+        lowest = jnp.minimum(jnp.exp(self.log_length), shortest)
+        lowest = jnp.log(jnp.maximum(lowest, least * jnp.sqrt(self.variance)))
         log_length = jnp.clip(self.log_length + change, lowest, jnp.log(longest))
         recent = jnp.minimum(1.0, _RECENT / (_RECENT + count - 1))
         log_average = self.log_average + recent * (log_length - self.log_average)
@@ -89,7 +99,11 @@ class TrajectoryLength(eqx.Module):
         center = interpolate(few, self.center, mean_of(after))
         direction = interpolate(few, unit, _image(dual, center, after))
         direction = tree.where(tree.all_finite(direction), direction, unit)
-        return TrajectoryLength(log_length, log_average, products, center, direction, count)
+        # Between chains, as common moves on the way from the start are no width; so of one chain nothing is known.
+        along = jax.vmap(tree.dot, (None, 0))(dual, after)
+        variance = jnp.var(along, ddof=min(1, along.size - 1)).astype(self.variance.dtype)
+        variance = self.variance + (variance - self.variance) / (count + _DOUBT)
+        return TrajectoryLength(log_length, log_average, products, center, direction, variance, count)
 
     def restart(self, old: AbstractMass, new: AbstractMass) -> "TrajectoryLength":
         """Begin anew with the length found, in the time that a new mass counts."""
@@ -97,7 +111,12 @@ class TrajectoryLength(eqx.Module):
         log_length = self.log_average + 0.5 * jnp.log(stretch).astype(self.log_average.dtype)
         zero = jnp.zeros_like
         return replace(
-            self, log_length=log_length, log_average=log_length, products=zero(self.products), count=zero(self.count)
+            self,
+            log_length=log_length,
+            log_average=log_length,
+            products=zero(self.products),
+            variance=zero(self.variance),
+            count=zero(self.count),
         )
 
 

@@ -78,7 +78,10 @@ def warm_up(
         after, info = advance(current, warmup.keys, t, chains, logdensity, jnp.exp(learned.log_scale))
 
         acceptance = info.acceptance_rate.astype(dtype)
-        length = learned.length.update(learned.mass, chains.position, after.position, info, step_size / 4, longest)
+        least = jnp.where(now.cautious, 0.0, kernel.least_length).astype(dtype)
+        length = learned.length.update(
+            learned.mass, chains.position, after.position, info, step_size / 4, longest, least
+        )
         learned = _Learned(
             learned.mass,
             jax.lax.cond(

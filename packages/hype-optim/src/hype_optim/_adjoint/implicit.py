@@ -11,23 +11,25 @@ f(w, c))$, in the place of the gradient; its derivative in $w$ is not symmetric.
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from hype_ad import checkpointed_scan
+from hype_ad import Sparsity, checkpointed_scan
 from hype_ad.internal.checks import instance, static_number
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.extremes import largest
 from hype_ad.internal.settled import follows_devices
+from hype_ad.internal.sparse import as_sparsity
 from hype_ad.internal.tree import float_dtype, ravel, subtract
 from jaxtyping import Array, Float, PyTree
 
 from .._config.constraint import NoConstraint
 from .._transform.linear_solve import solve_linear
 from .._transform.nondifferentiable import nondifferentiable
+from .._transform.sparse_solve import check_size, solve_definite
 from .._transform.stop_gradient import call_stopped
 from .base import AbstractAdjoint, Load, Run, Solution, Stationarity, Step
 
@@ -71,11 +73,17 @@ class Implicit(AbstractAdjoint):
             `L1Reg`, unless it is as short as rounding makes it. Otherwise the derivative is NaN, and a warning is
             given when the program runs. It costs one more linear solve; `None` checks nothing.
 
+        sparsity: which entries of $H$ may be other than zero, such as `hype_ad.hessian_sparsity(f)(w)` or what a
+            `hype_ad.Sparsity` can be made of: a few products give $H$, and its Cholesky factor in the order of a band
+            takes the place of `linear_solver`. It is held to one more product; if entries are missing, or $H$ is not
+            positive definite, the derivative is NaN.
+
     Raises:
         TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program; if
-            `tolerance` is not a number known before compiling.
+            `tolerance` is not a number known before compiling; if `sparsity` is no matrix that is known.
         ValueError: if `tolerance` is below 0, or if a run has several losses or a `model_state`, or is inside of a
-            `jax.shard_map` (with `check_vma`).
+            `jax.shard_map` (with `check_vma`); if `sparsity` is given beside a `linear_solver` or a constraint, or is
+            not of as many rows and columns as there are weights.
     """
 
     assumption: ClassVar[str] = "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
@@ -84,12 +92,22 @@ class Implicit(AbstractAdjoint):
 
     linear_solver: lx.AbstractLinearSolver | None = eqx.field(static=True)
     tolerance: float | None = eqx.field(static=True)
+    sparsity: Sparsity | None = eqx.field(static=True)
 
-    def __init__(self, linear_solver: lx.AbstractLinearSolver | None = None, tolerance: float | None = 1e-3):
+    def __init__(
+        self,
+        linear_solver: lx.AbstractLinearSolver | None = None,
+        tolerance: float | None = 1e-3,
+        *,
+        sparsity: Any = None,
+    ):
         if linear_solver is not None:
             instance("linear_solver", linear_solver, lx.AbstractLinearSolver, "a solver such as lineax.LU()")
             if any(map(eqx.is_array, jax.tree.leaves(linear_solver))):
                 raise TypeError(f"`linear_solver` must hold Python numbers, not arrays, got {linear_solver!r}.")
+            if sparsity is not None:
+                raise ValueError("`sparsity` and `linear_solver` are two ways to solve: give one of them.")
+        self.sparsity = as_sparsity(sparsity)
         self.linear_solver = linear_solver
         self.tolerance = None if tolerance is None else static_number("tolerance", tolerance, at_least=0.0)
 
@@ -117,6 +135,11 @@ class Implicit(AbstractAdjoint):
         residual = (lambda w: params.constraint.residual(w, gradient(w))) if constrained else gradient
         residual = closure_convert(residual, w)
         solve = partial(solve_linear, solver=solver, symmetric=not constrained)
+        if self.sparsity is not None:
+            if constrained:
+                raise ValueError("`sparsity` must be left out under a constraint: the matrix is not symmetric.")
+            check_size(self.sparsity, w)
+            solve = partial(solve_definite, sparsity=self.sparsity)
         stationarity = call_stopped(partial(_stationarity, self.tolerance), w, state.w, residual, solve)
         checked = None if self.tolerance is None else stationarity
         return Solution(_stationary_point(w, residual, solve, checked), rest, stationarity)

@@ -1,8 +1,10 @@
 """Newton's method with an inexact solve by conjugate gradients."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from hype_ad.internal import tree
 from jaxtyping import Array, Bool, Float, PyTree
@@ -31,6 +33,12 @@ class _Memory(eqx.Module):
     solved: Bool[Array, ""]
 
 
+def _checked_product(product: Any) -> Callable[[PyTree, PyTree], PyTree]:
+    if not callable(product):
+        raise TypeError(f"`product` must be a function such as hype_ad.gnvp(residuals), got {product!r}.")
+    return product
+
+
 class NewtonCG(AbstractMethod):
     r"""Newton's method without a Hessian: truncated conjugate gradients on $H p = -g$ (Dembo & Steihaug 1983).
 
@@ -42,10 +50,13 @@ class NewtonCG(AbstractMethod):
 
     Args:
         max_inner_steps: the most Hessian products in one step; if `None`, twice the number of weights, and at most 200.
+        product: what takes the place of the Hessian product: a function of the weights and a direction, such as
+            `hype_ad.gnvp(residuals)` or `hype_ad.gnvp(model, loss)` for Gauss-Newton steps, whose matrix is nowhere
+            negative. It must be symmetric. What it closes over is part of the compiled program.
 
     Raises:
-        TypeError: if `max_inner_steps` is not an integer.
-        ValueError: if `max_inner_steps` is below 1.
+        TypeError: if `max_inner_steps` is not an integer, or `product` not a function.
+        ValueError: if `max_inner_steps` is below 1, or if a product does not have the shape of the weights.
     """
 
     uses_hessian: ClassVar[bool] = True
@@ -53,6 +64,9 @@ class NewtonCG(AbstractMethod):
 
     max_inner_steps: int | None = eqx.field(
         static=True, converter=optional(at_least("max_inner_steps", 1)), default=None
+    )
+    product: Callable[[PyTree, PyTree], PyTree] | None = eqx.field(
+        static=True, converter=optional(_checked_product), default=None
     )
 
     def default_learning_rate(self) -> Backtrack:
@@ -76,8 +90,10 @@ class NewtonCG(AbstractMethod):
         first = jnp.where(memory.first > 0, memory.first, length)
         enough = jnp.minimum(0.25, tree.quotient(length, first)) * size
 
+        curved = iterate.hessian_product if self.product is None else self._linearized(iterate)
+
         def advance(inner: _Inner) -> _Inner:
-            bent = iterate.hessian_product(inner.direction)
+            bent = curved(inner.direction)
             curvature = tree.dot(inner.direction, bent)
             step = tree.quotient(inner.size, curvature)
             solution = tree.add(inner.solution, tree.scale(jnp.abs(step), inner.direction))
@@ -92,3 +108,13 @@ class NewtonCG(AbstractMethod):
         # The solution is still zero where the very first direction had no curvature.
         solved = tree.norm(inner.solution) > 0
         return tree.scale(unit, tree.where(solved, inner.solution, downhill)), _Memory(first, solved)
+
+    def _linearized(self, iterate: Iterate) -> Callable[[PyTree], PyTree]:
+        """The product at the weights, with what does not depend on the direction evaluated once."""
+        assert self.product is not None
+        of_weights = self.product
+        start = tree.zeros_like(iterate.w)
+        value, push = jax.linearize(lambda v: of_weights(iterate.w, v), start)
+        if jax.tree.map(jnp.shape, value) != jax.tree.map(jnp.shape, start):
+            raise ValueError(f"`product` must give what has the shape of the weights, got {value!r}.")
+        return push

@@ -1,0 +1,26 @@
+"""Chains that stay where they are."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+_LEAST = 20  # draws in a row
+_PART = 0.05  # of all draws
+_CHANCE = 1e-3  # of so long a stay in chains that leave any place equally often
+
+
+def frozen_for(draws: Float[np.ndarray, "rows chains draws"]) -> Int[np.ndarray, " chains"]:
+    """How many draws in a row each chain stayed at one place if it is frozen there, else 0.
+
+    A stay counts if it is a twentieth of the run and longer than chance would have it: a sampler that accepts little
+    stays everywhere, one that is frozen in one place and not in others. Or if the chain never moved.
+    """
+    _, chains, number = draws.shape
+    moved = np.any(draws[:, :, 1:] != draws[:, :, :-1], axis=0)
+    ends = np.ones((chains, 1), bool)
+    (places,) = np.nonzero(np.concatenate([ends, moved, ends], axis=1).ravel())
+    begins = places[:-1] % (number + 1)
+    longest = np.zeros(chains, int)
+    np.maximum.at(longest, places[:-1] // (number + 1), np.where(begins < number, np.diff(places), 0))
+    stays = np.mean(~moved) if moved.size else 1.0
+    is_long = (longest >= max(_LEAST, _PART * number)) & (moved.size * stays**longest < _CHANCE)
+    return np.where(is_long | (longest == number), longest, 0)
