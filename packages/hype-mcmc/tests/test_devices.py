@@ -1,6 +1,7 @@
 """Chains over several devices, which a process must be started with."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,11 @@ np.testing.assert_allclose(two.draws, one.draws, rtol=1e-8)
 own = [sample(target, jnp.zeros(2), MALA(jnp.asarray(0.5)), key=jax.random.key(0), num_warmup=0, num_samples=4,
               devices=devices) for devices in (jax.devices()[:1], jax.devices())]
 np.testing.assert_allclose(own[1].draws, own[0].draws, rtol=1e-8)
+odd = [sample(target, jnp.zeros(2), key=jax.random.key(0), num_warmup=20, num_samples=4, num_chains=3, devices=devices)
+       for devices in (None, jax.devices())]
+np.testing.assert_allclose(odd[1].draws, odd[0].draws, rtol=1e-8)
+more = sample(target, jnp.zeros(2), state=odd[1].state, num_samples=1, devices=jax.devices())
+assert more.draws.shape == (3, 1, 2)
 more = sample(target, jnp.zeros(2), state=two.state, num_samples=1, devices=jax.devices())
 print(len(more.draws.devices()))
 """
@@ -64,3 +70,27 @@ DEVICE = jax.devices()[0]
 def test_devices_that_cannot_be_used_raise(devices, num_chains, error, message):
     with pytest.raises(error, match=message):
         sample(standard_normal, np.zeros(2), key=jax.random.key(0), devices=devices, num_chains=num_chains)
+
+
+@pytest.mark.slow
+def test_two_processes_draw_what_one_draws():
+    """A model, more chains than devices, a warm-up over all chains, and a run that goes on."""
+    program = str(Path(__file__).with_name("of_two_processes.py"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    how = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    ranks = [("2", port, "0"), ("2", port, "1"), ("1",)]
+    running = [subprocess.Popen([sys.executable, program, *rank], **how) for rank in ranks]
+    try:
+        written = [process.communicate(timeout=400) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert all(process.returncode == 0 for process in running), [error for _, error in written]
+    first, second, alone = (np.array(out.splitlines()[-1].split(), float) for out, _ in written)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, alone, rtol=1e-8)
+    assert "draws" in written[0][1]
+    assert "draws" not in written[1][1]  # the first process alone tells

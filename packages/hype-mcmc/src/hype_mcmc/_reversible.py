@@ -11,6 +11,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.tree import add, zeros_like
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -35,7 +36,7 @@ class ReversibleTrajectory(AbstractTrajectoryAdjoint):
     def trajectory(self, start: Phase, dynamics: Dynamics, num_steps: int | Int[Array, ""]) -> Phase:
         """The end of a trajectory."""
         # What a log density closes over must be an argument, or it would have no derivative.
-        explicit = numbers_as_arrays(eqx.filter_closure_convert(dynamics.logdensity, start.position))
+        explicit = numbers_as_arrays(closure_convert(dynamics.logdensity, start.position))
         dynamics = Dynamics(explicit, dynamics.mass, dynamics.step_size, dynamics.integrator)
         return _trajectory((start, dynamics), num_steps)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.captured import Watched
 from hype_ad.internal.checks import boolean, check_key, instance, integer, known
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import Array, ArrayLike, PRNGKeyArray, PyTree
 
@@ -100,7 +101,10 @@ def sample(
             they are, with the kernel as it was adapted, and their first draws are not yet of the new density.
         silent: whether to keep quiet; else a bar shows the progress of all chains, with acceptance and divergences
             so far. In a derivative and in a batch of runs all is silent.
-        devices: what the chains are spread over, such as `jax.devices()`, evenly. Where the arrays are if not given.
+        devices: what the chains are spread over, such as `jax.devices()`, those of all processes where there are
+            several. Chain `i` is the same whatever they are, but for rounding. In a number that their number does not
+            divide, or with several processes, the draws are on each device afterwards. Where the arrays are if not
+            given.
 
     Returns:
         The draws with their diagnostics, and the state.
@@ -133,7 +137,7 @@ def sample(
         chains = resume(kernel, logdensity, place.split(state.chains))
         state = SamplerState(chains, kernel, place.split(state.keys), place.copy(state.iteration))
         with clearing():
-            return _in_terms_of(model, watched, _run(logdensity, state, None, num_samples, thin, silent))
+            return _in_terms_of(model, watched, _run(logdensity, state, None, place, num_samples, thin, silent))
 
     given = x0 is not None
     x0 = start_at(model, x0, None, chained)
@@ -157,11 +161,11 @@ def sample(
     x0, chains = place.split(x0) if chained else place.copy(x0), place.split(chains)
     logdensity, kernel, key = place.copy(watched), place.copy(kernel), place.copy(key)
     begun = start(kernel, logdensity, x0, key, spread, chains, chained, given)
-    check_start(begun, chained, given)
+    check_start(place.readable(begun), chained, given)
     state = SamplerState(begun.states, kernel, begun.keys, jnp.zeros((), jnp.int32))
     warmup = Warmup(begun.warmup_keys, target, num_warmup) if num_warmup else None
     with clearing():
-        run = _run(logdensity, state, warmup, num_samples, thin, silent)
+        run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
         if is_default and warmup is not None and (stay := _longest_stay(run)):
             warnings.warn(
                 f"A chain stayed at one place for {stay} of {num_samples} draws: steps that fit elsewhere are too long "
@@ -171,7 +175,7 @@ def sample(
             )
             refined = _shaped(RefinedHMC(), first_of(begun.states.position))
             state = dataclasses.replace(state, kernel=place.copy(refined))
-            run = _run(logdensity, state, warmup, num_samples, thin, silent)
+            run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
         return _in_terms_of(model, watched, run)
 
 
@@ -179,7 +183,7 @@ def _longest_stay(run: Samples) -> int:
     """For how many draws one of the chains is frozen, where that can be seen; 0 if none is."""
     number = next(leaf for leaf in jax.tree.leaves(run.draws) if leaf.size)
     number = number.reshape(*number.shape[:2], -1)[:, :, 0]  # by which moves are seen as well as by all
-    if not known(number) or not number.is_fully_addressable:
+    if not known(number) or not (number.is_fully_addressable or number.is_fully_replicated):
         return 0
     return int(np.max(frozen_for(np.asarray(number, np.float64)[None])))
 
@@ -209,20 +213,27 @@ def _shaped(kernel: AbstractKernel[Any, Any], position: Position) -> AbstractKer
 
 @eqx.filter_jit
 def _run(
-    logdensity: LogDensity, state: SamplerState, warmup: Warmup | None, num_samples: int, thin: int, silent: bool
+    logdensity: LogDensity,
+    state: SamplerState,
+    warmup: Warmup | None,
+    place: Placement,
+    num_samples: int,
+    thin: int,
+    silent: bool,
 ) -> Samples:
     """Warm up, if that is wanted, and draw."""
+    state = dataclasses.replace(state, chains=place.split_inside(state.chains), keys=place.split_inside(state.keys))
     transitions = thin * num_samples
     report = SILENT
     if not silent:
-        converted = eqx.filter_closure_convert(logdensity, first_of(state.chains.position))
+        converted = closure_convert(logdensity, first_of(state.chains.position))
         loud = is_plain((converted, state, warmup))
         total = transitions + (0 if warmup is None else warmup.num_transitions)
         report = reporter(state.chains.logdensity, total, loud)
     if warmup is None:
-        return draw(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, report)
+        return place.result(draw(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, report))
     state, steps = warm_up(logdensity, state, warmup, transitions, report)
-    return draw(logdensity, state, steps, num_samples, thin, report)
+    return place.result(draw(logdensity, state, steps, num_samples, thin, report))
 
 
 def _check_resumed(

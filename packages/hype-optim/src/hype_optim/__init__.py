@@ -106,6 +106,7 @@ from ._data.mnist import load_mnist as load_mnist
 from ._data.npz import load_npz as load_npz
 from ._data.scaling import Scaling as Scaling
 from ._data.stream import Stream as Stream
+from ._data.stream import local_rows as local_rows
 from ._file.save import load as load
 from ._file.save import save as save
 from ._hyperparameter.converters import Hyperparameter as Hyperparameter
@@ -124,6 +125,7 @@ from ._run.state import RunState as RunState
 from ._run.status import Status as Status
 from ._transform.nondifferentiable import NoDerivativeError as NoDerivativeError
 from ._transform.nondifferentiable import nondifferentiable as nondifferentiable
+from ._transform.spread import spread_vmap as spread_vmap
 from ._tune.gradient import AbstractGradient as AbstractGradient
 from ._tune.gradient import ExactGradient as ExactGradient
 from ._tune.gradient import SmoothedGradient as SmoothedGradient

@@ -28,6 +28,8 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PyTree
 
+from .closing import closure_convert
+
 _OURS = tuple(str(folder) + os.sep for folder in (Path(jax.__file__).parent, Path(__file__).parents[1]))
 
 
@@ -51,7 +53,7 @@ def is_possible(f: Callable[[PyTree], Any], w: PyTree) -> bool:
 
 def _flat(f: Callable[[PyTree], Any], w: PyTree) -> tuple[Callable[..., Array], list[Array], list[int], list[Any]]:
     """`f` as a function of arrays, the arrays, those of `w` first in an order of them, and what `f` gives, once run."""
-    arrays, static = eqx.partition((eqx.filter_closure_convert(f, w), w), eqx.is_array)
+    arrays, static = eqx.partition((closure_convert(f, w), w), eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
     operands = [jnp.asarray(leaf) for leaf in leaves]
     outputs = []

@@ -33,7 +33,7 @@ _LOCK = threading.Lock()
 def is_plain(inputs: PyTree) -> Bool[Array, ""]:
     """True, and inside of a compiled program false if it is differentiated or batched with respect to `inputs`.
 
-    What a function among them closes over is seen after `equinox.filter_closure_convert`. To be asked outside of a
+    What a function among them closes over is seen after `closure_convert`. To be asked outside of a
     run: an adjoint may stop gradients at its inputs, so that inside of it no tangent is to be seen.
     """
     return _is_one(*jax.tree.leaves(eqx.filter(inputs, eqx.is_array)))

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec, reshard
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 
@@ -118,7 +119,7 @@ def cast_like(tree: PyTree, like: PyTree) -> PyTree:
 def ravel(tree: PyTree) -> Float[Array, " size"]:
     """All entries in one vector, in the widest of the leaves' dtypes."""
     dtype = float_dtype(tree)
-    return jnp.concatenate([leaf.reshape(-1).astype(dtype) for leaf in jax.tree.leaves(tree)])
+    return jnp.concatenate([_whole(leaf).reshape(-1).astype(dtype) for leaf in jax.tree.leaves(tree)])
 
 
 def unravel(entries: Float[Array, " size"], like: PyTree) -> PyTree:
@@ -127,9 +128,24 @@ def unravel(entries: Float[Array, " size"], like: PyTree) -> PyTree:
     parts, start = [], 0
     for leaf in leaves:
         part = entries[start : start + jnp.size(leaf)]
-        parts.append(part.reshape(jnp.shape(leaf)).astype(jnp.result_type(leaf)))
+        parts.append(_placed_as(leaf, part.reshape(jnp.shape(leaf)).astype(jnp.result_type(leaf))))
         start += jnp.size(leaf)
     return jax.tree.unflatten(structure, parts)
+
+
+def _whole(leaf: Array) -> Array:
+    """The leaf on each device, if it is sharded along explicit axes of a mesh."""
+    return reshard(leaf, PartitionSpec()) if _is_sharded(leaf) else leaf
+
+
+def _placed_as(leaf: Any, other: Array) -> Array:
+    """Another array of its shape, sharded as the leaf is along explicit axes of a mesh."""
+    return reshard(other, jax.typeof(leaf).sharding.spec) if _is_sharded(leaf) else other
+
+
+def _is_sharded(leaf: Any) -> bool:
+    sharding = getattr(leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jax.typeof(leaf), "sharding", None)
+    return sharding is not None and any(axis is not None for axis in getattr(sharding, "spec", ()))
 
 
 def unit_direction(tree: PyTree, index: Int[Array, ""]) -> PyTree:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 from hype_ad import checkpointed_scan
+from hype_ad.internal.closing import closure_convert
 from jaxtyping import PyTree
 
 from .._hyperparameter.converters import at_least
@@ -53,7 +54,7 @@ class Auto(AbstractAdjoint):
         def scan(levels: int, single: bool) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
             made = alone(step) if single else step
             run = lambda init, xs: checkpointed_scan(made, init, xs, levels, load=load, single_steps=single)
-            return eqx.filter_closure_convert(run, init, xs)
+            return closure_convert(run, init, xs)
 
         # A run that keeps nothing need not load all data at once, as one that is not cut into segments does.
         few, single = max(2, levels), known.are_single(levels)

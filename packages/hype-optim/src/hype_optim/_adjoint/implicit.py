@@ -19,7 +19,9 @@ import jax.numpy as jnp
 import lineax as lx
 from hype_ad import Sparsity, checkpointed_scan
 from hype_ad.internal.checks import instance, static_number
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.extremes import largest
+from hype_ad.internal.settled import follows_devices
 from hype_ad.internal.sparse import as_sparsity
 from hype_ad.internal.tree import float_dtype, ravel, subtract
 from jaxtyping import Array, Float, PyTree
@@ -79,8 +81,9 @@ class Implicit(AbstractAdjoint):
     Raises:
         TypeError: if `linear_solver` is not one, or has arrays in it: it is part of the compiled program; if
             `tolerance` is not a number known before compiling; if `sparsity` is no matrix that is known.
-        ValueError: if `tolerance` is below 0, or if a run has several losses or a `model_state`; if `sparsity` is given
-            beside a `linear_solver` or a constraint, or is not of as many rows and columns as there are weights.
+        ValueError: if `tolerance` is below 0, or if a run has several losses or a `model_state`, or is inside of a
+            `jax.shard_map` (with `check_vma`); if `sparsity` is given beside a `linear_solver` or a constraint, or is
+            not of as many rows and columns as there are weights.
     """
 
     assumption: ClassVar[str] = "Under `Implicit` the inner run must have converged: look at `Result.stationarity`."
@@ -115,6 +118,12 @@ class Implicit(AbstractAdjoint):
                 "`model_state` must be left out under Implicit(): what the steps minimize changes with it, so that no "
                 "gradient vanishes at the end. Take another adjoint, such as Checkpointed()."
             )
+        if follows_devices():
+            raise ValueError(
+                "`adjoint` must not be Implicit() inside of a jax.shard_map, where JAX's linear solves do not "
+                "tell what differs between devices: shard the data, such as jax.device_put(data, NamedSharding(mesh, "
+                'PartitionSpec("data"))), and leave the shard_map out.'
+            )
         state, params = nondifferentiable(state, _START), nondifferentiable(params, _PART, except_for=SEEN)
         w, rest = call_stopped(lambda state, params: run(_scan, state, params), state, params)
         solver = self.linear_solver
@@ -124,7 +133,7 @@ class Implicit(AbstractAdjoint):
             solver = lx.CG(rtol=tolerance, atol=tolerance)
             solver = lx.Normal(solver) if constrained else solver
         residual = (lambda w: params.constraint.residual(w, gradient(w))) if constrained else gradient
-        residual = eqx.filter_closure_convert(residual, w)
+        residual = closure_convert(residual, w)
         solve = partial(solve_linear, solver=solver, symmetric=not constrained)
         if self.sparsity is not None:
             if constrained:

@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import numpy as np
 from hype_ad import checkpointed_scan
+from hype_ad.internal.closing import closure_convert
 from jaxtyping import PyTree
 
 from .._transform.jaxpr import results
@@ -69,7 +70,7 @@ def recomputing_scan(levels: int, step: Step, init: PyTree, xs: PyTree, load: Lo
     made = step
     if levels > 1:
         x = first_input(xs, load)
-        made = eqx.filter_closure_convert(step, init, x)
+        made = closure_convert(step, init, x)
         # Most runs are so small that nothing needs to be known exactly: a derivative keeps a part of what is computed.
         rough = Sizes(number_of_steps(xs), bytes_of(init), results(eqx.filter_make_jaxpr(made)(init, x)[0]))
         single = rough.of_segments(levels) > CACHE and sizes(made, init, xs, load).are_single(levels)
@@ -89,7 +90,7 @@ def first_input(xs: PyTree, load: Load) -> PyTree:
 def sizes(step: Step, init: PyTree, xs: PyTree, load: Load) -> Sizes:
     """The `Sizes` of a run, by tracing the derivative of a step; what is the same for all steps is not counted."""
     x = first_input(xs, load)
-    arrays, rest = eqx.partition((init, eqx.filter_closure_convert(step, init, x)), eqx.is_array)
+    arrays, rest = eqx.partition((init, closure_convert(step, init, x)), eqx.is_array)
     kept = []
 
     def differentiate(arrays: PyTree, x: PyTree) -> None:

@@ -13,6 +13,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import integer, static_number
+from hype_ad.internal.closing import closure_convert
+from hype_ad.internal.settled import like
 from hype_ad.internal.tree import add, all_finite, scale, zeros_like
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
@@ -86,17 +88,19 @@ class Reversible(AbstractAdjoint):
         params = eqx.tree_at(lambda p: p.momentum, params, ReversibleMomentum(jax.tree.map(_nearest, decay)))
 
         def scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
+            init = _join(init, init.w, init.memory.momentum[0])
             plan = _plan(number_of_steps(xs), fixed_point.steps_per_word(self.least_momentum), self.fraction_bits)
             padded = jax.tree.map(lambda leaf: leaf[jnp.minimum(jnp.arange(plan.size), plan.steps - 1)], xs)
             xs = _folded(padded, plan)
             first = jax.tree.map(lambda leaf: leaf[0, 0], xs)
-            load = eqx.filter_closure_convert(load, first)
+            load = closure_convert(load, first)
             x = jax.eval_shape(lambda first: jax.tree.map(lambda leaf: leaf[0], load(first)), first)
-            step = eqx.filter_closure_convert(step, _join(init, init.w, (init.w, init.w)), x)
+            step = closure_convert(step, _join(init, init.w, (init.w, init.w)), x)
             moving, fixed = eqx.partition((step, load, init), eqx.is_inexact_array)
             return _run(reverse_only(moving, FORWARD), fixed, (xs, numerators, large_enough), plan)
 
-        return Solution(*run(scan, state, params))
+        # Of the kind that the steps make of it.
+        return Solution(*run(scan, _join(state, state.w, (state.memory.momentum, zeros_like(state.w))), params))
 
 
 class ReversibleMomentum(AbstractMomentum):
@@ -214,7 +218,8 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
 
     def maybe(carry: tuple[PyTree, Exact], inputs: tuple[PyTree, Bool[Array, ""]]) -> tuple[Any, Any]:
         x, is_one = inputs
-        return lax.cond(is_one, make, lambda carry, x: (carry, _zeros(jax.eval_shape(make, carry, x)[1])), carry, x)
+        skip = lambda carry, x: (carry, _zeros(jax.eval_shape(make, carry, x)[1]))
+        return lax.cond(is_one, make, like(make, skip), carry, x)
 
     def part(carry: tuple[PyTree, Exact], inputs: tuple[PyTree, PyTree]) -> tuple[Any, Any]:
         xs, are_some = inputs
@@ -241,7 +246,8 @@ def _ended(state: PyTree, lost: Bool[Array, ""], reason: Status) -> PyTree:
 
 def _reason(lost: Bool[Array, ""], numbers: PyTree) -> Status:
     """Why a run has lost a number; only one that has looks at them."""
-    is_finite = lax.cond(lost, lambda: all_finite(numbers), lambda: jnp.array(True))
+    look = lambda: all_finite(numbers)
+    is_finite = lax.cond(lost, look, like(look, lambda: jnp.array(True)))
     return Status.where(is_finite, Status.OUT_OF_RANGE, Status.DIVERGED)
 
 
@@ -250,7 +256,7 @@ def _are_some(plan: _Plan) -> Array:
 
 
 def _zeros(shapes: PyTree) -> PyTree:
-    return jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)
+    return jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), shapes)
 
 
 @eqx.filter_custom_vjp
@@ -300,7 +306,7 @@ def _run_bwd(
     def maybe(carry: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
         is_one, *rest = inputs
         skip = lambda carry, *rest: (carry, _zeros(jax.eval_shape(back, carry, *rest)[1]))
-        return lax.cond(is_one, back, skip, carry, *rest)
+        return lax.cond(is_one, back, like(back, skip), carry, *rest)
 
     def part(carry: PyTree, inputs: PyTree) -> tuple[PyTree, None]:
         (exact, of_state, consts, of_loads), (xs, *rest) = carry, inputs
@@ -330,16 +336,16 @@ def _floats(tree: PyTree) -> tuple[PyTree, PyTree]:
     return eqx.partition(tree, eqx.is_inexact_array)
 
 
-def _filled(cotangent: PyTree, like: PyTree) -> PyTree:
+def _filled(cotangent: PyTree, tree: PyTree) -> PyTree:
     """Zeros where a cotangent is left out."""
-    fill = lambda like, c: None if like is None else jnp.zeros(like.shape, like.dtype) if c is None else c
-    return jax.tree.map(fill, like, cotangent, is_leaf=lambda x: x is None)
+    fill = lambda leaf, c: None if leaf is None else jnp.zeros_like(leaf) if c is None else c
+    return jax.tree.map(fill, tree, cotangent, is_leaf=lambda x: x is None)
 
 
 def _filled_ys(cotangent: PyTree, step: Step, init: PyTree, load: Load, xs: PyTree, plan: _Plan) -> PyTree:
     first = lambda xs: jax.tree.map(lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: leaf[0, 0], xs)))
     _, y = jax.eval_shape(lambda: step(_join(init, init.w, (init.w, init.w)), first(xs)))
     is_float = lambda leaf: jnp.issubdtype(leaf.dtype, jnp.inexact)
-    like = jax.tree.map(lambda y: jax.ShapeDtypeStruct((plan.steps, *y.shape), y.dtype), eqx.filter(y, is_float))
+    whole = jax.tree.map(lambda y: jax.ShapeDtypeStruct((plan.steps, *y.shape), y.dtype), eqx.filter(y, is_float))
     pad = lambda leaf: jnp.concatenate([leaf, jnp.zeros((plan.size - plan.steps, *leaf.shape[1:]), leaf.dtype)])
-    return _folded(jax.tree.map(pad, _filled(cotangent, like)), plan)
+    return _folded(jax.tree.map(pad, _filled(cotangent, whole)), plan)

@@ -60,7 +60,8 @@ def minimize(
             does not return a real scalar, or if `state` is not that of a `Result`.
         ValueError: if `w0` has entries that are known not to be finite, if `params` has a loss, a penalty or a batch
             size, which only `train` can honor, if `where` gives no floats or what is not there, if a schedule has no
-            step left, or if `state` is that of another kind of run.
+            step left, if `state` is that of another kind of run, or, inside of a `jax.shard_map`, if `f` differs
+            between devices that have the same point.
     """
     function("f", f, "a function of a point")
     w0 = as_arrays(w0)

@@ -41,7 +41,8 @@ def train(
 
     The result is differentiable with respect to the floats of `model`, `model_state`, `data`, `valid` and `params`, in
     reverse and forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap`, and
-    inside another training.
+    inside another training. Data and weights may be sharded over devices, and processes: the result is that of one
+    device (docs/devices.md).
 
     For the validation loss and the final loss the model is put into inference mode (`equinox.nn.inference_mode`) if it
     draws at random, has a state or is given to an objective.
@@ -98,7 +99,8 @@ def train(
             schedule has no step left, if `state` is that of another kind of run, if `keyed` is true or examples are to
             be sampled and there is no key, if `key` is several, if the next state of a model is not like the one
             before, if `where` gives no floats or what is not there, or if `params.loss`, `batched` or `keyed` is given
-            beside an objective.
+            beside an objective; if the rows are spread along an explicit axis of a mesh and `params.batch` has no such
+            `shards`, or if an objective differs between devices that have the same weights.
     """
     if objective is None:
         function("model", model, "a callable pytree, `model(x)` being the prediction of one example")

@@ -3,6 +3,7 @@
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from hype_ad.internal.checks import boolean, check_key, function, instance, inte
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._hyperparameter.converters import optional
+from .._transform.spread import device_mesh
 from .._tune.choose import Round, at, best, is_better, judged, seeds_for
 from .._tune.gradient import AbstractGradient, ExactGradient
 from .._tune.loop import Log, Plan, make_steps, smoothed
@@ -50,6 +52,7 @@ def tune(
     path: str | os.PathLike[str] | None = None,
     logging_function: Log | None = None,
     silent: bool = False,
+    devices: Sequence[Any] | None = None,
 ) -> Tuned:
     r"""Tune hyperparameters by the gradients of whole trainings.
 
@@ -87,6 +90,10 @@ def tune(
         logging_function: called after each step as `logging_function(step, settings, value)`, of the search with the
             lowest value; an exception in it ends the tuning.
         silent: whether to show no progress.
+        devices: what batches of trainings are spread over, such as `jax.devices()`: those of the sweep and of judging
+            (so `batch` is best a multiple of their number), and in a step the `starts`, or the `seeds` of a single one.
+            A training is the same whatever they are, but for rounding. With devices of several processes each of them
+            has to make the call, and each has the result.
 
     Returns:
         What came of it: settings of the kind of `start`, their value at held-out seeds and that of the start, the
@@ -96,7 +103,8 @@ def tune(
         FileNotFoundError: if `path` is in no folder that exists.
         TypeError: if an argument is not of its kind, if `start` has no range, if `objective` does not return a real
             scalar or a `Result`, or if something is traced: `tune` itself cannot be compiled or differentiated.
-        ValueError: if a number is out of its range, if `start` has a range that is not finite, if the objective is not
+        ValueError: if a number is out of its range, if `devices` are none or of several processes beside `max_seconds`,
+            if `start` has a range that is not finite, if the objective is not
             finite at the start (without a sweep) or at any point of the sweep, if `max_trainings` leaves no step, if
             there are more `starts` than points of the sweep, if `state` is that of other settings, or if the file is
             that of another tuning.
@@ -115,7 +123,10 @@ def tune(
         path=path,
         log=_log(logging_function),
         silent=boolean("silent", silent),
+        devices=None if devices is None else tuple(device_mesh(devices).devices.flat),
     )
+    if max_seconds is not None and devices is not None and device_mesh(devices).is_multi_process:
+        raise ValueError("`max_seconds` must be left out with devices of several processes, whose clocks differ.")
     key, judges, starts = check_key("key", key), integer("judges", judges, 2), integer("starts", starts, 1)
     if sweep is not None:
         instance("sweep", sweep, Sweep, "a sweep such as Sweep(16)")

@@ -245,6 +245,30 @@ class Dataset(eqx.Module):
         """
         return self.map_y(lambda y: append_column("y", y, "target", target))
 
+    def pad(self, multiple: int) -> "Dataset":
+        """The data set with as many rows more as make their number a multiple, each of weight 0: a copy of the last.
+
+        So that rows can be spread over devices, or cut into the `shards` of a `Minibatch`: `jax.device_put(data.pad(8),
+        NamedSharding(mesh, PartitionSpec("data")))`. Weighted means are as before. What does not look at weights, such
+        as a `BatchNorm` or an `objective` of one's own, sees the copies.
+
+        Args:
+            multiple: of what, at least 1.
+
+        Raises:
+            TypeError: if `multiple` is not an integer.
+            ValueError: if it is below 1, or there is no row to copy.
+        """
+        rows = len(self)
+        if rows == 0:
+            raise ValueError("There must be at least one row to pad with, got none.")
+        extra = -rows % integer("multiple", multiple, 1)
+        if extra == 0:
+            return self
+        weights = jnp.ones(rows) if self.weights is None else self.weights
+        longer = self._take(np.minimum(np.arange(rows + extra), rows - 1))
+        return Dataset(longer.x, longer.y, jnp.concatenate([weights, jnp.zeros(extra, weights.dtype)]))
+
     def append_bias(self) -> "Dataset":
         """Add a feature that is 1 everywhere, as the last column of `x`.
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.checks import known
+from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from .npz import Archive, open_npz
@@ -34,13 +35,18 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     The file is complete or not there, also if the process is killed or the machine loses its power while it is
     written. What is unfinished has no name on Linux; elsewhere a killed process may leave a file `.NAME.*.unfinished`.
 
+    A tree with arrays over several processes (`jax.distributed`) is saved by all of them together: the first one
+    writes, and none goes on before that is done. Each array must be on every process as a whole. So it can be read
+    again by any number of processes.
+
     Args:
         path: where to; what is there is replaced and lends its permissions. Of a link it is what it points to.
         tree: any pytree. Arrays of any dtype, keys and Python's numbers are written.
 
     Raises:
         TypeError: if an array is traced, so that it has no values yet.
-        ValueError: if there is nothing to write, two arrays have one name, or an integer has more than 64 bits.
+        ValueError: if there is nothing to write, two arrays have one name, an integer has more than 64 bits, or parts
+            of an array are in other processes alone.
     """
     named = _named_leaves("tree", tree)
     if not named:
@@ -48,10 +54,14 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     arrays = {name: _stored(name, leaf) for name, leaf in named.items()}
     types = {name: form.type for name, form in zip(named, map(_form, named.values()), strict=True) if form.type}
     about = np.array(json.dumps({"format": _FORMAT, "version": _VERSION, "types": types}))
-    with replace_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
-        for name, array in {_ABOUT: about, **arrays}.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
+    is_shared = any(isinstance(leaf, jax.Array) and not leaf.is_fully_addressable for leaf in named.values())
+    if not is_shared or jax.process_index() == 0:
+        with replace_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+            for name, array in {_ABOUT: about, **arrays}.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+    if is_shared:
+        multihost_utils.sync_global_devices(f"hype_optim.save {os.fspath(path)}")
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> Tree:
@@ -180,6 +190,11 @@ def _stored(name: str, leaf: Any) -> np.ndarray:
     """The array that goes into the file."""
     if isinstance(leaf, jax.ShapeDtypeStruct) or not known(leaf):
         raise TypeError(f"`tree` has no values yet at {name}; save outside of `jit`, `grad` and `vmap`.")
+    if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+        raise ValueError(
+            f"`tree` must have whole arrays on each process, got one that is spread over processes at {name}. Gather "
+            "it, `jax.experimental.multihost_utils.process_allgather(tree, tiled=True)`, or write it with Orbax."
+        )
     if _is_key(leaf):
         return np.asarray(jax.random.key_data(leaf))
     return np.asarray(leaf).astype(_dtype(leaf), copy=False).view(_form(leaf).dtype)

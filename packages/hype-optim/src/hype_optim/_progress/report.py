@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal import progress
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.text import count, duration
 from hype_ad.internal.tree import size
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -41,7 +41,7 @@ def is_loud(problem: Problem, state: RunState, params: Params) -> Bool[Array, ""
     if params.silent and params.logging_function is None:
         return jnp.array(False)
     functions = [f for f in (problem.objective, problem.validate) if f is not None]
-    closed = [eqx.filter_closure_convert(f, state.w, state.model_state) for f in functions]
+    closed = [closure_convert(f, state.w, state.model_state) for f in functions]
     return progress.is_plain((closed, state, params))
 
 
@@ -74,7 +74,7 @@ def _bar(state: RunState, params: Params, steps: int, steps_per_epoch: int, loud
         onward = f", on from step {int(step):,}" if step else ""
         return f"Optimizing {numbers} by {how}: {count(steps, 'step')}{epochs}{onward}."
 
-    values = (reach(choices), state.step, jax.tree.leaves(state.w)[0].ravel()[:1])
+    values = (reach(choices), state.step, jnp.sum(jax.tree.leaves(state.w)[0]))
     bar = progress.Bar(steps, "step", loud, title, *values)
 
     def step(place: Place, w: PyTree, value: Float[Array, ""]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from .._config.loss import number_counted
+from .._data import blocks
 from .._data.dataset import Dataset
 from .._objective import as_scalar, total_loss
 
@@ -155,7 +156,7 @@ class ExampleLosses(AbstractBatchLoss):
 
         if self.batched:
             return predict(examples.x, model_state, key)
-        keys = None if key is None else jax.random.split(key, len(examples))
+        keys = None if key is None else blocks.along(jax.random.split(key, len(examples)), examples.x)
         if self.has_state:
             mapped = jax.vmap(predict, in_axes=(0, None, 0), out_axes=(0, None), axis_name=self.axis_name)
             try:

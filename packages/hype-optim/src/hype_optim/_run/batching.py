@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._config.batch import AbstractBatch
+from .._data import blocks
 from .._data.dataset import Dataset
 from .._data.stream import Stream
 
@@ -20,7 +21,8 @@ class Batches(NamedTuple):
     data: Dataset | Stream
     size: int  # of a batch; the last one of an epoch has what is left
     per_epoch: int
-    order: Int[Array, "epochs rows"] | None  # of the examples in each of the run's epochs; `None` for their own
+    blocks: int  # of the rows: a batch has as many of each, those of a block together
+    order: Int[Array, "epochs blocks block"] | None  # of the examples in each of the run's epochs; `None` for their own
     first_epoch: Int[Array, ""] | int  # the number of the epoch that `order` begins with
 
     def load(self, steps: Int[Array, " n"]) -> tuple[Dataset, Float[Array, "n size"] | None]:
@@ -28,28 +30,40 @@ class Batches(NamedTuple):
         rows = jax.vmap(self._rows)
         numbers, counted = rows(steps)
         if isinstance(self.data, Stream):
-            examples = self.data.at(numbers, [rows(steps + by)[0] for by in (steps.size, -steps.size)])
+            examples = self.data.in_blocks(numbers, [rows(steps + by)[0] for by in (steps.size, -steps.size)])
         else:
-            examples = jax.tree.map(lambda leaf: leaf[numbers], self.data)
+            examples = blocks.take(self.data, numbers)
         if self.per_epoch * self.size <= len(self.data):
             return examples, None
+        counted = counted.reshape(steps.size, self.size)
         return examples, counted / jnp.sum(counted, axis=1, keepdims=True)
 
-    def _rows(self, step: Int[Array, ""]) -> tuple[Int[Array, " size"], Float[Array, " size"]]:
-        """The rows that a step looks at, and for each 1 if it counts, 0 if it only fills the epoch's last batch up."""
-        numbers = step % self.per_epoch * self.size + jnp.arange(self.size)
-        rows = jnp.minimum(numbers, len(self.data) - 1)
+    def _rows(self, step: Int[Array, ""]) -> tuple[Int[Array, "blocks each"], Float[Array, "blocks each"]]:
+        """The rows of each block that a step looks at, and for each 1 if it counts, 0 if it only fills a batch up."""
+        block, each = len(self.data) // self.blocks, self.size // self.blocks
+        numbers = step % self.per_epoch * each + jnp.arange(each)
+        rows = jnp.broadcast_to(jnp.minimum(numbers, block - 1), (self.blocks, each))
+        counted = jnp.broadcast_to(numbers < block, rows.shape).astype(jnp.result_type(float))
         if self.order is not None:
-            rows = self.order[step // self.per_epoch - self.first_epoch, rows]
-        return rows, (numbers < len(self.data)).astype(jnp.result_type(float))
+            of_block = jnp.broadcast_to(jnp.arange(self.blocks)[:, None], rows.shape)
+            rows = self.order[step // self.per_epoch - self.first_epoch, of_block, rows]
+        return rows, counted
 
 
 def orders(
     batch: AbstractBatch, key: PRNGKeyArray, data: Dataset | Stream, first_epoch: Int[Array, ""] | int, epochs: int
-) -> Int[Array, "epochs rows"]:
+) -> Int[Array, "epochs blocks block"]:
     """The order of the rows in each epoch; that of an epoch depends on the key and the epoch's number alone."""
-    numbers = first_epoch + jnp.arange(epochs)
-    return lax.map(lambda epoch: batch.order(jax.random.fold_in(key, epoch), data), numbers)
+    numbers, count = first_epoch + jnp.arange(epochs), batch.blocks
+
+    def order(epoch: Int[Array, ""]) -> Int[Array, "blocks block"]:
+        of_epoch = jax.random.fold_in(key, epoch)
+        if count == 1:
+            return batch.order(of_epoch, data)[None]
+        keys = jax.vmap(lambda block: jax.random.fold_in(of_epoch, block))(jnp.arange(count))
+        return jax.vmap(lambda key: jax.random.permutation(key, len(data) // count))(keys)
+
+    return lax.map(order, numbers)
 
 
 def mean_in_pieces(
@@ -57,26 +71,30 @@ def mean_in_pieces(
     data: Dataset | Stream,
     size: int,
     key: PRNGKeyArray | None = None,
+    count: int = 1,
 ) -> Float[Array, ""]:
     """The mean over all examples of what `sum_over` sums, `size` of them at a time in forward and in reverse mode.
 
-    Each piece has a key of its own, if there is one.
+    Each piece has a key of its own, if there is one, and as many rows of each of `count` blocks, if that can be.
     """
     rows = len(data)
+    count = count if rows % count == 0 and size % count == 0 else 1
+    if not isinstance(data, Stream) and count % blocks.spread(data):
+        size = rows  # no part of them could be taken without moving the others
     pieces, left = divmod(rows, size)
     keys = None if key is None else jax.random.split(key, pieces + 1)
     whole, last = (None, None) if keys is None else (keys[:-1], keys[-1])
     piece_sum = jax.checkpoint(sum_over, prevent_cse=False)
     sums = lambda examples, keys: lax.map(lambda x: piece_sum(*x), (examples, keys))
     if isinstance(data, Stream):
-        total = jnp.sum(_sums_of_read(sums, data, size, pieces, whole))
-        rest = lambda: data.at(jnp.arange(pieces * size, rows))
+        total = jnp.sum(_sums_of_read(sums, data, size, pieces, whole, count))
+        some = jnp.broadcast_to(jnp.arange(pieces * size // count, rows // count), (1, count, left // count))
+        rest = lambda: jax.tree.map(lambda leaf: leaf[0], data.in_blocks(some))
     else:
         if pieces <= 1 and not left:
             return sum_over(data, None if keys is None else keys[0]) / rows
-        cut = lambda leaf: leaf[: pieces * size].reshape(pieces, size, *leaf.shape[1:])
-        total = jnp.sum(sums(jax.tree.map(cut, data), whole))
-        rest = lambda: jax.tree.map(lambda leaf: leaf[pieces * size :], data)
+        total = jnp.sum(sums(blocks.pieces(data, count, size), whole))
+        rest = lambda: blocks.part(data, count, pieces * size, rows)
     if left:
         total += sum_over(rest(), last)
     return total / rows
@@ -88,17 +106,21 @@ def _sums_of_read(
     size: int,
     pieces: int,
     keys: PRNGKeyArray | None,
+    count: int,
 ) -> Float[Array, " pieces"]:
     """The sums over pieces of the rows, read about as many at a time as there are such chunks: a read is dear."""
     at_once = math.isqrt(pieces)
     chunks = pieces // at_once
     first = chunks * at_once
-    rows = jnp.arange(pieces * size).reshape(pieces, size)
-    numbers = rows[:first].reshape(chunks, at_once, size)
-    nearby = lambda numbers: [(numbers + by * at_once * size) % (first * size) for by in (1, -1)]
-    chunk_sums = jax.checkpoint(lambda numbers, keys: sums(data.at(numbers, nearby(numbers)), keys), prevent_cse=False)
+    each = size // count
+    rows = jnp.broadcast_to(jnp.arange(pieces * each).reshape(pieces, 1, each), (pieces, count, each))
+    numbers = rows[:first].reshape(chunks, at_once, count, each)
+    nearby = lambda numbers: [(numbers + by * at_once * each) % (first * each) for by in (1, -1)]
+    chunk_sums = jax.checkpoint(
+        lambda numbers, keys: sums(data.in_blocks(numbers, nearby(numbers)), keys), prevent_cse=False
+    )
     first_keys = None if keys is None else keys[:first].reshape(chunks, at_once, *keys.shape[1:])
     found = lax.map(lambda x: chunk_sums(*x), (numbers, first_keys)).ravel()
     if first == pieces:
         return found
-    return jnp.append(found, sums(data.at(rows[first:]), None if keys is None else keys[first:]))
+    return jnp.append(found, sums(data.in_blocks(rows[first:]), None if keys is None else keys[first:]))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.settled import like
 from hype_ad.internal.tree import all_finite, where
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -116,7 +117,7 @@ class Judge(NamedTuple):
             return decide(old)
         now = due if problem.validate is not None else self.checks.ends_epoch(place.left)
         keep = replace(old, losses=losses)
-        return lax.cond(now, decide, lambda _: Verdict(keep, unknown, no_stop), old)
+        return lax.cond(now, decide, like(decide, lambda _: Verdict(keep, unknown, no_stop)), old)
 
     def _of(self, batches: Float[Array, " steps_per_epoch"], numbers: Int[Array, "..."]) -> Float[Array, "..."]:
         """What of an epoch's batches belongs to the steps with these numbers."""

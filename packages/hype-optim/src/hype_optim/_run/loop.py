@@ -12,14 +12,16 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.closing import closure_convert
+from hype_ad.internal.settled import is_placed, like, settled, varying
 from hype_ad.internal.tree import at_least_single, norm, where
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._adjoint.base import Load, Scan, Step
+from .._adjoint.recomputing import first_input
 from .._config.constraint import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
@@ -66,6 +68,7 @@ def run_loop(
         value, residual, update, constrained, memory, model_state, rate, found = propose_step(
             objective, state, params, place.number, epoch
         )
+        _check_same(value, state.w)
         value = problem.constraint.penalized(value, state.w)
         running = state.running & jnp.isfinite(value)
         status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
@@ -130,13 +133,32 @@ def run_loop(
         method = params.method
         go_on = partial(advance, mixed and (method.takes_products_in_turn or not method.uses_hessian))
         idle = lambda state, *x: skip(state)
-        return lax.cond(state.running, go_on, idle, state, *x) if can_stop else go_on(state, *x)
+        return lax.cond(state.running, go_on, like(go_on, idle), state, *x) if can_stop else go_on(state, *x)
 
     run = partial(_until_it_ends, scan, skip) if can_stop else scan
     if not params.track_sensitivity:
-        return run(step, state, places, load)
-    (state, _), histories = run(with_tangent(step), (state, first_tangent(state)), places, load)
+        return run(step, _settled(step, state, places, load), places, load)
+    pushed, carry = with_tangent(step), (state, first_tangent(state))
+    (state, _), histories = run(pushed, _settled(pushed, carry, places, load), places, load)
     return state, histories
+
+
+def _check_same(value: Float[Array, ""], w: PyTree) -> None:
+    """Raises a ValueError where devices have the same weights and different losses, whose sum JAX would minimize."""
+    axes = tuple(varying(value) - varying(w))
+    if axes:
+        names = axes[0] if len(axes) == 1 else axes
+        raise ValueError(
+            f"The objective must be the same on all devices of the axis {names!r} of a jax.shard_map, as the weights "
+            f"are: return jax.lax.pmean(loss, {names!r}) for one run on all data, or start from "
+            f"jax.lax.pcast(w, {names!r}, to='varying') for a run of its own on each device."
+        )
+
+
+def _settled(step: Step, carry: PyTree, places: Place, load: Load) -> PyTree:
+    if not is_placed((carry, places)):
+        return carry
+    return settled(lambda carry, x: step(carry, x)[0], carry, first_input(places, load))
 
 
 def _until_it_ends(
@@ -152,7 +174,7 @@ def _until_it_ends(
     at = lambda i: jax.tree.map(
         lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, i, 1), places))
     )
-    again, step = step, eqx.filter_closure_convert(step, carry, at(0))
+    again, step = step, closure_convert(step, carry, at(0))
 
     def end_early(carry: PyTree) -> tuple[PyTree, Histories]:
         def advance(reached: tuple[Array, PyTree, Histories]) -> tuple[Array, PyTree, Histories]:
@@ -165,12 +187,13 @@ def _until_it_ends(
             return (i < steps) & anywhere(_state(carry).running)
 
         shapes = jax.eval_shape(lambda carry: step(carry, at(0))[1], carry)
-        histories = jax.tree.map(lambda like: jnp.zeros((steps, *like.shape), like.dtype), shapes)
-        made, carry, histories = lax.while_loop(unfinished, advance, (jnp.array(0), carry, histories))
+        histories = jax.tree.map(lambda one: jnp.zeros((steps, *one.shape), one.dtype), shapes)
+        first = settled(advance, (jnp.array(0), carry, histories))
+        made, carry, histories = lax.while_loop(unfinished, advance, first)
         idle = skip(_state(carry))[1]
         if histories.growth is not None:
             idle = idle._replace(growth=jnp.full_like(idle.loss, jnp.nan))
-        was_made = lambda like: (jnp.arange(steps) < made).reshape(steps, *(1,) * like.ndim)
+        was_made = lambda one: (jnp.arange(steps) < made).reshape(steps, *(1,) * one.ndim)
         return carry, jax.tree.map(lambda all, one: jnp.where(was_made(one), all, one[None]), histories, idle)
 
     def either(carry: PyTree, x: PyTree, mixed: bool = False) -> tuple[PyTree, Histories]:

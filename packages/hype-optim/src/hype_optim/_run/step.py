@@ -91,8 +91,12 @@ def _effective_rate(step: PyTree, direction: PyTree) -> Float[Array, ""]:
     """How many times longer a step is than its direction, from an even sample of the entries of each leaf.
 
     Exact where the learning rate is one number; 0 where the direction vanishes. All entries would cost a tenth of a
-    plain step.
+    plain step; of a leaf that is sharded along an explicit axis all are taken, as none of them is to be moved.
     """
-    sample = lambda leaf: leaf.ravel()[:: max(1, leaf.size // _SAMPLE)]
+
+    def sample(leaf: Array) -> Array:
+        is_sharded = any(name is not None for name in jax.typeof(leaf).sharding.spec)
+        return leaf if is_sharded else leaf.ravel()[:: max(1, leaf.size // _SAMPLE)]
+
     steps, directions = (square_root(squared_norm(jax.tree.map(sample, tree))) for tree in (step, direction))
     return quotient(steps, directions)

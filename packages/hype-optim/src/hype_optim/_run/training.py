@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 from hype_ad.internal.captured import Captured, captured
 from hype_ad.internal.progress import clearing
+from hype_ad.internal.settled import varying
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from .._config.loss import FunctionLoss
 from .._config.params import Params, steps_to_make
+from .._data import blocks
 from .._data.dataset import Dataset
 from .._data.stream import Stream
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
@@ -114,8 +116,7 @@ def _problem(training: Training, steps: int, batch_loss: AbstractBatchLoss) -> P
     evaluation_key = training.evaluation_key
     if evaluation_key is None and training.objective is not None and training.key is not None:
         evaluation_key = jax.random.fold_in(training.key, _EVALUATION_KEYS)
-    scale = _scale_of_weights(batch_loss, data, size)
-    scale_valid = scale if valid is None else _scale_of_weights(batch_loss, valid, size)
+    count = training.params.batch.blocks
 
     def penalized(w: PyTree, loss: Float[Array, ""]) -> Float[Array, ""]:
         return loss + jnp.asarray(training.params.regularization(w), loss.dtype)
@@ -126,24 +127,31 @@ def _problem(training: Training, steps: int, batch_loss: AbstractBatchLoss) -> P
         if counted is None or not batch_loss.is_whole:
             value, state = loss(examples, key, counted)
         else:  # the rows that only fill a batch up must not reach what sees them all at once
-            left = jax.tree.map(lambda leaf: leaf[: len(data) % size], examples)
+            left = blocks.first(examples, count, len(data) % size)
             whole, part = (lambda: loss(examples, key, None)), (lambda: loss(left, key, None))
             value, state = lax.cond(counted[-1] > 0, whole, part)
-        return penalized(w, scale(value)), state
+        return penalized(w, scale(everywhere(value))), state
+
+    def everywhere(mean: Float[Array, ""]) -> Float[Array, ""]:
+        """The mean over the parts of the data on all devices, inside of a `shard_map` of one training."""
+        axes = () if training.objective is not None else tuple(varying(mean) - varying(training.w))
+        return lax.pmean(mean, axes) if axes else mean
 
     def mean_loss(w: PyTree, state: PyTree, data: Dataset | Stream, scale: Callable) -> Float[Array, ""]:
         model = eqx.nn.inference_mode(model_of(w)) if training.in_training else model_of(w)
         ones = lambda examples: jnp.ones(len(examples))
         sum_over = lambda examples, key: batch_loss(model, None, state, examples, key, ones(examples))[0]
-        return scale(mean_in_pieces(sum_over, data, min(size, len(data)), evaluation_key))
+        return scale(everywhere(mean_in_pieces(sum_over, data, min(size, len(data)), evaluation_key, count)))
 
+    scale = _scale_of_weights(batch_loss, data, size, count, everywhere)
+    scale_valid = scale if valid is None else _scale_of_weights(batch_loss, valid, size, count, everywhere)
     # Where a step looks at all of the data it is given the data themselves, not a copy of them for each step.
     on_all = lambda w, held, state, key: batch_objective(w, held, state, ((data, None), key))
     is_training = training.draws or training.model_state is not None
     is_uneven = per_epoch * size > len(data)
     objective = lambda w, state: penalized(w, mean_loss(w, state, data, scale))
     if isinstance(batch_loss, ObjectiveLoss):
-        some, key = _first(data, size), training.key if training.draws else None
+        some, key = _first(data, size, count), training.key if training.draws else None
         losses = lambda w: batch_loss.losses(model_of(w), training.model_state, some, key)[0]
         kind = kind_of("objective", losses, training.w)
         kind = kind._replace(dtype=at_least_single(kind.dtype))
@@ -176,11 +184,17 @@ def _loader(training: Training, steps: int) -> Callable[[Int[Array, " n"]], PyTr
 
     if training.is_full:
         return keys
+    devices = data.devices if isinstance(data, Stream) else blocks.spread(data)
+    if training.params.batch.blocks % devices:
+        raise ValueError(
+            f"`Params.batch` must be Minibatch({training.size}, shards={devices}), or with a multiple of that, for "
+            f"data whose rows are spread over {devices} devices, got {training.params.batch!r}."
+        )
     first_epoch = 0 if state is None else state.step // per_epoch
     # A run that goes on in the middle of an epoch touches one more.
     epochs = -(-steps // per_epoch) + (state is not None)
     order = None if key is None else orders(training.params.batch, key, data, first_epoch, epochs)
-    batches = Batches(data, training.size, per_epoch, order, first_epoch)
+    batches = Batches(data, training.size, per_epoch, training.params.batch.blocks, order, first_epoch)
     return lambda steps: (batches.load(steps), keys(steps))
 
 
@@ -198,15 +212,18 @@ def _batch_loss(training: Training) -> AbstractBatchLoss:
     )
 
 
-def _first(data: Dataset | Stream, rows: int) -> Dataset:
-    """The first examples."""
-    return data.at(jnp.arange(rows)) if isinstance(data, Stream) else jax.tree.map(lambda leaf: leaf[:rows], data)
+def _first(data: Dataset | Stream, rows: int, count: int) -> Dataset:
+    """The first examples of each of `count` blocks."""
+    return data.at(jnp.arange(rows)) if isinstance(data, Stream) else blocks.first(data, count, rows)
 
 
-def _scale_of_weights(batch_loss: AbstractBatchLoss, data: Dataset | Stream, size: int) -> Callable[[Array], Array]:
+def _scale_of_weights(
+    batch_loss: AbstractBatchLoss, data: Dataset | Stream, size: int, count: int, everywhere: Callable[[Array], Array]
+) -> Callable[[Array], Array]:
     """What makes of a mean of weighted losses a weighted mean: a division by the mean weight over all of the data."""
-    if jax.eval_shape(lambda: batch_loss.weights(_first(data, 1))) is None:
+    some = (lambda: data.at(jnp.arange(1))) if isinstance(data, Stream) else (lambda: data)
+    if jax.eval_shape(lambda: batch_loss.weights(some())) is None:
         return lambda value: value
     total = lambda examples, key: jnp.sum(jnp.asarray(batch_loss.weights(examples)))
-    mean = mean_in_pieces(total, data, min(size, len(data)))
+    mean = everywhere(mean_in_pieces(total, data, min(size, len(data)), count=count))
     return lambda value: value / mean.astype(value.dtype)

@@ -60,7 +60,7 @@ def encode(w: PyTree, v: PyTree, bits: int) -> Exact:
     with jax.enable_x64(True):
         inside = lambda tree, bits: _all(jnp.all(_is_inside(x, bits)) for x in jax.tree.leaves(tree))
         lost = ~(inside(w, bits) & inside(v, bits + EXTRA))
-        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int64), w)
+        empty = jax.tree.map(lambda leaf: jnp.zeros_like(leaf, jnp.int64), w)
         return Exact(_rounded(w, bits), _rounded(v, bits + EXTRA), empty, lost)
 
 

@@ -11,6 +11,28 @@ from jaxtyping import Array, Float, PyTree
 Vector = Float[Array, " n"]
 
 
+class _Square(lx.FunctionLinearOperator):
+    """A real operator from vectors to vectors of their structure.
+
+    Lineax finds the structure of an output from shapes and dtypes alone, and so cannot call functions that close over
+    arrays that are sharded along explicit axes or vary over devices.
+    """
+
+    def out_structure(self) -> jax.ShapeDtypeStruct:
+        return self.in_structure()
+
+    def transpose(self) -> "_Square":
+        if lx.is_symmetric(self):
+            return self
+        transposed = jax.linear_transpose(self.fn, self.in_structure())
+        return _Square(lambda vector: transposed(vector)[0], self.in_structure(), frozenset())
+
+
+@lx.conj.register(_Square)
+def _(operator: _Square) -> _Square:
+    return operator
+
+
 def solve_linear(
     product: Callable[[PyTree], PyTree], right: PyTree, solver: lx.AbstractLinearSolver, symmetric: bool
 ) -> PyTree:
@@ -26,9 +48,9 @@ def solve_linear(
 
     def solve(matvec: Callable[[Vector], Vector], b: Vector) -> Vector:
         tags = (lx.symmetric_tag, lx.positive_semidefinite_tag) if symmetric else ()
-        operator = lx.FunctionLinearOperator(matvec, jax.eval_shape(lambda: b), tags)
+        operator = _Square(matvec, jax.eval_shape(lambda: b), frozenset(tags))
         # Right sides of length 1 let an absolute tolerance mean the same whatever the size of a derivative.
-        squared = jnp.dot(b, b)
+        squared = jnp.sum(b * b)  # a product in reduced precision would not be that length
         length = jnp.sqrt(jnp.where(squared > 0, squared, 1))
         x, result, _ = solver.compute(solver.init(operator, {}), b / length, {})
         # A right side of NaN must not come out as 0, which is what CG makes of it.

@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from hype_ad.internal.closing import closure_convert
 from jax import lax
 
 
@@ -15,7 +16,7 @@ def call_stopped(function: Callable[..., Any], *args: Any) -> Any:
     may contain while-loops or callbacks.
     """
     args = stop_gradient(args)
-    return stop_gradient(stop_gradient(eqx.filter_closure_convert(function, *args))(*args))
+    return stop_gradient(stop_gradient(closure_convert(function, *args))(*args))
 
 
 def stop_gradient(tree: Any) -> Any:

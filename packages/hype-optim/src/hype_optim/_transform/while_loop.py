@@ -10,6 +10,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.closing import closure_convert
+from hype_ad.internal.settled import settled
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
 
@@ -18,7 +20,7 @@ Carry = Any
 
 def with_derivative_of(other: Callable[..., PyTree], function: Callable[..., PyTree], *args: PyTree) -> PyTree:
     """`function(*args)`, with the derivative of `other`, which gives the same: in any mode and to any order."""
-    return _call(eqx.filter_closure_convert(function, *args), eqx.filter_closure_convert(other, *args), args)
+    return _call(closure_convert(function, *args), closure_convert(other, *args), args)
 
 
 @eqx.filter_custom_jvp
@@ -40,7 +42,7 @@ def bounded_while_loop(
     Differentiable with respect to `init` and to what `advance` closes over, in any mode and to any order; the reverse
     pass keeps one carry per step.
     """
-    advance = eqx.filter_closure_convert(advance, init)
+    advance = closure_convert(advance, init)
     loop = lambda init: while_loop(unfinished, advance, init, max_steps)
     scan = lambda init: bounded_scan(unfinished, advance, init, max_steps)
     return with_derivative_of(scan, loop, init)
@@ -55,7 +57,8 @@ def while_loop(
         step, carry = numbered
         return (step < max_steps) & unfinished(carry)
 
-    return lax.while_loop(go_on, lambda numbered: (numbered[0] + 1, advance(numbered[1])), (jnp.array(0), init))[1]
+    go = lambda numbered: (numbered[0] + 1, advance(numbered[1]))
+    return lax.while_loop(go_on, go, settled(go, (jnp.array(0), init)))[1]
 
 
 def bounded_scan(
@@ -68,7 +71,7 @@ def bounded_scan(
         # A module is not hashable, a lambda is.
         return lax.cond(unfinished(carry), lambda carry: advance(carry), lambda carry: carry, carry), None
 
-    return lax.scan(step, init, length=max_steps)[0]
+    return lax.scan(step, settled(advance, init), length=max_steps)[0]
 
 
 @jax.custom_batching.custom_vmap

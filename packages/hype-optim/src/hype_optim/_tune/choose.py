@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -51,10 +52,8 @@ def judged(plan: Plan, state: TuneState, points: PyTree, use: str, number: int) 
     total = count * number
     batches = (np.arange(-(-total // plan.batch) * plan.batch) % total).reshape(-1, plan.batch)
     with timed(state, batches.size) as box:
-        found = [
-            trainings.evaluate(plan.objective, plan.rest, at(points, batch // number), keys[batch % number])
-            for batch in batches
-        ]
+        run = partial(trainings.evaluate, plan.objective, plan.rest, devices=plan.devices)
+        found = [run(at(points, batch // number), keys[batch % number]) for batch in batches]
         join = lambda *parts: np.concatenate(parts, dtype=float)[:total].reshape(count, number)
         values, growth = jax.tree.map(join, *found)
     return Judged(np.where(np.isfinite(values), values, np.inf), growth, box[0])

@@ -48,6 +48,7 @@ class Plan(NamedTuple):
     path: str | os.PathLike[str] | None
     log: Log | None
     silent: bool
+    devices: trainings.Devices = None  # that batches are spread over
 
     def gradient_of(self, state: TuneState) -> AbstractGradient:
         """How the gradient of the next step is found."""
@@ -119,7 +120,7 @@ def _step(plan: Plan, state: TuneState, progress: float) -> TuneState:
     cost = gradient.cost * plan.seeds * state.values.shape[1]
     with timed(state, cost) as box:
         searches, found, lost = jax.block_until_ready(
-            trainings.step(plan.objective, plan.rest, state.searches, gradient, keys, rate, quarter)
+            trainings.step(plan.objective, plan.rest, state.searches, gradient, keys, rate, quarter, plan.devices)
         )
         values = state.values.at[number].set(found.astype(state.values.dtype))
         in_a_row = jnp.where(jnp.all(lost), state.lost + 1, 0)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from .._objective import as_scalar
 from .._run.result import Result
+from .._transform.spread import spread_vmap
 from .gradient import AbstractGradient
 from .search import Search, advance
 from .settings import values
@@ -44,10 +45,13 @@ def train_at(objective: Objective, rest: PyTree, point: PyTree, key: PRNGKeyArra
     return Trained(loss, jnp.sum(jnp.where(jnp.isnan(history), 0, history)))
 
 
+Devices = tuple[jax.Device, ...] | None
+
+
 @eqx.filter_jit
-def evaluate(objective: Objective, rest: PyTree, points: PyTree, keys: Keys) -> Trained:
+def evaluate(objective: Objective, rest: PyTree, points: PyTree, keys: Keys, devices: Devices = None) -> Trained:
     """Plain trainings in one batch, each with a point and a seed of its own."""
-    return jax.vmap(lambda point, key: train_at(objective, rest, point, key))(points, keys)
+    return _mapped(lambda point, key: train_at(objective, rest, point, key), devices)(points, keys)
 
 
 @eqx.filter_jit
@@ -59,22 +63,28 @@ def step(
     keys: Keys,
     rate: Float[Array, ""],
     quarter: Int[Array, ""],
+    devices: Devices = None,
 ) -> tuple[Search, Float[Array, " searches"], Bool[Array, " searches"]]:
     """The searches after a step, the values that they met, and whether only the gradient there was not finite."""
     training = lambda point, key: train_at(objective, rest, point, key).value
+    several = jax.tree.leaves(searches)[0].shape[0] > 1
 
     def one(search: Search) -> tuple[Search, Float[Array, ""], Bool[Array, ""]]:
-        found, slope = _batched(lambda key: gradient(training, search.point, key), keys)
+        found, slope = _batched(lambda key: gradient(training, search.point, key), keys, None if several else devices)
         mean = lambda entries: jnp.mean(entries, axis=0)
         found, slope = mean(found), jax.tree.map(mean, slope)
         return advance(search, found, slope, rate, quarter), found, jnp.isfinite(found) & ~all_finite(slope)
 
-    return _batched(one, searches)
+    return _batched(one, searches, devices)
 
 
-def _batched(f: Callable, xs: PyTree) -> PyTree:
-    """`jax.vmap(f)(xs)`, and for a batch of one without the cost of batching."""
+def _mapped(f: Callable, devices: Devices) -> Callable:
+    return jax.vmap(f) if devices is None else spread_vmap(f, devices)
+
+
+def _batched(f: Callable, xs: PyTree, devices: Devices) -> PyTree:
+    """`f` over a batch, and for a batch of one without the cost of batching."""
     if jax.tree.leaves(xs)[0].shape[0] > 1:
-        return jax.vmap(f)(xs)
+        return _mapped(f, devices)(xs)
     only = f(jax.tree.map(lambda leaf: leaf[0], xs))
     return jax.tree.map(lambda leaf: leaf[None], only)

@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.tree import (
     add,
     all_equal,
@@ -145,7 +146,7 @@ class Line:
         nowhere = Trial(jnp.full_like(first, jnp.inf), self.start.value, -self.start.slope)
         # Where the slope is zero there is nowhere to go.
         init = Search(self.start, nowhere, first, ~(self.start.slope < 0))
-        evaluate = eqx.filter_closure_convert(self._evaluate, first)
+        evaluate = closure_convert(self._evaluate, first)
         unfinished = lambda search: ~search.done
 
         def attempt(search: Search) -> tuple[Search, PyTree]:

@@ -54,7 +54,7 @@ class LBFGS(AbstractMethod):
 
     def init(self, w: PyTree) -> _Memory:
         """No pairs."""
-        zeros = jax.tree.map(lambda leaf: jnp.zeros((self.history, *leaf.shape), leaf.dtype), w)
+        zeros = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.zeros_like(leaf), (self.history, *leaf.shape)), w)
         pairs = _Pairs(zeros, zeros, jnp.zeros(self.history, tree.float_dtype(w)))
         return _Memory(tree.zeros_like(w), tree.zeros_like(w), jnp.array(False), pairs)
 
