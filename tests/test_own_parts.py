@@ -146,6 +146,10 @@ class Backwards(AbstractSampling):
 
 
 class Third(AbstractBatch):
+    @property
+    def blocks(self):
+        return 1
+
     def size(self, rows):
         return -(-rows // 3)
 

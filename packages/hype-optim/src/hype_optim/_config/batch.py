@@ -17,9 +17,9 @@ class AbstractBatch(eqx.Module):
     """Cuts the training data into batches."""
 
     @property
+    @abc.abstractmethod
     def blocks(self) -> int:
-        """Into how many blocks of consecutive rows the data are cut, of each of which a batch has as many."""
-        return 1
+        """Into how many blocks of consecutive rows the data are cut, of each of which a batch has as many; or 1."""
 
     @abc.abstractmethod
     def size(self, rows: int) -> int:
@@ -36,6 +36,11 @@ class AbstractBatch(eqx.Module):
 
 class Full(AbstractBatch):
     """Every step looks at all examples."""
+
+    @property
+    def blocks(self) -> int:
+        """One."""
+        return 1
 
     def size(self, rows: int) -> int:
         """All of them."""
@@ -113,6 +118,11 @@ class Minibatch(AbstractBatch):
 
 class Stochastic(AbstractBatch):
     """Every step looks at one example."""
+
+    @property
+    def blocks(self) -> int:
+        """One."""
+        return 1
 
     def size(self, rows: int) -> int:
         """One."""
