@@ -10,6 +10,7 @@ a cluster the address of its scheduler takes the place of the two workers.
 """
 
 import argparse
+import logging
 import os
 import time
 from pathlib import Path
@@ -108,7 +109,7 @@ def main(argv: list[str] | None = None) -> list[Done]:
     parser.add_argument("--out", default="examples/many_tunings.png")
     args = parser.parse_args(argv)
 
-    local = {} if args.scheduler else {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    local = {} if args.scheduler else {"n_workers": 2, "threads_per_worker": 1, "silence_logs": logging.ERROR}
     jobs = [Job(d, 200 + 80 * d, args.steps * (1 + d % 3)) for d in range(args.digits)]
     results: list[Done] = []
     with Client(args.scheduler, **local) as client:

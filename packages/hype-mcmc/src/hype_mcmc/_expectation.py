@@ -14,8 +14,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from hype_ad.internal.captured import watched
-from hype_ad.internal.checks import function, integer
+from hype_ad.internal.checks import function, integer, known
 from hype_ad.internal.tree import at_least_single, cast_like
 from jaxtyping import Array, Float, PyTree
 
@@ -114,6 +115,7 @@ def _positions(draws: PyTree[Any], *densities: LogDensity) -> PyTree[Any]:
             )
         return draws
     if all(models):
+        _check_centeredness(draws.model, densities[-1])
         return draws.unconstrained
     if any(models) or not (draws.model is None or isinstance(draws.model, Constrained)):
         raise ValueError(
@@ -121,6 +123,18 @@ def _positions(draws: PyTree[Any], *densities: LogDensity) -> PyTree[Any]:
             "function does not say which coordinates it takes."
         )
     return draws.draws  # with a `transform` both are of the parameters themselves
+
+
+def _check_centeredness(model: Any, source: Any) -> None:
+    """A ValueError if the coordinates of a model that the draws are said to be of are called the same and are not."""
+    before, now = (getattr(of, "centeredness", {}) for of in (model, source))
+    for name in set(before) & set(now):
+        if known(before[name]) and known(now[name]) and not np.allclose(before[name], now[name], rtol=0, atol=1e-3):
+            raise ValueError(
+                "The density that the draws are of (`drawn_from`, or else `logdensity`) must have the centeredness of "
+                f"the run, {before[name]} for {name!r}, got {now[name]}: its coordinates are others. Give `decentered` "
+                "that of the run, `run.model.centeredness`."
+            )
 
 
 def _check(

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.captured import Watched, captured
-from hype_ad.internal.checks import as_array, float_array, function
+from hype_ad.internal.checks import as_array, check_entries, float_array, function
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ._centeredness import coordinate, coordinate_of, in_hierarchies, learned, recentered
-from ._checks import number
 from ._custom_types import Position
 from ._model import AbstractModel, Predictive
 
@@ -80,7 +79,8 @@ class NumPyroModel(AbstractModel):
         site, by the derivative of an evidence lower bound (Gorinova, Moore and Hoffman 2020). Differentiable in $c$.
 
         Args:
-            centeredness: $c$, of all sites that it can be of, or of each one by its name, from 0 to 1. Learned if not
+            centeredness: $c$, of all sites that it can be of, or of each one by its name, from 0 to 1: a number, or an
+                array of the shape of an event of the site, such as what was learned for other data. Learned if not
                 given, which takes some seconds.
 
         Raises:
@@ -101,9 +101,8 @@ class NumPyroModel(AbstractModel):
         if centeredness is None:
             return replace(self, centeredness=learned(self.model, names, args, kwargs))
         given = centeredness if isinstance(centeredness, Mapping) else dict.fromkeys(names, centeredness)
-        within = lambda c: (c >= 0) & (c <= 1)
         return replace(
-            self, centeredness={name: number("centeredness", c, within, "from 0 to 1") for name, c in given.items()}
+            self, centeredness={name: _centeredness(c, sites[name]["fn"].event_shape) for name, c in given.items()}
         )
 
     def __call__(self, position: Position) -> Float[Array, ""]:
@@ -213,6 +212,16 @@ class NumPyroModel(AbstractModel):
         """What the model is called with."""
         leaves, structure = self.rest
         return eqx.combine(self.arrays, jax.tree.unflatten(structure, leaves))
+
+
+def _centeredness(c: ArrayLike, event: tuple[int, ...]) -> Float[Array, "..."]:
+    """One number, or one for each number of an event, as NumPyro learns it."""
+    array = float_array("centeredness", c)
+    if array.shape not in ((), event):
+        or_event = f", or an array of shape {event}" if event else ""
+        raise ValueError(f"`centeredness` must be one number{or_event}, got an array of shape {array.shape}.")
+    check_entries("centeredness", c, lambda c: (c >= 0) & (c <= 1), "from 0 to 1")
+    return array
 
 
 @eqx.filter_jit

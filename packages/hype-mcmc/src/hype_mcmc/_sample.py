@@ -13,7 +13,7 @@ from hype_ad.internal.captured import Watched
 from hype_ad.internal.checks import boolean, check_key, instance, integer, known
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.progress import clearing, is_plain
-from jaxtyping import Array, ArrayLike, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray, PyTree
 
 from ._checks import number
 from ._constrained import Constrained
@@ -181,11 +181,18 @@ def sample(
 
 def _longest_stay(run: Samples) -> int:
     """For how many draws one of the chains is frozen, where that can be seen; 0 if none is."""
-    number = next(leaf for leaf in jax.tree.leaves(run.draws) if leaf.size)
-    number = number.reshape(*number.shape[:2], -1)[:, :, 0]  # by which moves are seen as well as by all
-    if not known(number) or not (number.is_fully_addressable or number.is_fully_replicated):
+    can_be_seen = lambda leaf: known(leaf) and (leaf.is_fully_addressable or leaf.is_fully_replicated)
+    if not all(map(can_be_seen, jax.tree.leaves(run.draws))):
         return 0
-    return int(np.max(frozen_for(np.asarray(number, np.float64)[None])))
+    return int(np.max(frozen_for(np.asarray(_number_of_moves(run.draws), np.float64)[None])))
+
+
+@jax.jit
+def _number_of_moves(draws: Position) -> Int[Array, "chains draws"]:
+    """How often each chain has moved until each draw, in any number: one alone may be too large to show it."""
+    moved = [jnp.any(leaf[:, 1:] != leaf[:, :-1], axis=tuple(range(2, leaf.ndim))) for leaf in jax.tree.leaves(draws)]
+    moved = jnp.any(jnp.stack(moved), axis=0)
+    return jnp.cumsum(jnp.pad(moved, ((0, 0), (1, 0))), axis=1)
 
 
 def _in_terms_of(model: AbstractModel | None, watched: Watched, run: Samples) -> Samples:

@@ -12,7 +12,8 @@ def frozen_for(draws: Float[np.ndarray, "rows chains draws"]) -> Int[np.ndarray,
     """How many draws in a row each chain stayed at one place if it is frozen there, else 0.
 
     A stay counts if it is a twentieth of the run and longer than chance would have it: a sampler that accepts little
-    stays everywhere, one that is frozen in one place and not in others. Or if the chain never moved.
+    stays everywhere, one that is frozen in one place and not in others. Or if the chain never moved, in a run that is
+    long enough to tell: in a few draws some of many chains do not, by chance.
     """
     _, chains, number = draws.shape
     moved = np.any(draws[:, :, 1:] != draws[:, :, :-1], axis=0)
@@ -21,6 +22,9 @@ def frozen_for(draws: Float[np.ndarray, "rows chains draws"]) -> Int[np.ndarray,
     begins = places[:-1] % (number + 1)
     longest = np.zeros(chains, int)
     np.maximum.at(longest, places[:-1] // (number + 1), np.where(begins < number, np.diff(places), 0))
-    stays = np.mean(~moved) if moved.size else 1.0
-    is_long = (longest >= max(_LEAST, _PART * number)) & (moved.size * stays**longest < _CHANCE)
-    return np.where(is_long | (longest == number), longest, 0)
+    never = longest == number
+    others = moved[~never]
+    stays = (np.sum(~others) + 1) / (others.size + 2)  # so that nothing is certain where there are none
+    by_chance = max(1, moved.size) * stays ** (longest - 1)
+    is_long = (longest >= min(number, max(_LEAST, _PART * number))) & (by_chance < _CHANCE)
+    return np.where(is_long | (never & (number >= _LEAST)), longest, 0)
