@@ -1,10 +1,14 @@
-"""The examples of what is more than a function of one example: a state, held parts."""
+"""The examples of what is more than a function of one example: a state, held parts, other processes."""
+
+import subprocess
+import sys
 
 import jax
+import matplotlib.image
 import numpy as np
 import pytest
 
-from .running import run
+from .running import EXAMPLES, run
 
 
 @pytest.mark.slow
@@ -26,3 +30,17 @@ def test_low_rank_adapters(tmp_path, capsys):
     assert max(found.equal, found.tuned) < 0.5
     assert found.search.value <= found.search.start_value
     assert f"{found.tuned:.1%}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_many_tunings(tmp_path):
+    """As one runs it: workers are processes that begin with nothing."""
+    pytest.importorskip("distributed")
+    picture = tmp_path / "picture.png"
+    command = [sys.executable, EXAMPLES / "many_tunings.py", "--digits", "3", "--steps", "1", "--out", picture]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500).stdout
+    assert "3 tunings on 2 workers" in printed
+    rows = [line.split() for line in printed.splitlines()[1:4]]
+    assert sorted(row[0] for row in rows) == ["0", "1", "2"]
+    assert all(float(after) <= float(before) for _, _, _, before, after, *_ in rows)
+    assert matplotlib.image.imread(picture).std() > 0.05
