@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -109,7 +109,9 @@ def main(argv: list[str] | None = None) -> list[Done]:
     parser.add_argument("--out", default="examples/many_tunings.png")
     args = parser.parse_args(argv)
 
-    local = {} if args.scheduler else {"n_workers": 2, "threads_per_worker": 1, "silence_logs": logging.ERROR}
+    local: dict[str, Any] = (
+        {} if args.scheduler else {"n_workers": 2, "threads_per_worker": 1, "silence_logs": logging.ERROR}
+    )
     jobs = [Job(d, 200 + 80 * d, args.steps * (1 + d % 3)) for d in range(args.digits)]
     results: list[Done] = []
     with Client(args.scheduler, **local) as client:
