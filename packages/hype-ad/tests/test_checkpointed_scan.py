@@ -105,6 +105,7 @@ def test_a_batch_equals_its_members():
         assert tree_allclose(jax.tree.map(lambda b, i=i: b[i], batch), run(jax.tree.map(lambda s, i=i: s[i], starts)))
 
 
+@pytest.mark.slow
 def test_a_scan_within_a_scan():
     def outer(w, x):
         inner, ys = checkpointed_scan(lambda c, y: (jnp.sin(c + w * y), c), x, jnp.linspace(0.0, 1.0, 17), 2)

@@ -56,6 +56,7 @@ def test_derivatives_of_first_and_second_order_in_all_modes():
     assert_derivatives_match(f, POINT, order=2, mode_rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_under_vmap():
     f = lambda b: jnp.sum(jnp.sin(fixed_point(neural, jnp.zeros(3), b).value))
     both = lambda b: (ad.grad(f)(b), ad.hvp(f)(b, b))
@@ -106,6 +107,7 @@ def test_tensors_and_pytrees():
     assert_derivatives_match(value, {"m": b["m"], "s": b["s"]}, mode_rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_inside_each_other():
     # the inner one gives cos(b a) a + ... as a function of the outer iterate
     inner = lambda a, b: fixed_point(lambda z, c: 0.5 * jnp.sin(z) + c, a, 0.3 * a + b).value

@@ -208,6 +208,7 @@ def test_what_depends_on_few_coordinates_has_few_derivatives():
     assert np.isclose(laplacian, 599 * (2 - 1) * np.cos(1.0))
 
 
+@pytest.mark.slow
 def test_large_jacobians_and_choices_by_value_go_axis_by_axis(monkeypatch):
     choice = lambda x: x @ x * x[0] if x[0] > 0 else 0.0
     expected = (X @ X * X[0], 2 * X * X[0] + (X @ X) * jnp.eye(6)[0], 2 * 6 * X[0] + 4 * X[0])

@@ -121,6 +121,7 @@ def test_determinant_of_any_rank(n, rank):
     np.testing.assert_allclose(hessian.reshape(-1), second, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_determinant_to_third_order_at_a_singular_matrix():
     # Along a line of matrices it is a polynomial, whose coefficients are its derivatives.
     orders = [lambda s, a, v: ad.det(a + s * v)]

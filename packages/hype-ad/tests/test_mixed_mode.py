@@ -146,6 +146,7 @@ def test_every_mode_and_order_is_as_ever(kind, thorough):
         jax.tree.map(close, slopes, expected[name])
 
 
+@pytest.mark.slow
 def test_third_order_and_a_batch_of_all():
     def found(way, c):
         run = partial(outcome, KINDS["a sum"][0], way)

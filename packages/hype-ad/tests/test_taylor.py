@@ -181,6 +181,7 @@ def operations(f):
     return len(jax.make_jaxpr(f)(0.5).eqns)
 
 
+@pytest.mark.slow
 def test_cost_grows_as_the_square_of_the_order():
     assert operations(fifty_operations) >= 50
     second, fifth, tenth = (operations(ad.diffn(n, fifty_operations)) for n in (2, 5, 10))

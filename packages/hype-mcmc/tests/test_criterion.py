@@ -55,6 +55,7 @@ def test_objectives_have_derivatives_in_kernel_positions_and_data():
     assert_derivatives_match(f, point, modes=("reverse",), num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_trajectory_into_nothing_is_no_jump():
     inside = lambda x: jnp.where(jnp.sum(x**2) < 30, standard_normal(x), jnp.nan)
     far = HMC(5.0, 2)

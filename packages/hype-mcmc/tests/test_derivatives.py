@@ -43,6 +43,7 @@ def test_a_transition_in_both_modes():
     assert_derivatives_match(f, point, num_directions=1)
 
 
+@pytest.mark.slow
 def test_a_transition_in_reverse_over_reverse():
     f, point = transition("diagonal")
     assert_derivatives_match(f, point, order=2, modes=("reverse",), num_directions=1)
@@ -53,6 +54,7 @@ def test_a_transition_in_a_cholesky_factor():
     assert_derivatives_match(f, point, modes=("reverse",), num_directions=1)
 
 
+@pytest.mark.slow
 def test_second_derivatives_in_a_cholesky_factor_in_forward_over_reverse():
     f, point = transition("dense")
     weighted = lambda w: sum(jnp.sum(x) for x in f(w))
@@ -134,6 +136,7 @@ def test_a_whole_run_in_kernel_start_and_data():
     assert_derivatives_match(f, point, modes=("reverse",), num_directions=1)
 
 
+@pytest.mark.slow
 def test_reverse_mode_keeps_few_states():
     """The memory of a gradient grows with the root of the number of steps: by 4 from 256 to 4,096, not by 16."""
     x = jnp.zeros(200)

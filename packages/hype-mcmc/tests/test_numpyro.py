@@ -6,6 +6,7 @@ import sys
 import types
 import warnings
 from typing import Any
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from hype_ad.testing import assert_derivatives_match
-from hype_mcmc import HMC, expectation, from_numpyro
+from hype_mcmc import HMC, Samples, expectation, from_numpyro, log_evidence_ratio
 from numpyro import handlers
 from numpyro.infer import MCMC, NUTS
 
@@ -218,6 +219,28 @@ def test_centeredness_is_learned_by_how_much_the_data_say(scale, low, high, key)
         assert_moments(rows, EIGHT_SCHOOLS.mean, EIGHT_SCHOOLS.sd)
         more = sample(model, {name: x[:, -1] for name, x in run.draws.items()}, key=key, chained=True, num_samples=5)
         assert more.to_arviz(key=key, groups=["log_likelihood"])["log_likelihood"]["y"].shape == (4, 5, 8)
+
+
+def test_coordinates_of_another_centeredness_are_not_taken_for_those_of_the_run():
+    model = from_numpyro(centered, SIGMA, y=Y)
+    run = Mock(spec=Samples, model=model.decentered(0.0))
+    for densities in ((model.decentered(0.5),), (model.decentered(0.0), model.decentered(0.5))):
+        with pytest.raises(ValueError, match=r"centeredness of the run, 0.0 for 'theta', got 0.5"):
+            log_evidence_ratio(run, densities[0], drawn_from=(*densities, None)[1])
+
+
+def test_the_centeredness_of_an_event_can_be_given_as_it_is_learned():
+    def model():
+        scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+        numpyro.sample("x", dist.Normal(jnp.zeros(3), scale).to_event(1))
+
+    c, draw = np.array([0.0, 0.5, 1.0]), {"scale": 2.0, "x": np.arange(3.0)}
+    plain = from_numpyro(model)
+    other = plain.decentered({"x": c})
+    expected = plain(plain.unconstrain(draw)) + 1.5 * np.log(2.0)
+    np.testing.assert_allclose(other(other.unconstrain(draw)), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"one number, or an array of shape \(3,\), got an array of shape \(2,\)"):
+        plain.decentered({"x": c[:2]})
 
 
 def test_a_function_is_no_density_of_the_run_of_a_model(run):

@@ -35,6 +35,7 @@ def assert_moments(run):
             assert abs(values.mean() - truth) < 4.5 * values.std() / np.sqrt(mean_ess(values))
 
 
+@pytest.mark.slow
 def test_a_kernel_has_the_right_moments_and_a_summary(key):
     run = sample(TARGET, jnp.zeros(2), LANGEVIN, key=key, num_samples=3000, thin=2, devices=jax.devices()[:1], **FIXED)
     assert_moments(run)

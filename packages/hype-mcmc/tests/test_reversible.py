@@ -103,6 +103,7 @@ def test_single_precision_stays_single():
     assert [leaf.dtype for leaf in gradient] == [jnp.float32] * 2
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_steps():
     def temporary_bytes(num_steps):
         kernel = HMC(0.01, num_steps, DiagonalMass(jnp.ones(200)), adjoint=ReversibleTrajectory())

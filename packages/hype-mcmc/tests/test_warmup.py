@@ -146,6 +146,7 @@ def test_a_fixed_number_of_steps_stays(key):
     assert run.kernel.step_size > 0.05
 
 
+@pytest.mark.slow
 def test_a_chain_that_starts_far_up_a_steep_wall_comes_down(key):
     """One of sixteen starts where the curvature is ten thousand times that of the rest."""
     logdensity = lambda x: -0.25 * jnp.sum(x**4)

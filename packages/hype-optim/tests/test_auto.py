@@ -88,6 +88,7 @@ def test_a_minimize_within_a_minimize():
     np.testing.assert_allclose(*jax.jit(slopes)(0.1), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_numbers_of_several_dtypes_and_several_runs():
     start = {"a": jnp.ones(2, jnp.float32), "b": jnp.array(0.5)}
 

@@ -59,6 +59,7 @@ def test_an_example_of_weight_zero_is_not_there():
     np.testing.assert_allclose(train(MODEL, scaled, fewer).w.args[0], without, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_cost_does_not_grow_as_steps_times_data():
     def cost(rows, steps):
         params = quiet(learning_rate=StepSchedule(jnp.full(steps, 0.1)), loss=Quadratic(), batch=Minibatch(4))

@@ -57,6 +57,7 @@ def test_time_is_the_arithmetic_of_the_program(found):
     assert all(row.exact for row in found.rows)
 
 
+@pytest.mark.slow
 def test_it_prints_and_picks(found):
     printed = str(found)
     assert "hypergradient of 201 numbers" in printed

@@ -156,6 +156,7 @@ def test_derivatives_of_a_minimize_within_a_minimize():
     assert_derivatives_match(nested, (0.1, 0.2), num_directions=1)
 
 
+@pytest.mark.slow
 def test_the_hessian_of_an_outer_objective_through_an_inner_minimize():
     # One gradient step of rate r on a quadratic multiplies w by 1 - r a, so 3 steps give a closed form.
     a, w0 = jnp.array([1.0, 3.0]), jnp.array([1.0, -2.0])

@@ -80,6 +80,7 @@ def test_all_solvers_agree(names):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-8), other, exact)
 
 
+@pytest.mark.slow
 def test_closed_over_values_are_seen():
     # The minimum of (w - b)^2 + a w is at b - a / 2.
     found = lambda a, b: minimize(lambda w: (w - b) ** 2 + a * w, jnp.array(0.0), sure).w
@@ -120,6 +121,7 @@ def test_a_run_on_minibatches_has_the_derivative_of_the_whole_objective():
     np.testing.assert_allclose(coarse, fine, rtol=0.05, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_losses_have_their_whole_derivatives():
     data, valid = classes(12), classes(9)
     model = jax.tree_util.Partial(jnp.matmul, jnp.zeros((2, 3)))
@@ -159,6 +161,7 @@ def test_what_the_minimum_does_not_depend_on_raises(message):
             derivative(jnp.array(0.1))
 
 
+@pytest.mark.slow
 def test_a_state_and_histories_have_no_derivative():
     run = lambda b, state=None: minimize(lambda w: (w - b) ** 2, jnp.array(0.0), sure, state=state)
     after_another = lambda b: run(b, run(b).state).w  # does not raise: what reaches the second run is constant

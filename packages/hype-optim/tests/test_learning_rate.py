@@ -249,6 +249,7 @@ def test_factors_must_broadcast_to_the_weights():
 
 
 @pytest.mark.parametrize("rate", [Backtrack(), pytest.param(StrongWolfe(), marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_sweep_of_searches_is_each_search(rate):
     starts = jnp.array([[-0.4, 0.8], [2.0, 0.3], [0.9, 0.9]])
     run = lambda w: minimize(rosenbrock, w, quiet(5, learning_rate=rate)).w

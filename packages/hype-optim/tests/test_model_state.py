@@ -88,6 +88,7 @@ def test_the_best_weights_come_with_their_state():
 
 
 @jax.numpy_dtype_promotion("standard")  # Equinox raises a number to an integer that has come from a file
+@pytest.mark.slow
 def test_a_run_goes_on_and_is_saved_bit_for_bit(tmp_path):
     model, state = made()
     run = lambda epochs, **more: train(model, DATA, quiet(epochs, batch=Minibatch(4)), model_state=state, **more)

@@ -61,6 +61,7 @@ def test_the_last_batch_has_only_what_is_left_and_the_report_is_a_mean_over_batc
     np.testing.assert_allclose(result.loss, np.dot(parts, [0.4, 0.4, 0.2]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_each_step_has_a_key_and_so_has_the_report():
     """A bound that draws: E (w (x + z))^2 = w^2 (x^2 + 1)."""
 

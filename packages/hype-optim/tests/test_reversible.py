@@ -173,6 +173,7 @@ def test_a_bit_that_is_wrong_is_found(monkeypatch):
     assert row.note.endswith("the device must compute each step twice with the same result.")
 
 
+@pytest.mark.slow
 def test_the_check_of_a_hypergradient_does_without_forward_mode():
     (row,) = check_hypergradient(lambda rate: minimize(BOWL, W0, quiet(30, learning_rate=rate)).loss, 0.1).rows
     assert (row.verdict, row.forward) == ("ok", None)

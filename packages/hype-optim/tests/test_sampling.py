@@ -29,6 +29,7 @@ MODEL = eqx.nn.Linear(3, 1, key=KEY)
 quiet = partial(Params, learning_rate=0.1, loss=Quadratic(), regularization=L2Reg(0.0), silent=True, return_best=False)
 
 
+@pytest.mark.slow
 def test_what_does_not_fill_a_batch_is_left_out():
     result = train(MODEL, DATA, quiet(2, batch=Minibatch(4, drop_last=True)))
     assert len(result.loss_history) == 4
@@ -78,6 +79,7 @@ def test_examples_are_drawn_by_their_weights():
         train(MODEL, DATA, quiet(1, batch=Minibatch(2, sampling=Stratified())))
 
 
+@pytest.mark.slow
 def test_weights_of_examples_are_those_of_a_mean():
     """An example of weight 2 is one that is there twice; only ratios matter; in batches too, on average."""
     twice = Dataset(jnp.concatenate([X, X[:3]]), jnp.concatenate([DATA.y, DATA.y[:3]]))
@@ -181,6 +183,7 @@ def test_unequal_rows(wrong, error, message):
         Dataset(**wrong)
 
 
+@pytest.mark.slow
 def test_a_data_set_of_several_arrays():
     data = Dataset({"tokens": jnp.arange(10), "image": X, "key": jax.random.split(KEY, 10)}, None, jnp.arange(10.0))
     assert len(data) == 10

@@ -70,6 +70,7 @@ def test_following_a_perturbation_changes_nothing_else(run, rate):
     np.testing.assert_allclose(tracked[1], untracked[1], rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_under_vmap_and_without_derivatives():
     growth = lambda rate: minimize(valley, START, track(20, learning_rate=rate)).sensitivity.growth
     rates = jnp.array([0.02, 0.2])

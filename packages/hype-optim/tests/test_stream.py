@@ -42,6 +42,7 @@ def test_a_run_is_that_of_the_data_in_memory(files, key):
     assert_same(run(files), run(Dataset(X, Y)))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit(files):
     run = lambda epochs, data, **more: train(MODEL, data, Params(epochs, **SETTINGS), valid=data, **more)
     first = run(2, files, key=jax.random.key(3))
