@@ -1,6 +1,7 @@
 """The examples of sampling: each runs, small, and shows what it claims."""
 
 import numpy as np
+import pytest
 
 from .running import run
 
@@ -17,6 +18,7 @@ def test_a_kernel_is_tuned_by_climbing(tmp_path):
     assert turns[1].max() / turns[1].min() < 3
 
 
+@pytest.mark.slow
 def test_a_sampler_learns_from_its_bound(tmp_path):
     result = run("elbo_sampler", tmp_path, "--lengths", 3, "--rounds", 20, "--draws", 32)
     before, after = result.bounds[3]
