@@ -125,6 +125,24 @@ def test_derivatives_are_those_of_other_adjoints_and_of_differences(batch):
     np.testing.assert_allclose(along, difference, rtol=1e-5, atol=2 * error)
 
 
+@pytest.mark.bitwise
+@pytest.mark.parametrize("shape", [(40, 8, 2), pytest.param((168, 8, 12), marks=pytest.mark.slow)], ids=str)
+def test_a_step_is_rounded_the_same_in_both_directions(shape):
+    """Small products are compiled into what is around them, with other roundings for other surroundings."""
+    rows, width, out = shape
+    random = np.random.default_rng(0)
+    x, w = random.normal(size=(rows, width)), 0.1 * random.normal(size=(width, out))
+    data = Dataset(x, np.tanh(x[:, :2]))
+
+    def end(rate, adjoint):
+        model = jax.tree_util.Partial(lambda w, x: jnp.tanh(x @ w)[:2], w)
+        return train(model, data, quiet(20, learning_rate=rate, momentum=Momentum(0.5), adjoint=adjoint)).loss
+
+    both = jax.jit(lambda rate: [jax.grad(end)(rate, adjoint) for adjoint in (Reversible(), Checkpointed())])
+    mine, other = both(0.1)
+    np.testing.assert_allclose(mine, other, rtol=1e-6)
+
+
 @pytest.mark.parametrize("steps", [100, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (7, 1_000, 10_000))])
 def test_a_run_of_any_length_is_run_back(steps):
     rates = jnp.full(steps, 0.01, jnp.float32)

@@ -2,7 +2,8 @@
 
 The run is handed a momentum that shows the step it is given. The scan here adds that step to integers, which is exact,
 and hands the run the floats that they stand for, so all else in a step is the run's own. On the way back the same
-program computes the step from the weights before, which undoes it bit for bit; then the step is differentiated there.
+program computes the step from the weights before. That undoes it bit for bit, so that the momentum knows the velocity
+before, too, and the step can be differentiated there.
 """
 
 import math
@@ -15,11 +16,10 @@ import jax.numpy as jnp
 from hype_ad.internal.checks import integer, static_number
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.settled import like
-from hype_ad.internal.tree import add, all_finite, scale, zeros_like
+from hype_ad.internal.tree import add, all_finite, zeros_like
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
 
-from .._config.momentum import AbstractMomentum
 from .._run.status import Status
 from .._transform import fixed_point
 from .._transform.fixed_point import DENOMINATOR, Exact
@@ -27,6 +27,7 @@ from .._transform.nondifferentiable import nondifferentiable
 from .._transform.reverse_only import reverse_only
 from .base import AbstractAdjoint, Load, Run, Solution, Step, number_of_steps
 from .reversible_limits import FORWARD, SECOND, check_invertible, is_ours, warn_of_end, warn_of_mismatch
+from .reversible_step import Later, Moves, ReversibleMomentum, differentiated, floats_of
 
 LOADED = 32
 """At most so many steps read their batches at once."""
@@ -40,8 +41,7 @@ class Reversible(AbstractAdjoint):
     0.9999 that may change its distance from 1 by 8%); what its multiplication would drop is kept (Maclaurin, Duvenaud &
     Adams 2015, "Gradient-based hyperparameter optimization through reversible learning"). So the reverse pass runs the
     training backwards to where it began, bit for bit, and computes each step again on the way. In a step the weights
-    differ by less than $2^{1-b}$ from those of exact arithmetic with that momentum. A run is the same whether or not it
-    is differentiated.
+    differ by less than $2^{1-b}$ from those of exact arithmetic with that momentum.
 
     With $m$ the momentum, a weight beyond $2^{60 - b}$, or a step beyond $(1 - m) 2^{44 - b}$ before momentum, ends a
     run as `Status.OUT_OF_RANGE`, with a warning when the program runs. The reverse pass compares where it arrives with
@@ -85,37 +85,26 @@ class Reversible(AbstractAdjoint):
         smallest = round(self.least_momentum * DENOMINATOR)
         numerators = fixed_point.numerators(decay, state.w)
         large_enough = jnp.all(jnp.array([jnp.all(n >= smallest) for n in jax.tree.leaves(numerators)]))
-        params = eqx.tree_at(lambda p: p.momentum, params, ReversibleMomentum(jax.tree.map(_nearest, decay)))
+        momentum = ReversibleMomentum(jax.tree.map(_nearest, decay), self.fraction_bits)
+        params = eqx.tree_at(lambda p: p.momentum, params, momentum)
 
         def scan(step: Step, init: PyTree, xs: PyTree, load: Load) -> tuple[PyTree, PyTree]:
-            init = _join(init, init.w, init.memory.momentum[0])
+            init = _join(init, init.w, init.memory.momentum.source)
             plan = _plan(number_of_steps(xs), fixed_point.steps_per_word(self.least_momentum), self.fraction_bits)
             padded = jax.tree.map(lambda leaf: leaf[jnp.minimum(jnp.arange(plan.size), plan.steps - 1)], xs)
             xs = _folded(padded, plan)
             first = jax.tree.map(lambda leaf: leaf[0, 0], xs)
             load = closure_convert(load, first)
             x = jax.eval_shape(lambda first: jax.tree.map(lambda leaf: leaf[0], load(first)), first)
-            step = closure_convert(step, _join(init, init.w, (init.w, init.w)), x)
-            moving, fixed = eqx.partition((step, load, init), eqx.is_inexact_array)
+            known = _join(init, init.w, Moves(init.w, init.w, init.w))
+            later = Later(fixed_point.encode(init.w, init.w, plan.bits), numerators, large_enough)
+            sought = _join(init, init.w, Moves(init.w, init.w, later))
+            steps = closure_convert(step, known, x), closure_convert(step, sought, x)
+            moving, fixed = eqx.partition((*steps, load, init), eqx.is_inexact_array)
             return _run(reverse_only(moving, FORWARD), fixed, (xs, numerators, large_enough), plan)
 
-        # Of the kind that the steps make of it.
-        return Solution(*run(scan, _join(state, state.w, (state.memory.momentum, zeros_like(state.w))), params))
-
-
-class ReversibleMomentum(AbstractMomentum):
-    """Heavy-ball momentum whose memory is the velocity and the step that it was given."""
-
-    decay: PyTree
-
-    def init(self, w: PyTree) -> PyTree:
-        """No velocity, and no step."""
-        return zeros_like(w), zeros_like(w)
-
-    def update(self, step: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
-        """The new velocity."""
-        velocity = add(scale(self.decay, memory[0]), step)
-        return velocity, (velocity, step)
+        none = zeros_like(state.w)  # of the kind that the steps make of it
+        return Solution(*run(scan, _join(state, state.w, Moves(none, none, state.memory.momentum)), params))
 
 
 def _nearest(decay: Array) -> Array:
@@ -178,30 +167,18 @@ def _replaced(where: Callable[[PyTree], tuple], state: PyTree, parts: tuple) -> 
     return eqx.tree_at(where, state, parts, is_leaf=lambda x: x is None)
 
 
-def _fenced(state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
-    """What a step reads, so that the step is compiled the same whatever is before it."""
-    keys = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    arrays, rest = eqx.partition((state, x), lambda leaf: eqx.is_array(leaf) and not keys(leaf))
-    return eqx.combine(lax.optimization_barrier(arrays), rest)
-
-
-def _added(state: PyTree) -> PyTree:
-    """What a step has added to the velocity, compiled the same whatever is after it."""
-    return lax.optimization_barrier(state.memory.momentum[1])
-
-
 def _start(
     moving: PyTree, fixed: PyTree, large_enough: Bool[Array, ""], plan: _Plan
-) -> tuple[Step, Load, PyTree, Exact]:
-    step, load, init = eqx.combine(moving, fixed)
+) -> tuple[Step, Step, Load, PyTree, Exact]:
+    there, back, load, init = eqx.combine(moving, fixed)
     exact = fixed_point.encode(init.w, init.memory.momentum, plan.bits)
-    return step, load, init, eqx.tree_at(lambda e: e.lost, exact, exact.lost | ~large_enough)
+    return there, back, load, init, eqx.tree_at(lambda e: e.lost, exact, exact.lost | ~large_enough)
 
 
-def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: bool) -> tuple[Any, Any]:
-    """The run; and if it `keeps` that, what the way back needs."""
+def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, perturbed: PyTree = None) -> tuple[Any, Any]:
+    """The run; and if it is to be differentiated, with what is `perturbed`, what the way back needs."""
     xs, numerators, large_enough = inputs
-    step, load, init, exact = _start(moving, fixed, large_enough, plan)
+    step, _, load, init, exact = _start(moving, fixed, large_enough, plan)
     none = zeros_like(init.w)
     init = _ended(init, ~large_enough, Status.SMALL_MOMENTUM)
     init = _ended(init, exact.lost, _reason(exact.lost, (init.w, init.memory.momentum)))
@@ -209,11 +186,16 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
     def make(carry: tuple[PyTree, Exact], x: PyTree) -> tuple[Any, Any]:
         rest, exact = carry
         w, v = fixed_point.decode(exact, none, plan.bits)
-        state, y = step(*_fenced(_join(rest, w, (v, none)), x))
-        added = _added(state)
+        before = _join(rest, w, Moves(none, none, v))
+        if perturbed is None:
+            state, y = step(before, x)
+        else:
+            (state, y), _, lost = differentiated(step, perturbed[0], before, x, exact.lost)
+            exact = eqx.tree_at(lambda e: e.lost, exact, lost)
+        added = state.memory.momentum.added
         after, made = fixed_point.advance(exact, added, numerators, plan.bits, state.running)
         state = _ended(state, after.lost, _reason(after.lost, added))
-        undoing = _Undoing(_with_known(rest, None, None), made, exact.lost) if keeps else None
+        undoing = None if perturbed is None else _Undoing(_with_known(rest, None, None), made, exact.lost)
         return (_join(state, None, None), after), (y, undoing)
 
     def maybe(carry: tuple[PyTree, Exact], inputs: tuple[PyTree, Bool[Array, ""]]) -> tuple[Any, Any]:
@@ -228,7 +210,7 @@ def _forward(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan, keeps: 
     def word(carry: tuple[PyTree, Exact], inputs: PyTree) -> tuple[Any, Any]:
         (rest, exact), made = lax.scan(part, carry, inputs)
         exact, words = fixed_point.set_aside(exact)
-        return (_ended(rest, exact.lost, Status.OUT_OF_RANGE), exact), (made, words if keeps else None)
+        return (_ended(rest, exact.lost, Status.OUT_OF_RANGE), exact), (made, None if perturbed is None else words)
 
     carry = _join(init, None, None), exact
     (rest, exact), ((ys, undoing), words) = lax.scan(word, carry, (xs, _are_some(plan)))
@@ -261,12 +243,12 @@ def _zeros(shapes: PyTree) -> PyTree:
 
 @eqx.filter_custom_vjp
 def _run(moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan) -> tuple[PyTree, PyTree]:
-    return _forward(moving, fixed, inputs, plan, keeps=False)[0]
+    return _forward(moving, fixed, inputs, plan)[0]
 
 
 @_run.def_fwd
 def _run_fwd(perturbed: PyTree, moving: PyTree, fixed: PyTree, inputs: PyTree, plan: _Plan) -> tuple[Any, Any]:
-    return _forward(moving, fixed, inputs, plan, keeps=True)
+    return _forward(moving, fixed, inputs, plan, perturbed)
 
 
 @_run.def_bwd
@@ -276,9 +258,9 @@ def _run_bwd(
     kept, moving, cotangent = nondifferentiable((kept, moving, cotangent), SECOND)
     exact, undoing, words = kept
     xs, numerators, large_enough = inputs
-    step, load, init, start = _start(moving, fixed, large_enough, plan)
+    there, step, load, init, start = _start(moving, fixed, large_enough, plan)
     none = zeros_like(init.w)
-    of_step, of_load = (eqx.filter(*pair) for pair in zip(moving[:2], perturbed[:2], strict=True))
+    of_step, of_load = (eqx.filter(*pair) for pair in zip(moving[1:3], perturbed[1:3], strict=True))
     reads = bool(jax.tree.leaves(of_load))
 
     def back(carry: PyTree, x: PyTree, undoing: _Undoing, of_y: PyTree) -> tuple[PyTree, PyTree]:
@@ -286,21 +268,15 @@ def _run_bwd(
         exact = fixed_point.weights_before(exact, undoing.made, undoing.lost)
         w, _ = fixed_point.decode(exact, none, plan.bits)
         # The best weights so far are passed on or not; a derivative does not depend on what they are.
-        state, x = _fenced(_with_known(_join(undoing.rest, w, (none, none)), w, init.key), x)
-        added = _added(step(state, x)[0])
+        moves = Moves(none, none, Later(exact, numerators, undoing.made))
+        before = _with_known(_join(undoing.rest, w, moves), w, init.key)
+        (state, _), pull, lost = differentiated(step, perturbed[1], before, x, undoing.lost)
+        added = state.memory.momentum.added
+        exact = eqx.tree_at(lambda e: e.lost, exact, lost)
         exact = fixed_point.velocity_before(exact, added, numerators, plan.bits, undoing.made)
-        _, v = fixed_point.decode(exact, none, plan.bits)
-        # What this step has in common with the one above is computed once.
-        state, other = _floats(_join(state, state.w, (v, none)))
-        x, other_x = _floats(x)
-
-        def function(state: PyTree, consts: PyTree, x: PyTree) -> PyTree:
-            return _floats(eqx.combine(consts, step)(eqx.combine(state, other), eqx.combine(x, other_x)))[0]
-
-        _, pull = jax.vjp(function, state, of_step, x)
-        of_state = _join(of_state, of_state.w, (of_state.memory.momentum, none))
-        of_state, consts, of_x = pull((of_state, of_y))
-        of_state = _join(of_state, of_state.w, of_state.memory.momentum[0])
+        moves = moves._replace(change=of_state.memory.momentum)
+        consts, (of_state, of_x) = pull((floats_of(_join(of_state, of_state.w, moves))[0], of_y))
+        of_state = _join(of_state, of_state.w, of_state.memory.momentum.change)
         return (exact, of_state, add(of_consts, consts)), of_x if reads else None
 
     def maybe(carry: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
@@ -310,7 +286,7 @@ def _run_bwd(
 
     def part(carry: PyTree, inputs: PyTree) -> tuple[PyTree, None]:
         (exact, of_state, consts, of_loads), (xs, *rest) = carry, inputs
-        x, pull = load(xs), jax.vjp(lambda of_load: _floats(eqx.combine(of_load, load)(xs))[0], of_load)[1]
+        x, pull = load(xs), jax.vjp(lambda of_load: floats_of(eqx.combine(of_load, load)(xs))[0], of_load)[1]
         are_some, undoing, of_y = rest
         carry, of_x = lax.scan(maybe, (exact, of_state, consts), (are_some, x, undoing, of_y), reverse=True)
         return (*carry, add(of_loads, pull(of_x)[0]) if reads else of_loads), None
@@ -320,8 +296,8 @@ def _run_bwd(
         return lax.scan(part, (fixed_point.take_back(exact, words), *others), tuple(rest), reverse=True)
 
     of_end, of_ys = cotangent
-    of_state = _filled(of_end, _floats(init)[0])
-    of_ys = _filled_ys(of_ys, step, init, load, xs, plan)
+    of_state = _filled(of_end, floats_of(init)[0])
+    of_ys = _filled_ys(of_ys, there, init, load, xs, plan)
     carry = (exact, of_state, zeros_like(of_step), zeros_like(of_load))
     carry, _ = lax.scan(word, carry, (words, xs, _are_some(plan), undoing, of_ys), reverse=True)
     exact, *gradient = carry
@@ -329,11 +305,7 @@ def _run_bwd(
     lax.cond(arrived, lambda: None, lambda: jax.debug.callback(warn_of_mismatch, arrived))
     factor = jnp.where(arrived, 1, jnp.nan)
     of_init, of_step, of_load = jax.tree.map(lambda leaf: factor.astype(leaf.dtype) * leaf, tuple(gradient))
-    return of_step, of_load, of_init
-
-
-def _floats(tree: PyTree) -> tuple[PyTree, PyTree]:
-    return eqx.partition(tree, eqx.is_inexact_array)
+    return jax.tree.map(lambda _: None, moving[0]), of_step, of_load, of_init
 
 
 def _filled(cotangent: PyTree, tree: PyTree) -> PyTree:
@@ -344,7 +316,7 @@ def _filled(cotangent: PyTree, tree: PyTree) -> PyTree:
 
 def _filled_ys(cotangent: PyTree, step: Step, init: PyTree, load: Load, xs: PyTree, plan: _Plan) -> PyTree:
     first = lambda xs: jax.tree.map(lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: leaf[0, 0], xs)))
-    _, y = jax.eval_shape(lambda: step(_join(init, init.w, (init.w, init.w)), first(xs)))
+    _, y = jax.eval_shape(lambda: step(_join(init, init.w, Moves(init.w, init.w, init.w)), first(xs)))
     is_float = lambda leaf: jnp.issubdtype(leaf.dtype, jnp.inexact)
     whole = jax.tree.map(lambda y: jax.ShapeDtypeStruct((plan.steps, *y.shape), y.dtype), eqx.filter(y, is_float))
     pad = lambda leaf: jnp.concatenate([leaf, jnp.zeros((plan.size - plan.steps, *leaf.shape[1:]), leaf.dtype)])

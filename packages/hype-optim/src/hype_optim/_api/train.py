@@ -199,7 +199,7 @@ def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
         raise ValueError(f"`{name}` must hold at least one example, got none.")
     has_targets = (data.one if isinstance(data, Stream) else data).y is not None
     weights = data.weights if isinstance(data, Dataset) else None
-    if weights is not None and known(weights) and not np.any(weights):
+    if weights is not None and known(weights) and not np.any(np.asarray(weights)):
         raise ValueError(f"The `weights` of `{name}` must not all be 0.")
     if objective is None and not has_targets:
         raise ValueError(f"`{name}` must have targets `y` for the loss, got none; or give `train` an `objective`.")

@@ -76,7 +76,7 @@ class Weighted(AbstractSampling):
     def __init__(self, weights: ArrayLike | Sequence[float | int]):
         self.weights = float_array("weights", weights)
         check_entries("weights", self.weights, lambda x: x >= 0, "at least 0 and finite")
-        if known(self.weights) and not np.any(self.weights):
+        if known(self.weights) and not np.any(np.asarray(self.weights)):
             raise ValueError("`weights` must not all be 0: there would be nothing to draw.")
 
     def order(self, key: PRNGKeyArray, data: Dataset | Stream) -> Int[Array, " rows"]:

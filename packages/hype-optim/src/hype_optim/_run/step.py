@@ -70,7 +70,8 @@ def propose_step(
         of_momentum = subtract(constrained, w) if params.momentum.remembers_step else of_momentum
         gradient = params.constraint.residual(w, gradient)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
-    after = jax.tree.map(lambda new, old: new.astype(old.dtype), Memory(of_method, of_rate, of_momentum), memory)
+    as_before = lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype)
+    after = jax.tree.map(as_before, Memory(of_method, of_rate, of_momentum), memory)
     length = _effective_rate(scaled, direction) if method.takes_rate else None
     return Proposal(value, gradient, update, constrained, after, model_state, length, found)
 
