@@ -81,10 +81,11 @@ def differentiated(step: Step, perturbed: PyTree, state: PyTree, x: PyTree, lost
         return floats_of(eqx.combine(consts, step)(*eqx.combine(floats, other)))
 
     floats, pull, other = jax.vjp(function, consts, floats, has_aux=True)
-    floats, pull, other = made = _fenced((floats, pull, other))
+    after, y = eqx.combine(floats, other)
+    y, pull = used = _fenced((y, pull))
     # A run that has lost a number runs no more, which only we know, so that all of it is computed.
-    never = lax.cond(lost & state.running, _read, like(_read, lambda _: jnp.array(False)), made)
-    return Made(eqx.combine(floats, other), pull, lost | never)
+    never = lax.cond(lost & state.running, _read, like(_read, lambda _: jnp.array(False)), used)
+    return Made((after, y), pull, lost | never)
 
 
 def _fenced(tree: PyTree) -> PyTree:
