@@ -156,6 +156,27 @@ def test_a_model_in_handlers_is_one_of_its_own():
     assert new["mu"].shape == ()
 
 
+def in_no_plate(y):
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    numpyro.sample("prior", dist.Normal(1.0, 1.0), obs=x)  # a second factor of the prior
+    numpyro.sample("y", dist.Normal(x, 0.1), obs=y)
+    numpyro.sample("z", dist.MultivariateNormal(x * jnp.ones(2), 0.01 * jnp.eye(2)), obs=jnp.stack([y, y], axis=-1))
+
+
+def test_data_have_the_axes_that_were_observed_and_priors_are_no_data():
+    alone = from_numpyro(in_no_plate, Y[:3]).predictive()
+    assert alone.observed_data is not None
+    assert alone.posterior_predictive is not None
+    assert alone.log_likelihood is not None
+    assert set(alone.observed_data) == {"y", "z"}
+    new, likely = jax.jit(
+        lambda x: (alone.posterior_predictive(jax.random.key(0), {"x": x}), alone.log_likelihood({"x": x}))
+    )(5.0)
+    assert {name: x.shape for name, x in new.items()} == {"y": (3,), "z": (3, 2)}
+    assert {name: x.shape for name, x in likely.items()} == {"y": (3,), "z": (3,)}
+    assert all(0.01 < np.std(x) < 0.3 and abs(np.mean(x) - 5) < 0.3 for x in new.values())  # each has its own noise
+
+
 OFFSET = {"of the model": jnp.array(0.0)}
 
 
