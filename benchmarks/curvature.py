@@ -63,7 +63,6 @@ SIDES = {
     "RefinedHMC": by_sample(RefinedHMC(), 1),
     "RefinedHMC, thin=10": by_sample(RefinedHMC(), 10),
     "RefinedHMC, thin=20": by_sample(RefinedHMC(), 20),
-    "RefinedHMC, thin=40": by_sample(RefinedHMC(), 40),
     "NUTS": by_nuts,
 }
 
