@@ -1,7 +1,7 @@
 """Hamilton's equations, and steps of a symplectic integrator along them."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ from hype_ad import checkpointed_scan
 from hype_ad.internal.tree import axpy
 from jaxtyping import Array, Float, Int
 
-from ._custom_types import LogDensity, Position
+from ._custom_types import Position
 from ._integrator import Integrator
 from ._logdensity import value_and_gradient
 from ._mass import AbstractMass, kinetic_energy
@@ -59,7 +59,7 @@ class Dynamics(eqx.Module):
         integrator: the coefficients of the kicks and drifts that a step is made of.
     """
 
-    logdensity: LogDensity
+    logdensity: Any  # a `LogDensity`; None in the cotangent of one without arrays
     mass: AbstractMass
     step_size: Float[Array, ""]
     integrator: Integrator
