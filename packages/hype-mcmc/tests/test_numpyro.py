@@ -165,13 +165,11 @@ def in_no_plate(y):
 
 def test_data_have_the_axes_that_were_observed_and_priors_are_no_data():
     alone = from_numpyro(in_no_plate, Y[:3]).predictive()
-    assert alone.observed_data is not None
-    assert alone.posterior_predictive is not None
-    assert alone.log_likelihood is not None
-    assert set(alone.observed_data) == {"y", "z"}
-    new, likely = jax.jit(
-        lambda x: (alone.posterior_predictive(jax.random.key(0), {"x": x}), alone.log_likelihood({"x": x}))
-    )(5.0)
+    predict, likelihood = alone.posterior_predictive, alone.log_likelihood
+    assert predict is not None
+    assert likelihood is not None
+    assert set(alone.observed_data or ()) == {"y", "z"}
+    new, likely = jax.jit(lambda x: (predict(jax.random.key(0), {"x": x}), likelihood({"x": x})))(5.0)
     assert {name: x.shape for name, x in new.items()} == {"y": (3,), "z": (3, 2)}
     assert {name: x.shape for name, x in likely.items()} == {"y": (3,), "z": (3,)}
     assert all(0.01 < np.std(x) < 0.3 and abs(np.mean(x) - 5) < 0.3 for x in new.values())  # each has its own noise
