@@ -166,4 +166,5 @@ def test_a_plain_call_whose_chains_freeze_is_run_anew_with_refined_steps():
     assert not np.any(frozen_for(np.moveaxis(np.asarray(run.draws), 2, 0)))
     frozen = sample(funnel, jnp.zeros(10), DynamicHMC(1.0, 1.0, DiagonalMass()), **settings)
     assert "stayed at one place" in frozen.summary().warnings[0]
-    assert run.warmup_steps == refined.warmup_steps + frozen.warmup_steps + np.sum(frozen.num_steps)
+    spent = np.sum(np.asarray(frozen.num_steps)) + int(frozen.warmup_steps)
+    assert int(run.warmup_steps) == spent + int(refined.warmup_steps)
