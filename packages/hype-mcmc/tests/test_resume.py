@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC
+from hype_mcmc import HMC, Interval, Positive, Simplex
 
 from .problems import sample
 
@@ -43,6 +43,15 @@ def test_a_chain_outside_of_the_new_support_is_refused(key):
     inside = lambda x: jnp.where(x[0] > 50, normal(0.0, x), -jnp.inf)
     with pytest.raises(ValueError, match=r"where the chains of `state` are; chains \[0, 1, 2\]"):
         sample(inside, jnp.zeros(2), state=first.state, num_samples=4)
+
+
+def test_parameters_that_had_another_transform_are_refused(key):
+    exponential = lambda x: -jnp.sum(x)
+    first = sample(exponential, jnp.ones(2), NARROW, key=key, transform=Positive(), **FEW)
+    np.testing.assert_array_equal(first.state.parameters, first.draws[:, -1])
+    for other, message in ((Interval(0.0, 99.0), "with `x0=state.parameters`"), (Simplex(), "must have the shapes of")):
+        with pytest.raises(ValueError, match=rf"parameters had other coordinates .*{message}"):
+            sample(exponential, state=first.state, transform=other, num_samples=4)
 
 
 @pytest.mark.slow

@@ -81,8 +81,11 @@ def test_what_is_wrong_is_said_in_words(run):
     (warning,) = changed(run, energy=slow).summary().warnings
     assert warning.startswith("E-BFMI is below 0.3 for chain 2")
 
-    frozen = changed(run, draws=jax.tree.map(lambda x: x.at[0].set(0.0), run.draws))
-    assert frozen.summary().warnings[0].startswith("chain 0 never moved")
+    draws = jax.tree.map(lambda x: x.at[0].set(0.0), run.draws)
+    frozen = changed(run, draws=draws, acceptance=run.acceptance.at[0].set(0.0))
+    assert frozen.summary().warnings[0].startswith("chain 0 never moved: the step size is too large")
+    for lost in (changed(run, draws=draws), changed(frozen, energy=run.energy.at[0].set(jnp.inf))):
+        assert lost.summary().warnings[0].startswith("chain 0 never moved, with energies that are infinite or steps")
     (warning,) = [w for w in frozen.summary().warnings if "separate modes" in w] or ("none",)
     assert warning == "none"
     shift = lambda x: x.at[1].add(100.0).at[3].add(100.0)

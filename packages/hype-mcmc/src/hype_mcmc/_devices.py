@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import numpy as np
+from hype_ad.internal.checks import known
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -70,6 +71,11 @@ class Placement(eqx.Module):
             return tree
         arrays, rest = eqx.partition(tree, eqx.is_array)
         return eqx.combine(put(arrays, NamedSharding(self.mesh, spec)), rest)
+
+
+def can_be_read(array: Any) -> bool:
+    """Whether an array has a value now, and in this process."""
+    return known(array) and (array.is_fully_addressable or array.is_fully_replicated)
 
 
 _CHAINS, _ALL = PartitionSpec("chains"), PartitionSpec()

@@ -1,16 +1,17 @@
 """Hamilton's equations, and steps of a symplectic integrator along them."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from equinox.internal import nondifferentiable_backward
 from hype_ad import checkpointed_scan
 from hype_ad.internal.tree import axpy
 from jaxtyping import Array, Float, Int
 
-from ._custom_types import LogDensity, Position
+from ._custom_types import Position
 from ._integrator import Integrator
 from ._logdensity import value_and_gradient
 from ._mass import AbstractMass, kinetic_energy
@@ -18,6 +19,14 @@ from ._mass import AbstractMass, kinetic_energy
 Carry = TypeVar("Carry")
 
 _FEW_STEPS = 64  # so few states are kept as they are: to run them again would cost more than it saves
+
+_NO_REVERSE_MODE = (
+    "Reverse mode does not go back along trajectories whose number of steps is found while they run, those of a "
+    "`RandomLength`, which `sample` uses if no `kernel` is given, and of `RefinedHMC`. For the derivative of an "
+    "expectation use `expectation(g, run, logdensity)`, which takes the draws as they are. For that of the draws use "
+    "forward mode (`jax.jvp`, `jax.jacfwd`), or `num_warmup=0` and either `HMC(step_size, num_steps)` or "
+    "`adjoint=ReversibleTrajectory()`."
+)
 
 
 class Phase(eqx.Module):
@@ -50,7 +59,7 @@ class Dynamics(eqx.Module):
         integrator: the coefficients of the kicks and drifts that a step is made of.
     """
 
-    logdensity: LogDensity
+    logdensity: Any  # a `LogDensity`; None in the cotangent of one without arrays
     mass: AbstractMass
     step_size: Float[Array, ""]
     integrator: Integrator
@@ -85,4 +94,10 @@ def repeat(f: Callable[[Carry], Carry], carry: Carry, times: int | Int[Array, ""
     if isinstance(times, int):
         levels = 1 if times <= _FEW_STEPS else 2
         return checkpointed_scan(lambda carry, _: (f(carry), None), carry, length=times, levels=levels)[0]
-    return jax.lax.fori_loop(jnp.zeros((), times.dtype), times, lambda _, carry: f(carry), carry)
+    end = jax.lax.fori_loop(jnp.zeros((), times.dtype), times, lambda _, carry: f(carry), carry)
+    return without_reverse_mode(end)
+
+
+def without_reverse_mode(end: Carry) -> Carry:
+    """The end of a trajectory whose number of steps is found while it runs; reverse mode says what there is instead."""
+    return nondifferentiable_backward(end, msg=_NO_REVERSE_MODE)

@@ -8,6 +8,7 @@ $\sum w g / \sum w$ is the covariance identity $E[\partial_a g] + \mathrm{Cov}(g
 $a_0$ (Foerster et al. 2018, "DiCE") it holds to any order, in reverse and forward mode.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ._constrained import Constrained
 from ._custom_types import LogDensity, Position
+from ._devices import can_be_read
 from ._logdensity import numbers_as_arrays, value, watched_logdensity
 from ._model import AbstractModel
 from ._position import as_position
@@ -58,7 +60,8 @@ def expectation(
 
     Returns:
         A pytree built like `g`'s. NaN if the weights are worth less than a tenth of the draws (their effective number
-        is $(\sum w)^2 / \sum w^2$), or if the log density is not finite at one of its own draws.
+        is $(\sum w)^2 / \sum w^2$), or if the log density is not finite at one of its own draws; with a warning where
+        values can be seen (not under `jit`).
 
     Raises:
         ValueError: if the draws do not share two leading axes, are no run and a density is a model, or are the run of a
@@ -66,7 +69,9 @@ def expectation(
         TypeError: if `draws` is not made of floats, or an argument is not of its kind.
     """
     g = numbers_as_arrays(function("g", g, "a function of a position"))
-    return _expectation(watched(g), *_check(draws, logdensity, drawn_from, batch_size))
+    mean, worth = _expectation(watched(g), *_check(draws, logdensity, drawn_from, batch_size))
+    _warn(worth, "The expectation")
+    return mean
 
 
 def log_evidence_ratio(
@@ -92,7 +97,25 @@ def log_evidence_ratio(
         ValueError: as in `expectation`.
         TypeError: as in `expectation`.
     """
-    return _log_evidence_ratio(*_check(draws, logdensity, drawn_from, batch_size))
+    ratio, worth = _log_evidence_ratio(*_check(draws, logdensity, drawn_from, batch_size))
+    _warn(worth, "The log evidence ratio")
+    return ratio
+
+
+def _warn(worth: Float[Array, ""], what: str) -> None:
+    """Say why something is NaN, where values can be seen, and what helps."""
+    worth = jax.lax.stop_gradient(worth)  # so that a derivative does not hide it
+    if not can_be_read(worth) or worth >= _MIN_WORTH:
+        return
+    if np.isnan(worth):
+        why = "`logdensity` or `drawn_from` is not finite at one of the draws"
+    else:
+        why = (
+            f"the weights of the draws are worth {float(worth):.2g} of them, as `logdensity` is too far from what they "
+            "were drawn from. Draw from a density nearer to it, such as itself, or go there in several steps; of the "
+            "same model `logdensity` and `drawn_from` must have the same coordinates, `decentered` alike"
+        )
+    warnings.warn(f"{what} is NaN: {why}.", stacklevel=3)
 
 
 def check_draws(draws: PyTree[Any]) -> Position:
@@ -157,8 +180,8 @@ def _expectation(
     logdensity: LogDensity,
     drawn_from: LogDensity | None,
     batch_size: int,
-) -> PyTree[Array]:
-    weights, _, values = _weigh(g, draws, logdensity, drawn_from, batch_size)
+) -> tuple[PyTree[Array], Float[Array, ""]]:
+    weights, worth, _, values = _weigh(g, draws, logdensity, drawn_from, batch_size)
 
     def mean(values: Float[Array, "draws ..."]) -> Float[Array, "..."]:
         # About the mean, so that in the covariance nothing large cancels.
@@ -166,15 +189,15 @@ def _expectation(
         w = weights.astype(values.dtype)
         return center[0] + jnp.tensordot(w, values - center, 1) / jnp.sum(w)
 
-    return cast_like(jax.tree.map(mean, at_least_single(values)), values)
+    return cast_like(jax.tree.map(mean, at_least_single(values)), values), worth
 
 
 @eqx.filter_jit
 def _log_evidence_ratio(
     draws: Position, logdensity: LogDensity, drawn_from: LogDensity | None, batch_size: int
-) -> Float[Array, ""]:
-    weights, log_scale, _ = _weigh(lambda x: (), draws, logdensity, drawn_from, batch_size)
-    return jnp.log(jnp.mean(weights)) + log_scale
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    weights, worth, log_scale, _ = _weigh(lambda x: (), draws, logdensity, drawn_from, batch_size)
+    return jnp.log(jnp.mean(weights)) + log_scale, worth
 
 
 def _weigh(
@@ -183,8 +206,8 @@ def _weigh(
     logdensity: LogDensity,
     drawn_from: LogDensity | None,
     batch_size: int,
-) -> tuple[Float[Array, " draws"], Float[Array, ""], PyTree[Float[Array, "draws ..."]]]:
-    """The weights of the draws, the largest one 1, the logarithm of what they were divided by, and `g` at the draws."""
+) -> tuple[Float[Array, " draws"], Float[Array, ""], Float[Array, ""], PyTree[Float[Array, "draws ..."]]]:
+    """The weights up to a factor, what part of the draws they are worth, the logarithm of the factor, and `g`."""
     model: Any = getattr(logdensity, "function", logdensity)
     as_draw = model.constrain if isinstance(model, AbstractModel) else lambda x: x
 
@@ -205,5 +228,5 @@ def _weigh(
     log_scale = jax.lax.stop_gradient(jnp.max(log_ratios))
     weights = jnp.exp(log_ratios - log_scale)
     constant = jax.lax.stop_gradient(weights)
-    enough = jnp.sum(constant) ** 2 >= _MIN_WORTH * weights.size * jnp.sum(constant**2)
-    return weights * jnp.where(enough, 1, jnp.nan), log_scale, values
+    worth = jnp.sum(constant) ** 2 / (weights.size * jnp.sum(constant**2))
+    return weights * jnp.where(worth >= _MIN_WORTH, 1, jnp.nan), worth, log_scale, values

@@ -80,8 +80,9 @@ class NumPyroModel(AbstractModel):
 
         Args:
             centeredness: $c$, of all sites that it can be of, or of each one by its name, from 0 to 1: a number, or an
-                array of the shape of an event of the site, such as what was learned for other data. Learned if not
-                given, which takes some seconds.
+                array of the shape of an event of the site, such as what was learned for other data. The members of a
+                plate share it: groups with many data and groups with few can be two sites. Learned if not given, by
+                3,000 steps of `numpyro.infer.SVI`, which compile for each call.
 
         Raises:
             ValueError: if there is no such site, a name is not of one, or a number is out of its range.
@@ -165,31 +166,32 @@ class NumPyroModel(AbstractModel):
     def predictive(self) -> Predictive:
         """Log likelihoods, predictions and data of the observed sites, and draws of the prior if it is proper."""
         reads = captured(self.source())
-        data = _observed(Watched(self, reads))
+        values, others = _observed(Watched(self, reads))
+        # An `obs` that is made of latent sites is a part of their prior.
+        data = {name: x for name, x in values.items() if np.array_equal(x, others[name], equal_nan=True)}
+        of_data = lambda method: Watched(jax.tree_util.Partial(method, self, tuple(data)), reads) if data else None
         return Predictive(
-            log_likelihood=Watched(self._log_likelihood, reads) if data else None,
-            posterior_predictive=Watched(self._predict, reads) if data else None,
+            log_likelihood=of_data(NumPyroModel._log_likelihood),
+            posterior_predictive=of_data(NumPyroModel._predict),
             prior=Watched(self._prior, reads) if self.sites.proper else None,
             observed_data=data or None,
             dims={name: list(dims) for name, dims in self.sites.dims},
         )
 
-    def _log_likelihood(self, draw: dict[str, Array]) -> dict[str, Array]:
-        args, kwargs = self.arguments()
-        sites = _trace(self.model, None, self._latent(draw), args, kwargs)
-        return {name: site["fn"].log_prob(site["value"]) for name, site in sites.items() if _is_data(site)}
+    def _log_likelihood(self, names: tuple[str, ...], draw: dict[str, Array]) -> dict[str, Array]:
+        sites = self._at(draw)
+        return {name: sites[name]["fn"].log_prob(sites[name]["value"]) for name in names}
 
-    def _predict(self, key: Any, draw: dict[str, Array]) -> dict[str, Array]:
+    def _predict(self, names: tuple[str, ...], key: Any, draw: dict[str, Array]) -> dict[str, Array]:
         """Each observed site drawn anew, given the draw and the data of the others."""
+        sites = self._at(draw)
+        keys = jax.random.split(key, max(1, len(names)))
+        return {name: _drawn_anew(key, sites[name]) for key, name in zip(keys, names, strict=False)}
+
+    def _at(self, draw: dict[str, Array]) -> dict[str, Any]:
+        """What happens at each site, given the latent ones."""
         args, kwargs = self.arguments()
-        sites = {
-            name: s for name, s in _trace(self.model, None, self._latent(draw), args, kwargs).items() if _is_data(s)
-        }
-        keys = jax.random.split(key, max(1, len(sites)))
-        return {
-            name: site["fn"].sample(key, site["kwargs"].get("sample_shape", ()))
-            for key, (name, site) in zip(keys, sites.items(), strict=False)
-        }
+        return _trace(self.model, None, {name: draw[name] for name, _, _ in self.sites.latent}, args, kwargs)
 
     def _prior(self, key: Any) -> dict[str, Array]:
         args, kwargs = self.arguments()
@@ -197,9 +199,6 @@ class NumPyroModel(AbstractModel):
         sites = _trace(self.model, key, {}, args, kwargs)
         wanted = lambda name, site: name in names or site["type"] == "deterministic"
         return {name: jnp.asarray(site["value"]) for name, site in sites.items() if wanted(name, site)}
-
-    def _latent(self, draw: dict[str, Array]) -> dict[str, Array]:
-        return {name: draw[name] for name, _, _ in self.sites.latent}
 
     def _recentered(self) -> Callable[..., Any]:
         """The model whose coordinates the chains move in."""
@@ -225,14 +224,25 @@ def _centeredness(c: ArrayLike, event: tuple[int, ...]) -> Float[Array, "..."]:
 
 
 @eqx.filter_jit
-def _observed(watched: Watched) -> dict[str, Array]:
-    """The values of observed sites."""
+def _observed(watched: Watched) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The values of observed sites, twice, with other values of the latent ones."""
     from numpyro.infer import init_to_uniform
 
     model: Any = watched.function
     args, kwargs = model.arguments()
-    sites = _trace(model.model, jax.random.key(0), {}, args, kwargs, init_to_uniform)
-    return {name: jnp.asarray(site["value"]) for name, site in sites.items() if _is_data(site)}
+
+    def values(seed: int) -> dict[str, Array]:
+        sites = _trace(model.model, jax.random.key(seed), {}, args, kwargs, init_to_uniform)
+        return {name: jnp.asarray(site["value"]) for name, site in sites.items() if _is_data(site)}
+
+    return values(0), values(1)
+
+
+def _drawn_anew(key: Any, site: dict[str, Any]) -> Array:
+    """A draw of a site like its value, which may have axes that its distribution has not, if it is in no plate."""
+    fn, value = site["fn"], jnp.shape(site["value"])
+    batch = value[: len(value) - len(fn.event_shape)]
+    return fn.expand(jnp.broadcast_shapes(site["kwargs"].get("sample_shape", ()) + fn.batch_shape, batch)).sample(key)
 
 
 def _as_argument(leaf: Any) -> Any:

@@ -34,7 +34,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ._checks import number
 from ._custom_types import LogDensity
-from ._dynamics import Dynamics, Phase
+from ._dynamics import Dynamics, Phase, without_reverse_mode
 from ._integrator import leapfrog
 from ._kernel import AbstractAdaptiveKernel
 from ._length import AbstractLength, FixedSteps, RandomLength
@@ -186,6 +186,7 @@ class RefinedHMC(AbstractAdaptiveKernel):
         is_possible = backward.coarser < chance
         forth = jnp.where(is_possible, chance - forward.coarser, 1.0)
         ratio = jnp.where(is_possible, (chance - backward.coarser) / forth, 1.0)
+        end, ratio = without_reverse_mode((end, ratio))
         return _Orbit(end, ratio, is_possible, chance > 0, backward.cost)
 
     def _attempt(

@@ -6,12 +6,25 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.captured import Watched
 from hype_ad.internal.checks import known
 from hype_ad.internal.tree import all_finite
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ._custom_types import LogDensity
+from ._custom_types import LogDensity, Position
+from ._devices import can_be_read
 from ._kernel import AbstractKernel
+from ._position import check_same_shape
+from ._samples import SamplerState
+
+_OTHER_COORDINATES = (
+    "`state` is of a run whose parameters had other coordinates than `logdensity` gives them: its chains would go on "
+    "elsewhere."
+)
+_REMEDY = (
+    "Give the same `transform`, or a model with the centeredness of the run, `run.model.centeredness`; or start at the "
+    "parameters, with `x0=state.parameters` and `chained=True`."
+)
 
 
 def resume(kernel: AbstractKernel[Any, Any], logdensity: LogDensity, chains: PyTree) -> PyTree:
@@ -32,6 +45,40 @@ def resume(kernel: AbstractKernel[Any, Any], logdensity: LogDensity, chains: PyT
             "support, start anew inside of it, without `state`."
         )
     return states
+
+
+def check_same_coordinates(watched: Watched, state: SamplerState) -> None:
+    """A ValueError if the positions of a state are known to stand for other parameters by the model of the moment."""
+    if state.parameters is None:
+        return
+    try:
+        moved = _moves(watched, state.chains.position, state.parameters)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{_OTHER_COORDINATES} {_REMEDY} {error}") from error
+    if can_be_read(moved) and bool(moved):
+        raise ValueError(f"{_OTHER_COORDINATES} {_REMEDY}")
+
+
+@eqx.filter_jit
+def _moves(watched: Watched, position: Position, parameters: PyTree[Array]) -> Bool[Array, ""]:
+    """Whether the way there and the way back both lead elsewhere.
+
+    One of them may: there by other data, of which a model tells something beside its parameters, back by the rounding
+    of numbers that are next to a bound.
+    """
+    model: Any = watched.function
+    there = jax.vmap(model.unconstrain)(parameters)
+    check_same_shape("the unconstrained parameters", there, position, "positions of `state`")
+    back = jax.vmap(model.constrain)(position)
+    if isinstance(back, dict):
+        names = [name for name in back if name in parameters and back[name].shape == parameters[name].shape]
+        back, parameters = ({name: tree[name] for name in names} for tree in (back, parameters))
+    return _differ(there, position) & _differ(back, parameters)
+
+
+def _differ(trees: PyTree[Array], others: PyTree[Array]) -> Bool[Array, ""]:
+    close = jax.tree.map(lambda x, y: jnp.all(jnp.isclose(x, y, rtol=1e-3, atol=1e-6)), trees, others)
+    return ~jnp.all(jnp.stack(jax.tree.leaves(close)))
 
 
 @eqx.filter_jit

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.captured import Watched
-from hype_ad.internal.checks import boolean, check_key, instance, integer, known
+from hype_ad.internal.checks import boolean, check_key, instance, integer
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.progress import clearing, is_plain
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray, PyTree
@@ -18,8 +18,8 @@ from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray, PyTree
 from ._checks import number
 from ._constrained import Constrained
 from ._custom_types import LogDensity, Position
-from ._devices import Placement
-from ._diagnostics import frozen_for
+from ._devices import Placement, can_be_read
+from ._diagnostics import beyond_precision, frozen_for
 from ._draws import draw
 from ._hmc import DynamicHMC
 from ._kernel import AbstractAdaptiveKernel, AbstractKernel
@@ -29,7 +29,7 @@ from ._model import AbstractModel
 from ._position import check_same_shape, first_of
 from ._progress import SILENT, reporter
 from ._refined import RefinedHMC
-from ._resume import resume
+from ._resume import check_same_coordinates, resume
 from ._samples import SamplerState, Samples
 from ._start import check_start, number_of_chains, start, start_at
 from ._warmup import Warmup, warm_up
@@ -132,6 +132,7 @@ def sample(
     if state is not None:
         x0 = None if x0 is None else start_at(model, x0, state, chained)
         _check_resumed(state, x0, kernel, key, num_chains, chained, model is not None)
+        check_same_coordinates(watched, state)
         place = Placement(devices, state.keys.shape[0])
         logdensity, kernel = place.copy(watched), place.copy(state.kernel)
         chains = resume(kernel, logdensity, place.split(state.chains))
@@ -175,16 +176,19 @@ def sample(
             )
             refined = _shaped(RefinedHMC(), first_of(begun.states.position))
             state = dataclasses.replace(state, kernel=place.copy(refined))
-            run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
+            before, run = run, _run(logdensity, state, warmup, place, num_samples, thin, silent)
+            spent = before.warmup_steps + jnp.sum(before.num_steps, dtype=jnp.int32)
+            run = dataclasses.replace(run, warmup_steps=run.warmup_steps + spent)
         return _in_terms_of(model, watched, run)
 
 
 def _longest_stay(run: Samples) -> int:
     """For how many draws one of the chains is frozen, where that can be seen; 0 if none is."""
-    can_be_seen = lambda leaf: known(leaf) and (leaf.is_fully_addressable or leaf.is_fully_replicated)
-    if not all(map(can_be_seen, jax.tree.leaves(run.draws))):
+    if not all(map(can_be_read, jax.tree.leaves(run.draws))):
         return 0
-    return int(np.max(frozen_for(np.asarray(_number_of_moves(run.draws), np.float64)[None])))
+    stays = frozen_for(np.asarray(_number_of_moves(run.draws), np.float64)[None])
+    lost = beyond_precision(stays, np.asarray(run.acceptance), np.asarray(run.energy))
+    return int(np.max(np.where(lost, 0, stays)))  # where numbers are at fault, other steps do not help
 
 
 @jax.jit
@@ -199,10 +203,9 @@ def _in_terms_of(model: AbstractModel | None, watched: Watched, run: Samples) ->
     """The run with its draws in the coordinates of the model."""
     if model is None:
         return run
-    state = dataclasses.replace(run.state, is_unconstrained=True)
-    return dataclasses.replace(
-        run, state=state, draws=_constrain(watched, run.draws), coordinates=run.draws, model=model
-    )
+    draws = _constrain(watched, run.draws)
+    state = dataclasses.replace(run.state, parameters=jax.tree.map(lambda draws: draws[:, -1], draws))
+    return dataclasses.replace(run, state=state, draws=draws, coordinates=run.draws, model=model)
 
 
 @eqx.filter_jit
@@ -254,8 +257,9 @@ def _check_resumed(
 ) -> None:
     if not isinstance(state, SamplerState):
         raise TypeError(f"`state` must be the `state` of earlier `Samples`, got {type(state).__name__}.")
-    if state.is_unconstrained != is_unconstrained:
-        before, now = ("with", "without") if state.is_unconstrained else ("without", "with")
+    had_model = state.parameters is not None
+    if had_model != is_unconstrained:
+        before, now = ("with", "without") if had_model else ("without", "with")
         raise ValueError(
             f"`state` is of a run {before} a model or a `transform`, and this one is {now}: its positions would be "
             "read in other coordinates."

@@ -26,15 +26,15 @@ class SamplerState(eqx.Module):
         kernel: the kernel that made the draws, adapted if there was a warm-up.
         keys: what each chain draws from.
         iteration: how many transitions were made after warm-up.
-        is_unconstrained: whether positions are in the coordinates of a model or a transform, which has to be given
-            again.
+        parameters: what the positions stand for by the model or the transform of the run, which has to be given again;
+            None if it had none.
     """
 
     chains: PyTree
     kernel: AbstractKernel[Any, Any]
     keys: ChainKeys
     iteration: Int[Array, ""]
-    is_unconstrained: bool = eqx.field(static=True, default=False)
+    parameters: PyTree[Shaped[Array, "chains ..."]] = None
 
 
 class Samples(eqx.Module):
@@ -49,7 +49,8 @@ class Samples(eqx.Module):
         energy: the Hamiltonian of each draw; NaN of a kernel without a momentum.
         divergences: whether a transition was divergent; of thinned transitions, whether any was.
         num_steps: steps of the integrator that a draw took.
-        warmup_steps: steps of the integrator that all chains together took in warm-up.
+        warmup_steps: steps of the integrator that all chains together took in warm-up, and in a first run if the draws
+            were made anew.
         state: where the run stopped, for `sample(..., state=...)`.
         model: what was sampled, if it is an `AbstractModel` or has constraints.
     """
@@ -103,7 +104,7 @@ class Samples(eqx.Module):
         by_name = named(self.draws)
         labels = [label for name, draws in by_name.items() for label in labels_of(name, draws.shape[2:])]
         rows = np.concatenate([_rows(draws) for draws in by_name.values()])
-        return summarize(labels, rows, np.asarray(self.divergences), np.asarray(self.energy))
+        return summarize(labels, rows, *map(np.asarray, (self.divergences, self.energy, self.acceptance)))
 
     def to_arviz(
         self,

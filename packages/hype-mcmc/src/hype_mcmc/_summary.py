@@ -7,7 +7,7 @@ import numpy as np
 from hype_ad.internal.text import table
 from jaxtyping import Bool, Float
 
-from ._diagnostics import bulk, ebfmi, frozen_for, lasting_rhat, mean_ess, separate_groups, tails
+from ._diagnostics import beyond_precision, bulk, ebfmi, frozen_for, lasting_rhat, mean_ess, separate_groups, tails
 from ._rounding import rounding
 
 _MAX_RHAT = 1.01  # the limits that Vehtari et al. (2021) recommend
@@ -65,6 +65,7 @@ def summarize(
     draws: Float[np.ndarray, "rows chains draws"],
     divergences: Bool[np.ndarray, "chains draws"],
     energy: Float[np.ndarray, "chains draws"],
+    acceptance: Float[np.ndarray, "chains draws"],
 ) -> Summary:
     """The table for named quantities; `energy` in the dtype that it was computed in."""
     both = (1, 2)
@@ -85,7 +86,30 @@ def summarize(
         ebfmi=ebfmi(energy.astype(np.float64)),
         warnings=(),
     )
-    return Summary(**{**vars(table), "warnings": (*_warnings(table, draws), *_rounded(energy))})
+    return Summary(
+        **{**vars(table), "warnings": (*_stays(draws, energy, acceptance), *_warnings(table, draws), *_rounded(energy))}
+    )
+
+
+def _stays(draws: Float[np.ndarray, "rows chains draws"], energy: np.ndarray, acceptance: np.ndarray) -> list[str]:
+    stays, number, found = frozen_for(draws), draws.shape[2], []
+    lost = beyond_precision(stays, acceptance, energy)
+    if lost.any():
+        found.append(
+            f"{_chains(np.flatnonzero(lost))} never moved, with energies that are infinite or steps below the last "
+            f"digit of its position: parameters are too large or too small for {energy.dtype}. Measure them in other "
+            'units, or `jax.config.update("jax_enable_x64", True)`.'
+        )
+    stays = np.where(lost, 0, stays)
+    if stays.any():
+        never, frozen = np.flatnonzero(stays == number), np.flatnonzero((stays > 0) & (stays < number))
+        parts = [f"{_chains(never)} never moved"] if never.size else []
+        parts += [f"chain {i} stayed at one place for {stays[i]} of {number} draws" for i in frozen]
+        found.append(
+            f"{', '.join(parts)}: the step size is too large there, or the start was a bad one. `kernel=RefinedHMC()` "
+            "makes steps as small as a place needs."
+        )
+    return found
 
 
 def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> list[str]:
@@ -96,15 +120,6 @@ def _warnings(table: Summary, draws: Float[np.ndarray, "rows chains draws"]) -> 
             found.append(
                 f"Draws are {word} for {_rows(table, undefined)}: means, quantiles and diagnostics say nothing there."
             )
-    stays, number = frozen_for(draws), draws.shape[2]
-    if stays.any():
-        never, frozen = np.flatnonzero(stays == number), np.flatnonzero((stays > 0) & (stays < number))
-        parts = [f"{_chains(never)} never moved"] if never.size else []
-        parts += [f"chain {i} stayed at one place for {stays[i]} of {number} draws" for i in frozen]
-        found.append(
-            f"{', '.join(parts)}: the step size is too large there, or the start was a bad one. `kernel=RefinedHMC()` "
-            "makes steps as small as a place needs."
-        )
     apart = np.flatnonzero(table.rhat > _MAX_RHAT)
     if draws.shape[1] >= _MANY:
         apart = apart[lasting_rhat(draws[apart]) > _MAX_RHAT]

@@ -7,4 +7,5 @@ from .lasting import lasting_rhat as lasting_rhat
 from .modes import separate_groups as separate_groups
 from .rhat import bulk as bulk
 from .rhat import rank_rhat as rank_rhat
+from .stays import beyond_precision as beyond_precision
 from .stays import frozen_for as frozen_for

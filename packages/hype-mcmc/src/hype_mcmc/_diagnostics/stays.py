@@ -1,7 +1,7 @@
 """Chains that stay where they are."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 _LEAST = 20  # draws in a row
 _PART = 0.05  # of all draws
@@ -28,3 +28,14 @@ def frozen_for(draws: Float[np.ndarray, "rows chains draws"]) -> Int[np.ndarray,
     by_chance = max(1, moved.size) * stays ** (longest - 1)
     is_long = (longest >= min(number, max(_LEAST, _PART * number))) & (by_chance < _CHANCE)
     return np.where(is_long | (never & (number >= _LEAST)), longest, 0)
+
+
+def beyond_precision(
+    stays: Int[np.ndarray, " chains"], acceptance: Float[np.ndarray, "chains draws"], energy: np.ndarray
+) -> Bool[np.ndarray, " chains"]:
+    """Which chains never moved by their numbers: by energies that are all infinite, or steps that rounding takes away.
+
+    Such steps are accepted, while a chain is frozen by those that are not.
+    """
+    never = stays == energy.shape[1]
+    return never & (np.all(np.isinf(energy), axis=1) | (np.mean(acceptance, axis=1) > 0.5))
