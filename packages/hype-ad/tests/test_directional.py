@@ -97,7 +97,7 @@ def test_errors_of_directions_and_orders():
                 library.diffnv(n, polynomial)(X, *v)
     for n, error, message in [
         (-1, ValueError, "`n` must be at least 0, got -1"),
-        ((1, 0.5), TypeError, "`n` must be an integer, got 0.5|parameter 'n'"),
+        ((1, 0.5), TypeError, "`n` must be an integer, got 0.5|parameter 'n'|Called with parameters: {'n'"),
         ((), ValueError, "`n` must have an order for each direction"),
     ]:
         with pytest.raises(error, match=message):
