@@ -65,6 +65,24 @@ def test_reverse_mode_says_what_to_do_about_them(operator):
     assert any('pass mode="forward"' in note for note in raised.value.__notes__)
 
 
+@jax.custom_vjp
+def cubed(x):
+    return x**3
+
+
+cubed.defvjp(lambda x: (x**3, x), lambda x, u: (3 * x**2 * u,))
+
+
+@pytest.mark.parametrize(
+    "operator", [ad.grad, ad.hessian, ad.jacobian, ad.sparse_jacobian, ad.sparse_hessian, ad.hessian_sparsity]
+)
+def test_forward_mode_says_what_to_do_about_rules_for_reverse_mode(operator):
+    of_numbers = operator in (ad.jacobian, ad.sparse_jacobian)
+    with pytest.raises(TypeError, match=r"custom_vjp") as raised:
+        operator(cubed if of_numbers else lambda x: jnp.sum(cubed(x)), mode="forward")(X)
+    assert any('pass mode="reverse"' in note for note in raised.value.__notes__)
+
+
 def test_other_errors_of_a_function_pass_unchanged():
     def broken(x):
         raise ValueError("broken")

@@ -200,6 +200,13 @@ def test_errors():
         Sparsity(coo_array(np.ones(7)))
     with pytest.raises(ValueError, match="`sparsity` must be a matrix, got rows of different lengths"):
         Sparsity([[1, 0], [1]])
+    for matrix in ([["a", "b"]], np.array([[None]])):
+        with pytest.raises(TypeError, match="`sparsity` must be a matrix of numbers, got one of dtype"):
+            Sparsity(matrix)
+    for operator in (ad.sparse_jacobian, ad.grad_sparse_hessian):
+        for name in ("dense", "check"):
+            with pytest.raises(TypeError, match=f"`{name}` must be True or False|parameter '{name}'"):
+                operator(banded, **{name: "yes"})
     np.testing.assert_array_equal(Sparsity(ad.DM([[0.0, 2.0]])).to_array(), [[False, True]])
     with pytest.raises(TypeError, match="`sparsity` must be known while JAX traces"):
         jax.jit(lambda s, x: ad.sparse_jacobian(banded, sparsity=s)(x).data)(jnp.asarray(BAND), X)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hype_ad import DV
 from hype_ad.testing import assert_derivatives_match
 from hype_mcmc import (
     HMC,
@@ -285,6 +286,7 @@ def test_a_bijection_that_reads_something_else_now_is_another_one(key):
         (CholeskyCorrelation(), np.full((2, 3), 0.5)),
         (Interval(np.zeros(2), np.ones(2)), np.full(3, 0.5)),
         (Interval(np.zeros(2), np.ones(2)), 0.5),
+        (Positive(), DV([1.0, 2.0])),
     ],
 )
 def test_a_start_of_a_shape_that_the_transform_is_not_for_is_refused(transform, x0):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
+from hype_ad import DM, DV
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import (
     CG,
@@ -152,6 +153,15 @@ def test_functions_stand_for_sets_and_penalties():
     result = run(penalty)
     np.testing.assert_allclose(result.w, ridge, atol=1e-7)
     np.testing.assert_allclose(result.loss, misfit(B, ridge) + 0.3 * np.sum(ridge**2))
+
+
+def test_functions_of_tensors_give_tensors():
+    halved = lambda w: {"v": w["v"] / 2, "m": w["m"]}
+    w = {"v": DV([1.0, 2.0]), "m": DM([[3.0]])}
+    np.testing.assert_array_equal(Projection(halved).proximal(w, jnp.ones(()))["v"].array, [0.5, 1.0])
+    for wrong in (lambda w: w["v"], lambda w: {"v": DV([1.0]), "m": w["m"]}):
+        with pytest.raises(ValueError, match="`function` of the constraint must give weights like those"):
+            Projection(wrong).proximal(w, jnp.ones(()))
 
 
 MAKERS = {

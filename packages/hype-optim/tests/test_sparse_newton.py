@@ -109,6 +109,19 @@ def test_missing_entries_give_no_step():
     assert jnp.isnan(minimize(chain, START, params).w["b"])
 
 
+def test_a_run_without_a_direction_says_so():
+    cone = lambda w: jnp.sum(jnp.sqrt(jnp.abs(w - 1)) * (w - 1)) + w[0] * w[1]  # of infinite curvature at 1
+    for settings, method, w0 in [
+        ({}, Newton(np.eye(2)), jnp.array([2.0, 3.0])),
+        ({"learning_rate": Constant(0.5)}, Newton(), jnp.ones(2)),
+    ]:
+        result = minimize(cone, w0, Params(2, method=method, silent=True, **settings))
+        assert result.status == Status.NO_DIRECTION
+        assert jnp.all(result.w == w0)
+        with pytest.raises(RuntimeError, match="the `sparsity` of `Newton` lacks entries"):
+            result.check()
+
+
 @pytest.mark.slow
 def test_missing_entries_give_no_derivative():
     implicit = quiet(1, adjoint=Implicit(sparsity=LACKING, tolerance=1e9))

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.tree import same_shapes
 from jaxtyping import Array, Float, PyTree
 
 from ._custom_types import LogDensity, Position
@@ -100,7 +101,7 @@ def _inverse(transform: AbstractTransform, x: Any) -> Any:
         back, _ = jax.eval_shape(transform.forward_and_log_det, y)
     except (IndexError, ValueError) as error:
         raise ValueError(f"{wrong}: {error}") from error
-    if jax.tree.map(jnp.shape, back) != shapes:
+    if not same_shapes(back, x):
         raise ValueError(f"{wrong}, and gives {jax.tree.map(jnp.shape, back)} back.")
     return y
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from hype_ad import checkpointed_scan
 from hype_ad.internal.checks import boolean, integer
+from hype_ad.internal.tree import same_shapes
 from hype_optim import AbstractAdjoint, Checkpointed, Unrolled
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
@@ -152,9 +153,8 @@ class AbstractRecurrent(AbstractLayer):
             raise ValueError(f"`mask` must have an entry for each of {xs.shape[0]} times, got shape {mask.shape}.")
         zeros = self.initial_state()
         state = zeros if state is None else state
-        expected, found = (jax.tree.map(jnp.shape, tree) for tree in (zeros, state))
-        # The structures too: a tuple of the same shapes is equal to a named one, but not what a step takes.
-        if expected != found or jax.tree.structure(zeros) != jax.tree.structure(state):
+        if not same_shapes(zeros, state):
+            expected, found = (jax.tree.map(jnp.shape, tree) for tree in (zeros, state))
             raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
         if mask is not None:
             xs = jnp.where(mask[:, None], xs, jnp.zeros_like(xs))  # padding of NaN would make derivatives NaN

@@ -34,7 +34,8 @@ from .univariate import derivatives
 def diffnv(n: SupportsIndex | Sequence[SupportsIndex], f: Function) -> Function:
     r"""Derivative of order n along directions, $(v_1 \cdot \nabla)^{n_1} \cdots (v_m \cdot \nabla)^{n_m} f(x)$, exact.
 
-    Along unit directions it is a partial derivative; sums of them are all linear differential operators. The Taylor
+    Along unit directions it is a partial derivative; of order one along each of several, `diffnv((1, 1, 1), f)(x, u, v,
+    w)`, the multilinear form $d^3 f[u, v, w]$; sums of them are all linear differential operators. The Taylor
     series of `f` along a line costs about n²/2 evaluations of `f`; `(n_1 + 1) ⋯ (n_m + 1) / 2` lines are needed where
     there are several directions, whatever the number of coordinates.
 

@@ -8,7 +8,7 @@ from jaxtyping import PyTree
 
 from .._documentation import like
 from ..internal import tree
-from ..internal.mode import Mode, check_mode, explain_while_loop
+from ..internal.mode import Mode, check_mode, explain_mode
 from .argnums import Argnums, at_argument, with_aux
 from .checks import check_floats, scalar_value, tangent
 from .directions import along_each
@@ -94,7 +94,7 @@ def value_gradient(f: Function, x: PyTree, mode: Mode) -> tuple[Any, PyTree, Any
         return scalar_value(value), aux
 
     if mode == "reverse":
-        with explain_while_loop():
+        with explain_mode():
             value, pull, aux = jax.vjp(checked, x, has_aux=True)
             (gradient,) = pull(jax.tree.map(jnp.ones_like, value))
         return value, gradient, aux
@@ -103,5 +103,6 @@ def value_gradient(f: Function, x: PyTree, mode: Mode) -> tuple[Any, PyTree, Any
         value, derivative, aux = jax.jvp(checked, (x,), (direction,), has_aux=True)
         return (value, aux), jax.tree.leaves(derivative)[0]
 
-    (value, aux), derivatives = along_each(push, x)
+    with explain_mode():
+        (value, aux), derivatives = along_each(push, x)
     return value, tree.unravel(derivatives, x), aux

@@ -8,7 +8,7 @@ from jaxtyping import PyTree
 
 from .._documentation import like
 from ..internal import tree
-from ..internal.mode import Mode, check_mode, explain_while_loop
+from ..internal.mode import Mode, check_mode, explain_mode
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
 from .checks import float_value
@@ -105,12 +105,13 @@ def _value_jacobian(f: Function, x: PyTree, mode: Mode | None) -> tuple[Any, Blo
 
     if mode == "forward":
         push = lambda direction: jax.jvp(checked, (x,), (direction,), has_aux=True)
-        value, columns, aux = jax.vmap(push, out_axes=(None, -1, None))(tree.basis(x))
+        with explain_mode():
+            value, columns, aux = jax.vmap(push, out_axes=(None, -1, None))(tree.basis(x))
         return value, Blocks.from_columns(value, x, columns), aux
 
     value, push, aux = jax.linearize(checked, x, has_aux=True)
     if mode == "reverse" or tree.size(value) < tree.size(x):
-        with explain_while_loop():
+        with explain_mode():
             (rows,) = jax.vmap(jax.linear_transpose(push, x))(tree.basis(value))
         return value, Blocks.from_rows(value, x, rows), aux
     return value, Blocks.from_columns(value, x, jax.vmap(push, out_axes=-1)(tree.basis(x))), aux

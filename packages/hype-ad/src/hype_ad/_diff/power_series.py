@@ -6,8 +6,10 @@ product with x'. The recurrences are those of Griewank and Walther (2008, "Evalu
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Inexact
 
@@ -34,6 +36,14 @@ class Series:
         while len(self._known) <= k:
             self._known.append(self._coefficient(len(self._known)))
         return self._known[k]
+
+
+Value: TypeAlias = Series | Array | np.ndarray
+
+
+def start_of(value: Value) -> Array | np.ndarray:
+    """Coefficient 0, or a value that does not change."""
+    return value.start if isinstance(value, Series) else value
 
 
 def variable(x: Float[Array, ""]) -> Series:

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, Int, PyTree
 from .._documentation import like
 from .._types.by_rank import in_kind
 from ..internal import tree
-from ..internal.mode import Mode, check_mode, explain_while_loop
+from ..internal.checks import boolean
+from ..internal.mode import Mode, check_mode, explain_mode
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import nested
 from .checks import float_value, parts, shape
@@ -64,8 +65,8 @@ def sparse_jacobian(
         part is replaced by an `x` of such blocks. With `has_aux` the pair (Jacobian, auxiliary output).
 
     Raises:
-        TypeError: if `x` or f(x) is not made of real floats, if `argnums` is not made of integers, or if `sparsity` is
-            no matrix that is known.
+        TypeError: if `x` or f(x) is not made of real floats, if `argnums` is not made of integers, if `check` or
+            `dense` is not True or False, or if `sparsity` is no matrix of numbers that is known.
         ValueError: if `argnums` names no argument, if `mode` is unknown, if `sparsity` has another shape or lacks
             entries, or if none is given and more than 2²⁴ entries may be other than zero.
     """
@@ -92,7 +93,8 @@ def value_and_sparse_jacobian(
     if mode is not None:
         check_mode("mode", mode)
     given = as_sparsity(sparsity)
-    probed = check and given is not None
+    probed = boolean("check", check) and given is not None
+    boolean("dense", dense)
 
     def value_and_matrix(*args: Any, **kwargs: Any) -> tuple[Any, PyTree]:
         g, x = at_argument(f, argnums, has_aux, args, kwargs)
@@ -111,13 +113,14 @@ def value_and_sparse_jacobian(
 
             out = jax.eval_shape(checked, x)[0]
             _check_shape(found, out, x)
-            (value, aux), data = recovered(found.column_coloring, push, x, probed and (found.rows, found.columns))
+            with explain_mode():
+                (value, aux), data = recovered(found.column_coloring, push, x, probed and (found.rows, found.columns))
             return with_aux(value, aux, has_aux), _arranged(data, found, value, x, dense)
 
         value, linear, aux = jax.linearize(checked, x, has_aux=True)
         _check_shape(found, value, x)
         if mode == "reverse" or found.row_coloring.count < found.column_coloring.count or not _goes_forward(linear, x):
-            with explain_while_loop():
+            with explain_mode():
                 pull = jax.linear_transpose(linear, x)
                 probe = probed and (found.columns, found.rows)
                 _, data = recovered(found.row_coloring, lambda u: (None, pull(u)[0]), value, probe)
@@ -159,8 +162,8 @@ def sparse_hessian(
         is replaced by an `x` of such blocks. With `has_aux` the pair (Hessian, auxiliary output).
 
     Raises:
-        TypeError: if `x` or f(x) is not made of real floats, if `argnums` is not made of integers, or if `sparsity` is
-            no matrix that is known.
+        TypeError: if `x` or f(x) is not made of real floats, if `argnums` is not made of integers, if `check` or
+            `dense` is not True or False, or if `sparsity` is no matrix of numbers that is known.
         ValueError: if f(x) is not one number, if `argnums` names no argument, if `mode` is unknown, if `sparsity` has
             another shape or lacks entries, or if none is given and more than 2²⁴ entries may be other than zero.
     """
@@ -227,6 +230,8 @@ def _value_grad_hessian(
 ) -> Function:
     check_mode("mode", mode)
     given = as_sparsity(sparsity)
+    probed = boolean("check", check) and given is not None
+    boolean("dense", dense)
 
     def derivatives(*args: Any, **kwargs: Any) -> tuple[Any, PyTree, PyTree]:
         g, x = at_argument(f, argnums, has_aux, args, kwargs)
@@ -243,7 +248,7 @@ def _value_grad_hessian(
         found = found_jacobian(lambda x: gradient(x)[0], x) if given is None else given
         _check_shape(found, x, x)
         found = found.symmetric
-        probe = check and given is not None and (found.rows, found.columns)
+        probe = probed and (found.rows, found.columns)
         (value, result, aux), data = recovered(found.star_coloring, push, x, probe)
         return with_aux(value, aux, has_aux), result, _arranged(data, found, x, x, dense)
 

@@ -36,7 +36,7 @@ class Sparsity:
             along the last. Entries other than zero may be so in the derivative; of a sparse one, those that it stores.
 
     Raises:
-        TypeError: if `matrix` is not one, or traced.
+        TypeError: if `matrix` is not one of numbers, or traced.
         ValueError: if it does not have two axes.
 
     Attributes:
@@ -131,6 +131,8 @@ def _stored(matrix: Any) -> csr_array:
         dense = np.asarray(matrix)
     except ValueError as error:
         raise ValueError("`sparsity` must be a matrix, got rows of different lengths.") from error
+    if dense.dtype.kind not in "biufc" and not jnp.issubdtype(dense.dtype, jnp.floating):
+        raise TypeError(f"`sparsity` must be a matrix of numbers, got one of dtype {dense.dtype}.")
     if dense.ndim != 2:
         raise ValueError(f"`sparsity` must be a matrix, got shape {dense.shape}.")
     return csr_array(dense != 0)

@@ -7,12 +7,15 @@ program of x and x', and the series of y is the integral of that program's. When
 another operation on the same values that is under way already, it gets that very series: so sine and cosine find each
 other, and a function costs about as much as a few products, the square of the order.
 
-Nothing is without a rule, then, and kinks and ties are as in forward mode. Only loops and solves, whose rules contain a
-larger one of their kind, cost twice as much with each order, which is what everything costs in nested forward mode.
+Nothing is without a rule, then, and kinks and ties are as in forward mode. Only solves, and loops inside of rules,
+whose own rules contain a larger one of their kind, cost twice as much with each order, which is what everything costs
+in nested forward mode. Other loops carry all coefficients around (`series_loops.py`), and what a program repeats often
+is made a loop (`repeats.py`).
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,23 +26,40 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, Float
 
 from . import power_series as series
-from .power_series import Coefficient, Series
+from . import series_loops
+from .power_series import Coefficient, Series, Value, start_of
 from .programs import BILINEAR, CALLS, LINEAR, Apply, as_function, called, dtype_of, is_float, needed, replaced
-
-Value = Series | Array | np.ndarray
+from .repeats import Repeat, pieces
 
 
 def derivatives(program: ClosedJaxpr, x: Float[Array, ""], order: int) -> list[list[Array]]:
     """All derivatives up to `order` of each output of a program of one number; index 0 is the value."""
-    run = _Run(program, [series.variable(x)], {})
+    outputs = _completed(order, program, [series.variable(x)])
+    return [[_derivative(out, k) for k in range(order + 1)] for out in outputs]
+
+
+def _completed(order: int, program: ClosedJaxpr, arguments: Sequence[Value]) -> list[Value]:
+    """The outputs of a program, with all coefficients up to `order` known."""
+    run = _Run(program, arguments, {}, order)
     run.advance(order)
-    return [[_derivative(out, k) for k in range(order + 1)] for out in run.outputs]
+    return run.outputs
 
 
 class _Run:
-    """A jaxpr evaluated on given arguments: the series of all that it computes, in that order."""
+    """A jaxpr evaluated on given arguments: the series of all that it computes, in that order.
 
-    def __init__(self, program: ClosedJaxpr, arguments: Sequence[Value], known: dict[Hashable, tuple]):
+    Where an `order` is given, all coefficients of the arguments up to it can be had before others are computed: they
+    can go through loops together.
+    """
+
+    def __init__(
+        self,
+        program: ClosedJaxpr,
+        arguments: Sequence[Value],
+        known: dict[Hashable, tuple],
+        order: int | None = None,
+    ):
+        self._order = order
         self._series: list[Series] = []
         self._known = known  # operations on values, with their outputs; also the values, which must outlive their id
         self.outputs = self._run(program, arguments)
@@ -55,23 +75,44 @@ class _Run:
             zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True)
         )
         read = lambda atom: np.asarray(atom.val, dtype_of(atom)) if isinstance(atom, Literal) else values[atom]
-        for equation in needed(jaxpr):
-            outputs = self._step(jaxpr, equation, [read(atom) for atom in equation.invars])
-            self._series.extend(out for out in outputs if isinstance(out, Series))
-            values.update(zip(equation.outvars, outputs, strict=True))
+
+        def evaluate(equations: Iterable[JaxprEqn | Repeat]) -> None:
+            for piece in equations:
+                if isinstance(piece, Repeat):
+                    consts, start = ([values[var] for var in own] for own in (piece.consts, piece.start))
+                    if not any(isinstance(value, Series) for value in [*consts, *start]):
+                        evaluate(piece.equations)
+                        continue
+                    variables, outputs = piece.end, self._repeat(piece, consts, start)
+                else:
+                    variables = piece.outvars
+                    outputs = self._step(jaxpr, piece, [read(atom) for atom in piece.invars])
+                self._series.extend(out for out in outputs if isinstance(out, Series))
+                values.update(zip(variables, outputs, strict=True))
+
+        equations = needed(jaxpr)
+        evaluate(equations if self._order is None else pieces(jaxpr, equations, self._order))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _repeat(self, piece: Repeat, consts: Sequence[Value], start: Sequence[Value]) -> Sequence[Value]:
+        order = self._order or 0
+        self.advance(order)
+        return series_loops.repeat(partial(_completed, order), order, piece.body, consts, start, piece.length)
 
     def _step(self, jaxpr: Jaxpr, equation: JaxprEqn, inputs: Sequence[Value]) -> Sequence[Value]:
         name = equation.primitive.name
         apply = as_function(jaxpr, equation)
         changing = {i for i, value in enumerate(inputs) if isinstance(value, Series)}
         if not changing or name in _CONSTANT or not any(map(is_float, equation.outvars)):
-            return apply(*map(_start, inputs))
+            return apply(*map(start_of, inputs))
         if name in CALLS:
             return self._run(called(equation), inputs)
+        if name in series_loops.EQUATIONS and self._order is not None:
+            self.advance(self._order)
+            return series_loops.of_equation(partial(_completed, self._order), self._order, equation, inputs)
         key = (*_operation(equation, lambda: _rule(equation, apply, changing, inputs)), *map(_identity, inputs))
         if key not in self._known:
-            starts = apply(*map(_start, inputs))
+            starts = apply(*map(start_of, inputs))
             self._known[key] = self._computed(equation, apply, changing, inputs, starts), inputs
         return self._known[key][0]
 
@@ -89,7 +130,7 @@ class _Run:
         if changing.issubset(linear):
 
             def on_coefficients(*coefficients: Array) -> Sequence[Array]:
-                return apply(*replaced(map(_start, inputs), linear, coefficients))
+                return apply(*replaced(map(start_of, inputs), linear, coefficients))
 
             return series.linear([_series(inputs[i]) for i in linear], starts, on_coefficients)
         if name == "mul" and inputs[0] is inputs[1]:
@@ -137,13 +178,9 @@ def _series(value: Value) -> Series:
     return value if isinstance(value, Series) else series.constant(jnp.asarray(value))
 
 
-def _start(value: Value) -> Array | np.ndarray:
-    return value.start if isinstance(value, Series) else value
-
-
 def _derivative(value: Value, k: int) -> Array:
     c = series.scaled(_series(value)[k], math.factorial(k))
-    return jnp.zeros_like(_start(value)) if c is None else c
+    return jnp.zeros_like(start_of(value)) if c is None else c
 
 
 def _exponent(equation: JaxprEqn, inputs: Sequence[Value]) -> int | None:
@@ -191,5 +228,5 @@ def _rule(equation: JaxprEqn, apply: Apply, changing: set[int], inputs: Sequence
 
         return jax.jvp(moved, tuple(inputs[i] for i in places), tuple(slopes))[1]
 
-    starts = [jnp.asarray(_start(value)) for value in inputs]
+    starts = [jnp.asarray(start_of(value)) for value in inputs]
     return jax.make_jaxpr(slopes)(starts, [starts[i] for i in places])

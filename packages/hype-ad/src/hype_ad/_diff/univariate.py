@@ -73,7 +73,8 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
     r"""Derivative $f^{(n)}(x)$ of order n of a function of one number.
 
     Above order 2 the Taylor series of `f` is computed, operation by operation, at a cost that grows as the square of n;
-    of loops and linear solves inside `f`, at one that doubles with each order. Where `f` looks at the value of `x` in
+    of linear solves inside `f`, at one that doubles with each order. Operations that a Python loop repeats often become
+    a loop of the compiled program. Where `f` looks at the value of `x` in
     Python, it is evaluated once more, by n nested forward modes, and then the cost of all of it doubles with each
     order.
 

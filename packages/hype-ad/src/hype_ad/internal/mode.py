@@ -15,11 +15,15 @@ def check_mode(name: str, mode: str) -> Mode:
 
 
 @contextmanager
-def explain_while_loop() -> Iterator[None]:
-    """Adds a note on forward mode to JAX's error for reverse mode through a `while_loop`."""
+def explain_mode() -> Iterator[None]:
+    """Adds a note on the other mode to JAX's errors for what one mode cannot go through."""
     try:
         yield
     except ValueError as error:
         if "lax.while_loop" in str(error):
             error.add_note('Forward mode goes through such loops: pass mode="forward".')
+        raise
+    except TypeError as error:
+        if "custom_vjp" in str(error):
+            error.add_note('Reverse mode goes through such functions: pass mode="reverse".')
         raise

@@ -96,6 +96,12 @@ def _largest(tree: PyTree) -> Float[Array, ""]:
     return reduce(jnp.maximum, [jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in entries])
 
 
+def same_shapes(a: PyTree, b: PyTree) -> bool:
+    """Whether two pytrees have one structure, and leaves of the same shapes: trees of shapes compare as nodes will."""
+    shapes = lambda tree: list(map(jnp.shape, jax.tree.leaves(tree)))
+    return jax.tree.structure(a) == jax.tree.structure(b) and shapes(a) == shapes(b)
+
+
 def size(tree: PyTree) -> int:
     """The number of entries."""
     return sum(jnp.size(leaf) for leaf in jax.tree.leaves(tree))

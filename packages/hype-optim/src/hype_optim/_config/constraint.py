@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from hype_ad.internal.checks import function, known
-from hype_ad.internal.tree import float_dtype, norm, quotient, ravel, scale, subtract, unravel
+from hype_ad.internal.tree import float_dtype, norm, quotient, ravel, same_shapes, scale, subtract, unravel
 from jaxtyping import Array, Float, PyTree
 
 from .._hyperparameter.converters import Hyperparameter, check_prefix, hyperparameter, non_negative, positive_number
@@ -329,7 +329,6 @@ def _spread(prefix: PyTree, w: PyTree) -> PyTree:
 
 def _checked(name: str, new: PyTree, w: PyTree) -> PyTree:
     """What a caller's function made of the weights, in their dtypes."""
-    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
-    if jax.tree.structure(new) != jax.tree.structure(w) or shapes(new) != shapes(w):
+    if not same_shapes(new, w):
         raise ValueError(f"`{name}` of the constraint must give weights like those it is given, {w}, got {new}.")
     return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), new, w)

@@ -65,7 +65,7 @@ def run_loop(
             lambda w: problem.batch_objective(w, state.w, state.model_state, batch), params.derivative, mixed
         )
         epoch = place.number // problem.steps_per_epoch
-        value, residual, update, constrained, memory, model_state, rate, found = propose_step(
+        value, residual, update, constrained, memory, model_state, rate, found, lost = propose_step(
             objective, state, params, place.number, epoch
         )
         _check_same(value, state.w)
@@ -75,6 +75,7 @@ def run_loop(
         if params.tolerance is not None:
             converged = running & (norm(at_least_single(residual)) <= params.tolerance)
             running, status = running & ~converged, Status.where(converged, Status.CONVERGED, status)
+        lost = None if lost is None else lost & running
         is_fresh, evaluation = state.is_fresh, None
         if searches and found is not None:
             failed = running & ~found.improved
@@ -84,6 +85,8 @@ def run_loop(
             memory, is_fresh = where(failed, initial_memory(state.w, params), memory), failed
             if reuses:
                 evaluation = where(running, Evaluation(found.value, found.gradient), state.evaluation)
+        if lost is not None:
+            status = Status.where(lost, Status.NO_DIRECTION, status)
         # A mask on the update alone, not on the weights, is fused into the addition.
         if constrained is None:
             w = jax.tree.map(lambda w, u: w + jnp.where(running, u, 0).astype(w.dtype), state.w, update)
@@ -103,7 +106,7 @@ def run_loop(
             memory=memory,
             step=state.step + running.astype(state.step.dtype),
             key=state.key,
-            running=running & ~stop,
+            running=running & ~stop if lost is None else running & ~stop & ~lost,
             status=Status.where(running & stop, Status.EARLY_STOPPED, status),
             judgement=judgement,
             is_fresh=is_fresh,

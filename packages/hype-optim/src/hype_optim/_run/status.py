@@ -15,6 +15,10 @@ class Status(eqx.Enumeration):
     EARLY_STOPPED = "The run stopped early, for want of improvement."
     DIVERGED = "The loss stopped being finite: the step length may be too large, or some of the data not finite."
     NO_DECREASE = "No further decrease of the objective can be found."
+    NO_DIRECTION = (
+        "The direction of a step is not finite: the gradient or the Hessian is not, or the `sparsity` of `Newton` "
+        "lacks entries."
+    )
     OUT_OF_RANGE = (
         "A number left the range of `Reversible`'s integers: the step length may be too large; or give it fewer "
         "`fraction_bits`, or take another adjoint, such as Checkpointed()."
@@ -27,5 +31,5 @@ class Status(eqx.Enumeration):
 
 def has_failed(status: Status) -> Bool[Array, "..."]:
     """Whether a run ended so that there is nothing to go on from."""
-    failures = (Status.DIVERGED, Status.OUT_OF_RANGE, Status.SMALL_MOMENTUM)
+    failures = (Status.DIVERGED, Status.NO_DIRECTION, Status.OUT_OF_RANGE, Status.SMALL_MOMENTUM)
     return reduce(jnp.logical_or, (jnp.asarray(status == failure) for failure in failures))

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, quotient, square_root, squared_norm, subtract
-from jaxtyping import Array, Float, Int, PyTree
+from hype_ad.internal.tree import add, all_finite, quotient, square_root, squared_norm, subtract
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._config.constraint import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch, Found
@@ -29,6 +29,7 @@ class Proposal(NamedTuple):
     model_state: PyTree  # after the step
     rate: Float[Array, ""] | None  # the length of the step, before momentum, over that of its direction
     found: Found | None  # by a line search
+    lost: Bool[Array, ""] | None  # whether the direction is not finite, where that is not seen by the next value
 
 
 def propose_step(
@@ -73,7 +74,8 @@ def propose_step(
     as_before = lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype)
     after = jax.tree.map(as_before, Memory(of_method, of_rate, of_momentum), memory)
     length = _effective_rate(scaled, direction) if method.takes_rate else None
-    return Proposal(value, gradient, update, constrained, after, model_state, length, found)
+    lost = ~all_finite(direction) if method.uses_hessian or found is not None else None
+    return Proposal(value, gradient, update, constrained, after, model_state, length, found, lost)
 
 
 def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
