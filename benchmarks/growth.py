@@ -72,7 +72,9 @@ def of_steps(steps, counted):
 def of_weights(weights, counted):
     side = max(1, int((weights / 2) ** 0.5))
     w = network(weights // side - 1, side)
-    slope = lambda rates, w: jax.grad(lambda rates: trained(counted, rates, w, jnp.array(-9.0), jax.random.key(1)))(rates)
+    slope = lambda rates, w: jax.grad(lambda rates: trained(counted, rates, w, jnp.array(-9.0), jax.random.key(1)))(
+        rates
+    )
     return slope, (jnp.full(STEPS, 0.01), w)
 
 
