@@ -62,7 +62,7 @@ def by_optax(f):
     optimizer, both = optax.lbfgs(), optax.value_and_grad_from_state(f)
 
     def unfinished(carry):
-        _, state, gradient, steps = carry
+        _, _, gradient, steps = carry
         return (steps == 0) | ((steps < STEPS) & (optax.tree.norm(gradient) > TOLERANCE))
 
     def step(carry):

@@ -117,7 +117,7 @@ def accurate(solve, data, start, penalty, expected):
         derivative = jax.jit(jax.grad(loss))
         error = jnp.linalg.norm(derivative(penalty, start, data) - expected) / jnp.linalg.norm(expected)
         if error <= ERROR:
-            return lambda: jax.block_until_ready(derivative(penalty, start, data)), float(error)
+            return (lambda f=derivative: jax.block_until_ready(f(penalty, start, data))), float(error)
     return None
 
 

@@ -1,7 +1,8 @@
 """A training step of the Aeneid's language model against Equinox's cells in a scan, and against PyTorch.
 
-The job: the opening of the Aeneid as one sequence, or as a batch of copies of it, a linear map to 20 numbers, an LSTM, a
-GRU or a simple RNN of 100 cells, a linear map to the vocabulary, cross entropy, and a step of RMSProp on its gradient.
+The job: the opening of the Aeneid as one sequence, or as a batch of copies of it, a linear map to 20 numbers, an LSTM,
+a GRU or a simple RNN of 100 cells, a linear map to the vocabulary, cross entropy, and a step of RMSProp on its
+gradient.
 All sides begin with the same weights, compute in float32 on one core with one thread, and take turns in one process.
 That the losses of the first three steps agree is checked, but for the GRU: Hype's resets the state before its product
 with a matrix, as Cho et al. did, and the others after it, which are as many operations. Equinox has no cell of a simple
