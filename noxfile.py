@@ -161,7 +161,8 @@ def hypertrain(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Compiled loops against the same loops written by hand, as ratios from one run."""
+    """Loops against the same written by hand, and against other libraries: all, or `nox -s bench -- NAME ...`."""
     install(session, *group("bench"))
-    for script in session.posargs or sorted(map(str, pathlib.Path("benchmarks").glob("*.py"))):
-        session.run("python", script)
+    scripts = sorted(path.stem for path in pathlib.Path("benchmarks").glob("[!_]*.py"))
+    for name in session.posargs or scripts:
+        session.run("python", f"benchmarks/{name}.py")

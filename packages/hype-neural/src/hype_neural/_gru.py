@@ -12,8 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ._checks import optional
 from ._initializer import AbstractInitializer, InitStandard
-from ._linear import affine
-from ._recurrence import AbstractRecurrent, Recurrence, stacked
+from ._recurrence import AbstractRecurrent, Recurrence, projection, stacked
 
 
 class GRU(AbstractRecurrent):
@@ -81,9 +80,10 @@ class GRU(AbstractRecurrent):
         """Zeros for $h$."""
         return jnp.zeros(self.candidate_weight.shape[0], self.bias.dtype)
 
-    def project(self, xs: Float[Array, "time in"]) -> list[Float[Array, "time cells"]]:
+    def projection(self) -> Callable[[Float[Array, "..."]], PyTree]:
         """What the gates and the candidate take from the inputs."""
-        return jnp.split(affine(xs, self.input_weight, self.bias), 3, axis=1)
+        taken = projection(self.input_weight, self.bias)
+        return lambda xs: jnp.split(taken(xs), 3, axis=-1)
 
     def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
         """One step from $h$ to $h$."""

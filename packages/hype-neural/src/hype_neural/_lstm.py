@@ -13,8 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ._checks import optional
 from ._initializer import AbstractInitializer, InitTanh
-from ._linear import affine
-from ._recurrence import AbstractRecurrent, Recurrence, stacked
+from ._recurrence import AbstractRecurrent, Recurrence, projection, stacked
 
 
 class LSTMState(NamedTuple):
@@ -100,9 +99,10 @@ class LSTM(AbstractRecurrent):
         zeros = jnp.zeros(self.hidden_weight.shape[1], self.bias.dtype)
         return LSTMState(zeros, zeros)
 
-    def project(self, xs: Float[Array, "time in"]) -> list[Float[Array, "time cells"]]:
+    def projection(self) -> Callable[[Float[Array, "..."]], PyTree]:
         """What the gates take from the inputs, an array for each gate: a step then reads whole rows."""
-        return jnp.split(affine(xs, self.input_weight, self.bias), 4, axis=1)
+        taken = projection(self.input_weight, self.bias)
+        return lambda xs: jnp.split(taken(xs), 4, axis=-1)
 
     def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
         """One step from $(h, c)$ to $(h, c)$."""

@@ -1,8 +1,10 @@
-"""What recurrent layers share: a scan over time, from which all that can be done for a whole sequence is hoisted.
+"""What recurrent layers share: a scan over time, from which is hoisted what is faster for a whole sequence.
 
 A step has two parts: what it takes from its input, and what it takes from the state before. The first is the same
-linear map at every time, so it is one matrix product for the whole sequence, before the scan; and what a step puts out
-is a map of its hidden state, so that is one product after the scan. Inside of it only the state's own product is left.
+linear map at every time, so it can be one matrix product for the whole sequence, before the scan. That is faster for
+wide inputs; but for those narrower than the state its results, several times as wide, take longer to write and read
+again, batch by batch, than the products take in the steps. What a step puts out is a map of its hidden state, so that
+is one product after the scan.
 """
 
 import abc
@@ -77,12 +79,12 @@ class AbstractRecurrent(AbstractLayer):
         """The state at the beginning: zeros."""
 
     @abc.abstractmethod
-    def project(self, xs: Float[Array, "time features"]) -> PyTree[Float[Array, "time hidden"]]:
-        """What the steps take from their inputs."""
+    def projection(self) -> Callable[[Float[Array, "..."]], PyTree]:
+        """A function of the inputs of one time, or of all: what the steps take from them."""
 
     @abc.abstractmethod
     def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
-        """A function of the state before and of one time of `project`: the state after."""
+        """A function of the state before and of what `projection` gives for one time: the state after."""
 
     @abc.abstractmethod
     def output(self, state: PyTree) -> Float[Array, "... features"]:
@@ -158,11 +160,30 @@ class AbstractRecurrent(AbstractLayer):
             raise ValueError(f"`state` must have the shapes {expected}, got {found}.")
         if mask is not None:
             xs = jnp.where(mask[:, None], xs, jnp.zeros_like(xs))  # padding of NaN would make derivatives NaN
-        after, states = _scan(self.cell(), self.project(xs), state, mask, self.recurrence)
+        # The widest dtype among inputs and weights, which a carry that starts at zero would not have by itself.
+        state = jax.tree.map(lambda s: jnp.asarray(s, jnp.promote_types(xs.dtype, self.input_weight.dtype)), state)
+        cell, project = self.cell(), self.projection()
+        if self.in_features < jax.tree.leaves(zeros)[0].size:
+            after, states = _scan(lambda state, x: cell(state, project(x)), xs, state, mask, self.recurrence)
+        else:
+            after, states = _scan(cell, project(xs), state, mask, self.recurrence)
         if self.recurrence.last:
             return self.output(after), after
         ys = self.output(states)
         return ys if mask is None else jnp.where(mask[:, None], ys, jnp.zeros_like(ys)), after
+
+
+def projection(
+    weight: Float[Array, "rows features"], bias: Float[Array, " rows"]
+) -> Callable[[Float[Array, "..."]], Float[Array, "..."]]:
+    """$W x + b$ of the last axis, with the matrix transposed once, outside of a scan."""
+    transposed = weight.T
+
+    def project(xs: Float[Array, "..."]) -> Float[Array, "..."]:
+        y = xs @ transposed
+        return y + jnp.broadcast_to(bias, y.shape)
+
+    return project
 
 
 def stacked(
@@ -197,7 +218,5 @@ def _scan(
 
     levels = how.adjoint.levels if isinstance(how.adjoint, Checkpointed) else 1
     xs = (in_order(inputs), in_order(mask), cuts)
-    # The widest dtype among inputs and weights, which a carry that starts at zero would not have by itself.
-    state = jax.tree.map(lambda s: jnp.asarray(s, jax.tree.leaves(inputs)[0].dtype), state)
     after, states = checkpointed_scan(step, state, xs, levels)
     return after, in_order(states)

@@ -14,7 +14,7 @@ from ._checks import optional
 from ._function import as_pytree
 from ._initializer import AbstractInitializer, InitTanh
 from ._linear import affine
-from ._recurrence import AbstractRecurrent, Recurrence
+from ._recurrence import AbstractRecurrent, Recurrence, projection
 
 
 class RNN(AbstractRecurrent):
@@ -81,9 +81,9 @@ class RNN(AbstractRecurrent):
         """Zeros for $h$."""
         return jnp.zeros_like(self.hidden_bias)
 
-    def project(self, xs: Float[Array, "time in"]) -> Float[Array, "time hidden"]:
-        r"""$W_{xh} x_t + b_h$ at all times."""
-        return affine(xs, self.input_weight, self.hidden_bias)
+    def projection(self) -> Callable[[Float[Array, "..."]], PyTree]:
+        r"""$W_{xh} x_t + b_h$."""
+        return projection(self.input_weight, self.hidden_bias)
 
     def cell(self) -> Callable[[PyTree, PyTree], PyTree]:
         """One step from $h$ to $h$."""
