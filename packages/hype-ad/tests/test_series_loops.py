@@ -97,6 +97,7 @@ def beside_what_does_not_change(x):
     return x
 
 
+@pytest.mark.slow
 def test_repeats_of_every_kind(few_repeats, monkeypatch):
     functions = [sum_of_all, all_in_a_list, two_back, of_numbers_that_differ, beside_what_does_not_change]
     loops = [str(jax.make_jaxpr(ad.diffn(ORDER, f))(0.4)).count("scan[") for f in functions]

@@ -80,8 +80,8 @@ def outcome(result):
     return result.w, result.loss, result.loss_history
 
 
-# Derivatives of Newton's own steps follow; those of one nonlinear conjugate gradient stand for all.
-RARE = {"newton", "cg", "cd", "dai-yuan"}
+# Derivatives of Newton's own steps follow; those of one conjugate gradient and of one rate of its kind stand for all.
+RARE = {"newton", "cg", "cd", "dai-yuan", "ada grad"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in RUNS])
