@@ -246,6 +246,24 @@ def test_rules_that_differ_are_not_taken_for_each_other():
     assert np.isclose(third, -(2.0 + 500.0) * jnp.cos(0.3), rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [np.array, jnp.array])
+def test_rules_that_differ_in_arrays_of_programs_that_they_call(kind):
+    def wave(factor):
+        c = kind(factor)
+
+        @jax.custom_jvp
+        def f(x):
+            return jax.jit(lambda x: jnp.sum(jnp.sin(c * x)))(x)
+
+        f.defjvp(lambda x, v: (f(*x), jax.jit(lambda x: jnp.sum(c * jnp.cos(c * x)))(*x) * v[0]))
+        return f
+
+    f, g = wave([1.0, 2.0]), wave([3.0, 4.0])
+    third = ad.diffn(3, lambda x: f(x) + 100 * g(x))(0.3)
+    expected = lambda c: -(c**3) * np.cos(0.3 * c)
+    assert np.isclose(third, expected(1) + expected(2) + 100 * (expected(3) + expected(4)), rtol=1e-12)
+
+
 def test_effects_happen_once(capfd):
     def f(x):
         jax.debug.print("here")
