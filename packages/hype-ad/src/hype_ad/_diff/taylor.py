@@ -201,7 +201,7 @@ def _exponent(equation: JaxprEqn, inputs: Sequence[Value]) -> int | None:
     name = equation.primitive.name
     if name in ("integer_pow", "square"):
         return equation.params.get("y", 2)
-    if name == "pow" and isinstance(inputs[1], np.ndarray) and float(inputs[1]).is_integer():
+    if name == "pow" and isinstance(inputs[1], np.ndarray) and not inputs[1].ndim and float(inputs[1]).is_integer():
         return int(inputs[1])
     return None
 
