@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hype_ad import DV, D
 from hype_ad.testing import tree_allclose
+from jax import lax
 
 M = jnp.arange(1.0, 5.0).reshape(2, 2) / 4
 V = jnp.array([1.0, -2.0, 3.0])
@@ -244,6 +245,44 @@ def test_rules_that_differ_are_not_taken_for_each_other():
     f, g = scaled(2.0), scaled(5.0)
     third = ad.diffn(3, lambda x: f(x) + 100 * g(x))(0.3)
     assert np.isclose(third, -(2.0 + 500.0) * jnp.cos(0.3), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [np.array, jnp.array])
+def test_rules_that_differ_in_arrays_of_programs_that_they_call(kind):
+    def wave(factor):
+        c = kind(factor)
+
+        @jax.custom_jvp
+        def f(x):
+            return jax.jit(lambda x: jnp.sum(jnp.sin(c * x)))(x)
+
+        f.defjvp(lambda x, v: (f(*x), jax.jit(lambda x: jnp.sum(c * jnp.cos(c * x)))(*x) * v[0]))
+        return f
+
+    f, g = wave([1.0, 2.0]), wave([3.0, 4.0])
+    third = ad.diffn(3, lambda x: f(x) + 100 * g(x))(0.3)
+    expected = lambda c: -(c**3) * np.cos(0.3 * c)
+    assert np.isclose(third, expected(1) + expected(2) + 100 * (expected(3) + expected(4)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: jnp.ones(3) + x**4,
+        lambda x: x**4 - jnp.ones(3),
+        lambda x: jnp.sum(jnp.ones((3, 2)) + x**4 * jnp.ones((1, 2))),
+        lambda x: x * jnp.ones((3, 1)) + jnp.sin(x) * jnp.ones((1, 2)),
+        lambda x: lax.cond(x > 0, lambda x: jnp.ones(3) + x**4, lambda x: jnp.ones(3), x),
+        lambda x: (x * jnp.ones(3)) ** np.array([1.5, 2.0, 5.0]),
+    ],
+)
+def test_operands_of_different_shapes(f):
+    expected = nested(f, 3)(0.7)
+    third = ad.diffn(3, f)(0.7)
+    assert third.shape == expected.shape
+    assert np.allclose(third, expected, rtol=1e-12)
+    along = ad.diffnv(3, lambda x: f(x[0] * x[1]))(jnp.array([0.7, 1.0]), jnp.array([1.0, 0.0]))
+    assert np.allclose(along, expected, rtol=1e-12)
 
 
 def test_effects_happen_once(capfd):

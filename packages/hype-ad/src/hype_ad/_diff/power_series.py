@@ -101,8 +101,13 @@ def square(x: Series, start: Start) -> Series:
 
 
 def total(a: Series, b: Series, start: Start, sign: int) -> Series:
-    """Sum or, with a negative sign, difference."""
-    return Series(start, lambda k: _sum([a[k], b[k] if sign > 0 else scaled(b[k], -1)]))
+    """Sum or, with a negative sign, difference, of inputs one of which may be a number, or have axes of length 1."""
+
+    def coefficient(k: int) -> Coefficient:
+        c = _sum([a[k], b[k] if sign > 0 else scaled(b[k], -1)])
+        return c if c is None or c.shape == start.shape else jnp.broadcast_to(c, start.shape)
+
+    return Series(start, coefficient)
 
 
 def quotient(a: Series, b: Series, start: Start) -> Series:

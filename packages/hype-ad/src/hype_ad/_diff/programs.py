@@ -97,14 +97,23 @@ def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
     return kept[::-1]
 
 
+def constants_of(program: Jaxpr | ClosedJaxpr) -> list[Any]:
+    """The arrays that a program, or one that it calls, holds; a printed program does not show them."""
+    own = list(program.consts) if isinstance(program, ClosedJaxpr) else []
+    jaxpr = program.jaxpr if isinstance(program, ClosedJaxpr) else program
+    return own + [c for equation in jaxpr.eqns for inner in _programs(equation) for c in constants_of(inner)]
+
+
 def has_operation(jaxpr: Jaxpr, name: str) -> bool:
     """Whether a program, or one that it calls, has an operation of this name."""
     for equation in jaxpr.eqns:
-        inner = [
-            part for value in equation.params.values() for part in (value if isinstance(value, tuple) else [value])
-        ]
-        programs = [part.jaxpr if isinstance(part, ClosedJaxpr) else part for part in inner]
-        found = any(has_operation(program, name) for program in programs if isinstance(program, Jaxpr))
-        if found or equation.primitive.name == name:
+        programs = [part.jaxpr if isinstance(part, ClosedJaxpr) else part for part in _programs(equation)]
+        if any(has_operation(program, name) for program in programs) or equation.primitive.name == name:
             return True
     return False
+
+
+def _programs(equation: JaxprEqn) -> list[Jaxpr | ClosedJaxpr]:
+    """The programs among the parameters of an equation."""
+    parts = [part for value in equation.params.values() for part in (value if isinstance(value, tuple) else [value])]
+    return [part for part in parts if isinstance(part, Jaxpr | ClosedJaxpr)]

@@ -28,7 +28,19 @@ from jaxtyping import Array, Float
 from . import power_series as series
 from . import series_loops
 from .power_series import Coefficient, Series, Value, start_of
-from .programs import BILINEAR, CALLS, LINEAR, Apply, as_function, called, dtype_of, is_float, needed, replaced
+from .programs import (
+    BILINEAR,
+    CALLS,
+    LINEAR,
+    Apply,
+    as_function,
+    called,
+    constants_of,
+    dtype_of,
+    is_float,
+    needed,
+    replaced,
+)
 from .repeats import Repeat, pieces
 
 
@@ -110,10 +122,11 @@ class _Run:
         if name in series_loops.EQUATIONS and self._order is not None:
             self.advance(self._order)
             return series_loops.of_equation(partial(_completed, self._order), self._order, equation, inputs)
-        key = (*_operation(equation, lambda: _rule(equation, apply, changing, inputs)), *map(_identity, inputs))
+        operation, constants = _operation(equation, lambda: _rule(equation, apply, changing, inputs))
+        key = (*operation, *map(_identity, inputs))
         if key not in self._known:
             starts = apply(*map(start_of, inputs))
-            self._known[key] = self._computed(equation, apply, changing, inputs, starts), inputs
+            self._known[key] = self._computed(equation, apply, changing, inputs, starts), inputs, constants
         return self._known[key][0]
 
     def _computed(
@@ -188,7 +201,7 @@ def _exponent(equation: JaxprEqn, inputs: Sequence[Value]) -> int | None:
     name = equation.primitive.name
     if name in ("integer_pow", "square"):
         return equation.params.get("y", 2)
-    if name == "pow" and isinstance(inputs[1], np.ndarray) and float(inputs[1]).is_integer():
+    if name == "pow" and isinstance(inputs[1], np.ndarray) and not inputs[1].ndim and float(inputs[1]).is_integer():
         return int(inputs[1])
     return None
 
@@ -198,19 +211,20 @@ def _identity(value: Value) -> Hashable:
     return (str(value.item()), value.dtype) if isinstance(value, np.ndarray) and value.ndim == 0 else id(value)
 
 
-def _operation(equation: JaxprEqn, rule: Callable[[], ClosedJaxpr]) -> tuple[Hashable, ...]:
-    """A key that tells operations apart."""
+def _operation(equation: JaxprEqn, rule: Callable[[], ClosedJaxpr]) -> tuple[tuple[Hashable, ...], Any]:
+    """A key that tells operations apart, and the values that must outlive their id in it."""
     params = tuple(sorted(equation.params.items()))
     if equation.primitive.name == "custom_jvp_call":
         # Made anew wherever it is called, also by its own rule: it is the same if it computes the same by the same
         # rule.
-        program = rule()
-        return (str(equation.params["call_jaxpr"]), str(program), *map(id, program.consts))
+        programs = equation.params["call_jaxpr"], rule()
+        constants = [const for program in programs for const in constants_of(program)]
+        return (*map(str, programs), *map(id, constants)), constants
     try:
         hash(params)
     except TypeError:
-        return (object(),)
-    return (equation.primitive, params)
+        return (object(),), None
+    return (equation.primitive, params), None
 
 
 def _floats(equation: JaxprEqn) -> list[int]:
