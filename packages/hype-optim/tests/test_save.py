@@ -17,6 +17,7 @@ from hype_ad import DM, DV
 from hype_ad.testing import tree_allclose
 from hype_optim import (
     CrossEntropyOnLinear,
+    Dataset,
     Early,
     Minibatch,
     Nesterov,
@@ -278,3 +279,10 @@ def test_what_is_not_saved(path):
         jax.jit(lambda a: save(path, {"a": a}))(1.0)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_state_of_another_function_says_so():
+    data, params = Dataset(jnp.ones((4, 2)), jnp.ones(4)), Params(2, silent=True)
+    model = lambda: jax.tree_util.Partial(lambda w, x: w @ x, jnp.ones(2))
+    with pytest.raises(ValueError, match="differs in what is no array, such as a function"):
+        train(model(), data, params, state=train(model(), data, params).state)

@@ -141,11 +141,14 @@ def _check_kind(state: RunState, fresh: RunState) -> None:
     differing = [path for path in {**expected, **found} if found.get(path) != expected.get(path)]
     if not differing and jax.tree.structure(state) == jax.tree.structure(fresh):
         return
-    path = differing[0] if differing else "its structure"
+    if differing:
+        path = differing[0]
+        what = f"`state{path}` is {found.get(path, 'missing')} where this run has {expected.get(path, 'nothing')}."
+    else:
+        what = "it differs in what is no array, such as a function that the model holds (a new `lambda` is another)."
     raise ValueError(
         "`state` must be that of a run with weights of the same shapes and with the same method, learning rate, "
-        f"momentum and early stopping, but `state{path}` is {found.get(path, 'missing')} where this run has "
-        f"{expected.get(path, 'nothing')}."
+        f"momentum and early stopping, but {what}"
     )
 
 
