@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -78,7 +79,7 @@ def _movable(mesh: Mesh, leaf: Any) -> Any:
     if not isinstance(leaf, jax.Array) or mesh.is_multi_process or not jax.sharding.get_abstract_mesh().empty:
         return leaf
     elsewhere = not jax.typeof(leaf).sharding.mesh.empty
-    if not isinstance(leaf, jax.core.Tracer):
+    if not isinstance(leaf, Tracer):
         elsewhere = elsewhere or (leaf.committed and leaf.sharding.device_set != set(mesh.devices.flat))
     return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec())) if elsewhere else leaf
 
