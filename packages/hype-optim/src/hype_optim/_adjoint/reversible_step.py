@@ -5,13 +5,13 @@ rounded once. So a run that is differentiated computes on the way there all that
 """
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.settled import like
+from hype_ad.internal.settled import like, varying
 from hype_ad.internal.tree import add, scale, zeros_like
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
@@ -84,20 +84,30 @@ def differentiated(step: Step, perturbed: PyTree, state: PyTree, x: PyTree, lost
     after, y = eqx.combine(floats, other)
     y, pull = used = _fenced((y, pull))
     # A run that has lost a number runs no more, which only we know, so that all of it is computed.
-    never = lax.cond(lost & state.running, _read, like(_read, lambda _: jnp.array(False)), used)
+    is_never = lost & state.running
+    read = partial(_read, same=varying(used) - varying(is_never))
+    never = lax.cond(is_never, read, like(read, lambda _: jnp.array(False)), used)
     return Made((after, y), pull, lost | never)
 
 
 def _fenced(tree: PyTree) -> PyTree:
     """The same, behind what no compiler moves anything past."""
-    arrays, rest = eqx.partition(tree, _is_number)
-    return eqx.combine(lax.optimization_barrier(arrays), rest)
+    leaves, structure = jax.tree.flatten(tree)
+    together: dict[frozenset[str], list[int]] = {}  # what is in one barrier, JAX makes vary along the same axes
+    for place, leaf in enumerate(leaves):
+        if _is_number(leaf):
+            together.setdefault(varying(leaf), []).append(place)
+    for places in together.values():
+        for place, leaf in zip(places, lax.optimization_barrier([leaves[i] for i in places]), strict=True):
+            leaves[place] = leaf
+    return jax.tree.unflatten(structure, leaves)
 
 
-def _read(tree: PyTree) -> Bool[Array, ""]:
-    """Something that cannot be known without all numbers."""
+def _read(tree: PyTree, same: frozenset[str]) -> Bool[Array, ""]:
+    """Something that cannot be known without all numbers, the same along some axes of a mesh."""
     leaves = jax.tree.leaves(eqx.filter(tree, _is_number))
-    return reduce(jnp.logical_or, [jnp.any(leaf.astype(bool)) for leaf in leaves], jnp.array(False))
+    found = reduce(jnp.logical_or, [jnp.any(leaf.astype(bool)) for leaf in leaves], jnp.array(False))
+    return lax.pmax(found.astype(jnp.int32), tuple(same)) > 0 if same else found
 
 
 def _is_number(leaf: Any) -> bool:
