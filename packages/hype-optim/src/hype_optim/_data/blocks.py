@@ -56,7 +56,7 @@ def take(rows: PyTree, numbers: Int[Array, "n blocks each"]) -> PyTree:
 
     def of_leaf(leaf: Array) -> Array:
         if blocks == 1:
-            return leaf[numbers[:, 0]]
+            return leaf.at[numbers[:, 0]].get(mode="clip", wrap_negative_indices=False)
         taken = jax.vmap(lambda block, numbers: block[numbers], (0, 1), 1)(cut(leaf, blocks), _like(leaf, numbers, 1))
         return taken.reshape(n, blocks * each, *leaf.shape[1:])
 

@@ -27,27 +27,37 @@ class Batches(NamedTuple):
 
     def load(self, steps: Int[Array, " n"]) -> tuple[Dataset, Float[Array, "n size"] | None]:
         """The examples of steps, with leading axes `(n, size)`, and their weights in a mean, if these differ."""
-        rows = jax.vmap(self._rows)
-        numbers, counted = rows(steps)
+        rows = self._rows(steps)
         if isinstance(self.data, Stream):
-            examples = self.data.in_blocks(numbers, [rows(steps + by)[0] for by in (steps.size, -steps.size)])
+            nearby = [self._rows(jnp.maximum(steps + by, 0)) for by in (steps.size, -steps.size)]
+            examples = self.data.in_blocks(rows, nearby)
         else:
-            examples = blocks.take(self.data, numbers)
+            examples = blocks.take(self.data, rows)
         if self.per_epoch * self.size <= len(self.data):
             return examples, None
-        counted = counted.reshape(steps.size, self.size)
+        # The last batch of an epoch is filled up with rows that count nothing.
+        is_there = jnp.broadcast_to(self._places(steps)[:, None] < self._block, rows.shape)
+        counted = is_there.reshape(steps.size, self.size).astype(jnp.result_type(float))
         return examples, counted / jnp.sum(counted, axis=1, keepdims=True)
 
-    def _rows(self, step: Int[Array, ""]) -> tuple[Int[Array, "blocks each"], Float[Array, "blocks each"]]:
-        """The rows of each block that a step looks at, and for each 1 if it counts, 0 if it only fills a batch up."""
-        block, each = len(self.data) // self.blocks, self.size // self.blocks
-        numbers = step % self.per_epoch * each + jnp.arange(each)
-        rows = jnp.broadcast_to(jnp.minimum(numbers, block - 1), (self.blocks, each))
-        counted = jnp.broadcast_to(numbers < block, rows.shape).astype(jnp.result_type(float))
-        if self.order is not None:
-            of_block = jnp.broadcast_to(jnp.arange(self.blocks)[:, None], rows.shape)
-            rows = self.order[step // self.per_epoch - self.first_epoch, of_block, rows]
-        return rows, counted
+    @property
+    def _block(self) -> int:
+        return len(self.data) // self.blocks
+
+    def _places(self, steps: Int[Array, " n"]) -> Int[Array, "n each"]:
+        """Where in the order of a block what a step looks at is; beyond its end where that only fills a batch up."""
+        each = self.size // self.blocks
+        return lax.rem(steps, self.per_epoch)[:, None] * each + jnp.arange(each)[None]
+
+    def _rows(self, steps: Int[Array, " n"]) -> Int[Array, "n blocks each"]:
+        """The rows of each block that steps look at."""
+        places = jnp.minimum(self._places(steps), self._block - 1)
+        places = jnp.broadcast_to(places[:, None], (steps.size, self.blocks, places.shape[1]))
+        if self.order is None:
+            return places
+        epochs = lax.div(steps, self.per_epoch) - self.first_epoch
+        entries = self.order.at[epochs[:, None, None], jnp.arange(self.blocks)[None, :, None], places]
+        return entries.get(mode="clip", wrap_negative_indices=False)
 
 
 def orders(

@@ -35,15 +35,15 @@ class Checks(NamedTuple):
 
     def begins_epoch(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether a step is the first of an epoch."""
-        return left % self.steps_per_epoch == self.window - 1
+        return lax.rem(left, self.steps_per_epoch) == self.window - 1
 
     def ends_epoch(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether a step is the last of a whole epoch."""
-        return self._is_whole(left) & (left % self.steps_per_epoch == 0)
+        return self._is_whole(left) & (lax.rem(left, self.steps_per_epoch) == 0)
 
     def due(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """Whether there is a check after a step."""
-        return self._is_whole(left) & (left % (self.steps_per_epoch * self.interval) == 0)
+        return self._is_whole(left) & (lax.rem(left, self.steps_per_epoch * self.interval) == 0)
 
     def _is_whole(self, left: Int[Array, "..."]) -> Bool[Array, "..."]:
         """False in what is left over before the first whole epoch."""

@@ -64,7 +64,7 @@ def run_loop(
         objective = Objective(
             lambda w: problem.batch_objective(w, state.w, state.model_state, batch), params.derivative, mixed
         )
-        epoch = place.number // problem.steps_per_epoch
+        epoch = lax.div(place.number, problem.steps_per_epoch)
         value, residual, update, constrained, memory, model_state, rate, found, lost = propose_step(
             objective, state, params, place.number, epoch
         )

@@ -63,26 +63,26 @@ def propose_step(
     else:
         scaled, of_rate = rate.update(direction, memory.learning_rate, iterate)
     update, of_momentum = params.momentum.update(scaled, memory.momentum)
+    lengths = rate.at(step, epoch) if isinstance(rate, AbstractSchedule) else None
     constrained = None
     if not isinstance(params.constraint, NoConstraint):
         # A search has found the point itself, but for the rounding of the difference and the sum.
-        length = _length(params, step, epoch) if found is None else jnp.zeros(())
+        length = _length_for_proximal(params, lengths) if found is None else jnp.zeros(())
         constrained = params.constraint.proximal(add(w, update), length)
         of_momentum = subtract(constrained, w) if params.momentum.remembers_step else of_momentum
         gradient = params.constraint.residual(w, gradient)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
     as_before = lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype)
     after = jax.tree.map(as_before, Memory(of_method, of_rate, of_momentum), memory)
-    length = _effective_rate(scaled, direction) if method.takes_rate else None
+    length = _effective_rate(scaled, direction, lengths) if method.takes_rate else None
     lost = ~all_finite(direction) if method.uses_hessian or found is not None else None
     return Proposal(value, gradient, update, constrained, after, model_state, length, found, lost)
 
 
-def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
-    """The length of a step, for the proximal operator; any, where the rate does not say it: a set needs none."""
-    rate = params.learning_rate
-    length = rate.at(step, epoch) if isinstance(rate, AbstractSchedule) else jnp.ones(())
-    if not params.constraint.entrywise and [leaf.shape for leaf in jax.tree.leaves(length)] != [()]:
+def _length_for_proximal(params: Params, lengths: PyTree) -> PyTree:
+    """The length of a step as a schedule says it; any, where there is none: a set needs no length."""
+    length = jnp.ones(()) if lengths is None else lengths
+    if not params.constraint.entrywise and not _is_one_number(length):
         name = type(params.constraint).__name__
         raise ValueError(
             f"`learning_rate` must be one number for all weights with the constraint {name}, got {length}."
@@ -90,12 +90,19 @@ def _length(params: Params, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTr
     return length
 
 
-def _effective_rate(step: PyTree, direction: PyTree) -> Float[Array, ""]:
-    """How many times longer a step is than its direction, from an even sample of the entries of each leaf.
+def _is_one_number(lengths: PyTree) -> bool:
+    return [leaf.shape for leaf in jax.tree.leaves(lengths)] == [()]
 
-    Exact where the learning rate is one number; 0 where the direction vanishes. All entries would cost a tenth of a
-    plain step; of a leaf that is sharded along an explicit axis all are taken, as none of them is to be moved.
+
+def _effective_rate(step: PyTree, direction: PyTree, lengths: PyTree) -> Float[Array, ""]:
+    """How many times longer a step is than its direction.
+
+    That is what a schedule says, if it says one number; else it is found from an even sample of the entries of each
+    leaf, and is 0 where the direction vanishes. All entries would cost a tenth of a plain step; of a leaf that is
+    sharded along an explicit axis all are taken, as none of them is to be moved.
     """
+    if _is_one_number(lengths):
+        return jax.tree.leaves(lengths)[0]
 
     def sample(leaf: Array) -> Array:
         is_sharded = any(name is not None for name in jax.typeof(leaf).sharding.spec)
