@@ -18,7 +18,7 @@ from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.settled import is_placed, like, settled, varying
 from hype_ad.internal.tree import at_least_single, norm, where
 from jax import lax
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._adjoint.base import Load, Scan, Step
 from .._adjoint.recomputing import first_input
@@ -120,8 +120,8 @@ def run_loop(
         rate = nan if params.method.takes_rate else None
         return state, Histories(loss=nan, rate=rate, valid=valid, w=state.w if params.keep_w_history else None)
 
-    done = jnp.arange(steps)
-    places = Place(number=state.step + done, left=steps - 1 - done)
+    place = lambda done: Place(number=state.step + done, left=steps - 1 - done)
+    places = place(jnp.arange(steps))
     load = lambda places: (places, problem.load(places.number))
     if reuses:
         _, batch = jax.tree.map(lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: leaf[:1], places)))
@@ -138,7 +138,7 @@ def run_loop(
         idle = lambda state, *x: skip(state)
         return lax.cond(state.running, go_on, like(go_on, idle), state, *x) if can_stop else go_on(state, *x)
 
-    run = partial(_until_it_ends, scan, skip) if can_stop else scan
+    run = partial(_until_it_ends, scan, skip, place) if can_stop else scan
     if not params.track_sensitivity:
         return run(step, _settled(step, state, places, load), places, load)
     pushed, carry = with_tangent(step), (state, first_tangent(state))
@@ -167,6 +167,7 @@ def _settled(step: Step, carry: PyTree, places: Place, load: Load) -> PyTree:
 def _until_it_ends(
     scan: Scan,
     skip: Callable[[RunState], tuple[RunState, Histories]],
+    place: Callable[[Int[Array, " 1"]], Place],
     step: Step,
     carry: PyTree,
     places: Place,
@@ -174,10 +175,9 @@ def _until_it_ends(
 ) -> tuple[PyTree, Histories]:
     """A scan that makes no more steps than it must where nothing is differentiated."""
     steps = places.left.size
-    at = lambda i: jax.tree.map(
-        lambda leaf: leaf[0], load(jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, i, 1), places))
-    )
-    again, step = step, closure_convert(step, carry, at(0))
+    # Computed anew and not read from `places`: a loop that reads no long array can become one small kernel.
+    at = lambda i: jax.tree.map(lambda leaf: leaf[0], load(place(i[None])))
+    again, step = step, closure_convert(step, carry, at(jnp.array(0)))
 
     def end_early(carry: PyTree) -> tuple[PyTree, Histories]:
         def advance(reached: tuple[Array, PyTree, Histories]) -> tuple[Array, PyTree, Histories]:
@@ -189,7 +189,7 @@ def _until_it_ends(
             i, carry, _ = reached
             return (i < steps) & anywhere(_state(carry).running)
 
-        shapes = jax.eval_shape(lambda carry: step(carry, at(0))[1], carry)
+        shapes = jax.eval_shape(lambda carry: step(carry, at(jnp.array(0)))[1], carry)
         histories = jax.tree.map(lambda one: jnp.zeros((steps, *one.shape), one.dtype), shapes)
         first = settled(advance, (jnp.array(0), carry, histories))
         made, carry, histories = lax.while_loop(unfinished, advance, first)
