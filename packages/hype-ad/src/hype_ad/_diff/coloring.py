@@ -5,7 +5,8 @@ from typing import cast
 
 import numpy as np
 from jaxtyping import Int
-from scipy.sparse import csr_array
+
+from .pattern import Pattern, of_matrix
 
 Places = Int[np.ndarray, " entries"]
 
@@ -30,13 +31,13 @@ class Coloring:
     place: Places
 
 
-def by_columns(matrix: csr_array, rows: Places, columns: Places) -> Coloring:
+def by_columns(matrix: Pattern, rows: Places, columns: Places) -> Coloring:
     """Columns of one color share no row, so that one product with their sum has the entries of all of them."""
     colors = _fewest(matrix)
     return Coloring(colors, int(colors.max(initial=-1)) + 1, colors[columns], rows)
 
 
-def by_star(matrix: csr_array, rows: Places, columns: Places) -> Coloring:
+def by_star(matrix: Pattern, rows: Places, columns: Places) -> Coloring:
     """A star coloring of a symmetric matrix, which reads one entry of the two that are the same.
 
     Rows with the most entries have a color of their own, and all other entries of their columns are read from it. What
@@ -51,7 +52,7 @@ def by_star(matrix: csr_array, rows: Places, columns: Places) -> Coloring:
         longest = int(np.diff(matrix.indptr)[order[hubs - 1]])
         if hubs >= best.max(initial=-1) + 1 or longest <= 2:
             break
-        left = csr_array(matrix.multiply(~own[:, None]).multiply(~own[None]))
+        left = of_matrix(matrix.multiply(~own[:, None]).multiply(~own[None]))
         left.eliminate_zeros()
         colors = _fewest(left) + hubs
         colors[order[:hubs]] = np.arange(hubs)
@@ -63,14 +64,14 @@ def by_star(matrix: csr_array, rows: Places, columns: Places) -> Coloring:
     return Coloring(best, int(best.max(initial=-1)) + 1, product, np.where(turned, columns, rows))
 
 
-def _fewest(matrix: csr_array) -> Int[np.ndarray, " columns"]:
+def _fewest(matrix: Pattern) -> Int[np.ndarray, " columns"]:
     """The better of two greedy colorings of the columns: in their order, and with the fullest first."""
     size = cast(tuple[int, int], matrix.shape)[1]
     lengths = np.diff(matrix.indptr)
     if int((lengths.astype(np.int64) ** 2).sum()) > _LARGEST_GRAPH:
         return np.arange(size)
     counts = matrix.astype(np.int32)
-    graph = csr_array(counts.T @ counts)
+    graph = of_matrix(counts.T @ counts)
     natural = _greedy(graph, np.arange(size))
     if natural.max(initial=-1) + 1 <= lengths.max(initial=0):  # a row has that many columns
         return natural
@@ -78,7 +79,7 @@ def _fewest(matrix: csr_array) -> Int[np.ndarray, " columns"]:
     return fullest if fullest.max() < natural.max() else natural
 
 
-def _greedy(graph: csr_array, order: Int[np.ndarray, " columns"]) -> Int[np.ndarray, " columns"]:
+def _greedy(graph: Pattern, order: Int[np.ndarray, " columns"]) -> Int[np.ndarray, " columns"]:
     starts, neighbors = cast(list[int], graph.indptr.tolist()), cast(list[int], graph.indices.tolist())
     colors = [-1] * len(order)
     for v in order.tolist():

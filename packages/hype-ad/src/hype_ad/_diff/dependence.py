@@ -14,9 +14,9 @@ import jax
 import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
-from scipy.sparse import csr_array
 
-from .dependence_rules import RULES, NeedsReverse, Pattern, check_size, height, identity, mixed, stacked, united, width
+from .dependence_rules import RULES, NeedsReverse, check_size, height, identity, mixed, united, width
+from .pattern import Pattern, stacked, without_entries
 from .programs import CALLS, as_function, scan_counts, size_of
 
 # Entries of a coefficient that is evaluated to look for zeros in it.
@@ -150,7 +150,7 @@ def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> 
     sizes = [size_of(var) for var in body.jaxpr.invars]
     outs = [size_of(var) for var in body.jaxpr.outvars]
     columns = next(width(pattern) for pattern in patterns if pattern is not None)
-    nothing = lambda rows: csr_array((rows, columns), dtype=bool)
+    nothing = lambda rows: without_entries(rows, columns)
     whole = [nothing(size_of(atom)) if p is None else p for atom, p in zip(equation.invars, patterns, strict=True)]
     if not length:
         empty = [nothing(size_of(var)) for var in equation.outvars[carries:]]
@@ -166,7 +166,7 @@ def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> 
             break
         moving[constants : constants + carries] = reached
     total = sum(sizes)
-    local = [csr_array((size, total), dtype=bool) if p is None else p for size, p in zip(outs, local, strict=True)]
+    local = [without_entries(size, total) if p is None else p for size, p in zip(outs, local, strict=True)]
     body_carry, body_out = stacked(local[:carries], total), stacked(local[carries:], total)
     fixed = stacked(whole[:constants], columns)
     carry: Any = stacked(whole[constants : constants + carries], columns)

@@ -12,13 +12,10 @@ import jax
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
-from scipy.sparse import csr_array, vstack
 
 from .dependence_windows import convolution, window_sums
+from .pattern import Pattern, of_entries, stacked, without_entries
 from .programs import shape_of, size_of
-
-Pattern: TypeAlias = csr_array
-"""A boolean matrix, with a row for each entry of a variable."""
 
 Value: TypeAlias = Callable[[], np.ndarray] | None
 """Gives the value of an input that is known."""
@@ -57,7 +54,7 @@ def width(pattern: Pattern) -> int:
 def identity(size: int, first: int, columns: int) -> Pattern:
     """Entries that depend each on a column of its own, from column `first` on."""
     places = np.arange(size)
-    return csr_array((np.ones(size, bool), (places, first + places)), shape=(size, columns))
+    return of_entries(places, first + places, (size, columns))
 
 
 def united(patterns: Iterable[Pattern | None]) -> Pattern | None:
@@ -67,11 +64,6 @@ def united(patterns: Iterable[Pattern | None]) -> Pattern | None:
         if pattern is not None:
             result = pattern if result is None else result + pattern
     return result
-
-
-def stacked(patterns: Sequence[Pattern], columns: int) -> Pattern:
-    """The rows of several dependences, one after the other."""
-    return csr_array(vstack(patterns, format="csr", dtype=bool)) if patterns else csr_array((0, columns), dtype=bool)
 
 
 def mixed(patterns: Patterns, size: int) -> Pattern | None:
@@ -89,10 +81,10 @@ def _picked(pattern: Pattern, rows: np.ndarray) -> Pattern:
     absent = rows < 0
     counts = np.diff(pattern.indptr)
     if not len(counts):
-        return csr_array((len(rows), width(pattern)), dtype=bool)
+        return without_entries(len(rows), width(pattern))
     check_size(int(np.where(absent, 0, counts[rows]).sum()))
     if absent.any():
-        pattern = stacked([pattern, csr_array((1, width(pattern)), dtype=bool)], width(pattern))
+        pattern = stacked([pattern, without_entries(1, width(pattern))], width(pattern))
         rows = np.where(absent, len(counts), rows)
     return pattern[rows]
 
@@ -101,8 +93,7 @@ def _summed(pattern: Pattern, places: np.ndarray, size: int) -> Pattern:
     """The dependence of sums, of which the entry `i` goes into the one at `places[i]`, or nowhere."""
     places = places.reshape(-1)
     there = places >= 0
-    terms = csr_array((np.ones(there.sum(), bool), (places[there], np.flatnonzero(there))), shape=(size, len(places)))
-    return terms @ pattern
+    return of_entries(places[there], np.flatnonzero(there), (size, len(places))) @ pattern
 
 
 def _numbered(equation: JaxprEqn, patterns: Patterns) -> tuple[list[np.ndarray], Pattern]:
@@ -296,7 +287,7 @@ def _cumsum(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) -> 
     later, earlier = np.tril_indices(length)
     out, term = (earlier, later) if equation.params["reverse"] else (later, earlier)
     rows, columns = numbers[out].reshape(-1), numbers[term].reshape(-1)
-    return [csr_array((np.ones(len(rows), bool), (rows, columns)), shape=(numbers.size, numbers.size)) @ pattern]
+    return [of_entries(rows, columns, (numbers.size, numbers.size)) @ pattern]
 
 
 def _along_last(axes: Callable[[dict[str, Any]], int]) -> Callable[..., list[Pattern | None]]:
@@ -337,7 +328,7 @@ def _dot_of(equation: JaxprEqn, side: int, pattern: Pattern, value: Value) -> Pa
         rows = (batches[:, None] * m + np.arange(m)) * n + places[:, None]
         columns = numbers[batches[:, None] * m + np.arange(m), terms[:, None]]
         shape = b * m * n, height(pattern)
-        result = csr_array((np.ones(rows.size, bool), (rows.reshape(-1), columns.reshape(-1))), shape=shape) @ pattern
+        result = of_entries(rows.reshape(-1), columns.reshape(-1), shape) @ pattern
     else:
         groups = np.empty(height(pattern), int)
         groups[numbers] = np.arange(b * m)[:, None]

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._documentation import like
@@ -333,6 +332,8 @@ def _places(numbers: Places, own: Any) -> Int[np.ndarray, "entries axes"]:
 
 def _arranged(data: Float[Array, " entries"], found: Sparsity, out: PyTree, x: PyTree, dense: bool) -> PyTree:
     """`out`, each part replaced by an `x` of blocks."""
+    from jax.experimental.sparse import BCOO  # takes long to load
+
     rows, columns = parts(out)[0], parts(x)[0]
     row_bounds, column_bounds = (np.cumsum([0, *(np.prod(shape(p), dtype=int) for p in of)]) for of in (rows, columns))
 

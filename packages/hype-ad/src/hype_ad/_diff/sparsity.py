@@ -8,10 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.experimental.sparse import BCOO
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Bool, Int, PyTree
-from scipy.sparse import coo_array, csr_array, issparse
 
 from .._types.base import AbstractTensor
 from ..internal.mode import Mode, check_mode
@@ -19,9 +17,10 @@ from .argnums import Argnums, at_argument
 from .checks import float_value
 from .coloring import Coloring, by_columns, by_star
 from .dependence import dependences
-from .dependence_rules import NeedsReverse, TooDense, height, identity, stacked, width
+from .dependence_rules import NeedsReverse, TooDense, height, identity, width
 from .forms import Function
 from .gradient import value_gradient
+from .pattern import Pattern, of_entries, of_matrix, stacked, without_entries
 from .programs import size_of
 
 
@@ -77,8 +76,8 @@ class Sparsity:
         return self._matrix.toarray()
 
     @cached_property
-    def _matrix(self) -> csr_array:
-        return csr_array((np.ones(self.count, bool), (self.rows, self.columns)), shape=self.shape)
+    def _matrix(self) -> Pattern:
+        return of_entries(self.rows, self.columns, self.shape)
 
     @cached_property
     def column_coloring(self) -> Coloring:
@@ -88,7 +87,7 @@ class Sparsity:
     @cached_property
     def row_coloring(self) -> Coloring:
         """Rows that no column has two of have one color: one product from the left for each."""
-        return by_columns(csr_array(self._matrix.T), self.columns, self.rows)
+        return by_columns(of_matrix(self._matrix.T), self.columns, self.rows)
 
     @cached_property
     def star_coloring(self) -> Coloring:
@@ -98,7 +97,7 @@ class Sparsity:
     @cached_property
     def symmetric(self) -> "Sparsity":
         """With the entry (j, i) for each entry (i, j)."""
-        both = csr_array(self._matrix + self._matrix.T)
+        both = of_matrix(self._matrix + self._matrix.T)
         return self if both.nnz == self.count else Sparsity(both)
 
 
@@ -107,20 +106,23 @@ def as_sparsity(sparsity: Any) -> Sparsity | None:
     return sparsity if sparsity is None or isinstance(sparsity, Sparsity) else Sparsity(sparsity)
 
 
-def _stored(matrix: Any) -> csr_array:
+def _stored(matrix: Any) -> Pattern:
+    from jax.experimental.sparse import BCOO  # not loaded before it is needed: that takes as long as all of ours
+    from scipy.sparse import coo_array, issparse
+
     if isinstance(matrix, Tracer) or (isinstance(matrix, BCOO) and isinstance(matrix.indices, Tracer)):
         raise TypeError("`sparsity` must be known while JAX traces: make it of a NumPy array, outside of `jax.jit`.")
     if isinstance(matrix, BCOO) and matrix.ndim == 2 and not matrix.n_batch and not matrix.n_dense:
         places = np.asarray(matrix.indices)
         inside = (places < np.array(matrix.shape)).all(axis=1)
         rows, columns = places[inside].T
-        return csr_array(csr_array((np.ones(len(rows), bool), (rows, columns)), shape=matrix.shape).astype(bool))
+        return of_matrix(of_entries(rows, columns, matrix.shape).astype(bool))
     if issparse(matrix):
         if matrix.ndim != 2:
             raise ValueError(f"`sparsity` must be a matrix, got shape {matrix.shape}.")
         entries = coo_array(matrix)
         rows, columns = entries.coords
-        return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=matrix.shape)
+        return of_entries(rows, columns, matrix.shape)
     if isinstance(matrix, AbstractTensor):
         matrix = matrix.array
         if isinstance(matrix, Tracer):
@@ -135,7 +137,7 @@ def _stored(matrix: Any) -> csr_array:
         raise TypeError(f"`sparsity` must be a matrix of numbers, got one of dtype {dense.dtype}.")
     if dense.ndim != 2:
         raise ValueError(f"`sparsity` must be a matrix, got shape {dense.shape}.")
-    return csr_array(dense != 0)
+    return of_matrix(dense != 0)
 
 
 def jacobian_sparsity(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Sparsity]:
@@ -223,13 +225,13 @@ def linear_sparsity(product: Callable[..., PyTree], point: PyTree, v: PyTree, *,
                 f"More than 2²⁴ entries of the derivative, of shape {shape}, may be other than zero: it is not sparse, "
                 "or not seen to be. Give `sparsity` where you know it, or take products with vectors."
             ) from error
-        pattern = csr_array(np.ones(shape, bool))
+        pattern = of_matrix(np.ones(shape, bool))
     return Sparsity(pattern.T if transposed else pattern)
 
 
-def _stacked_dependences(program: ClosedJaxpr, fixed: list[None], sizes: list[int], outs: list[int]) -> csr_array:
+def _stacked_dependences(program: ClosedJaxpr, fixed: list[None], sizes: list[int], outs: list[int]) -> Pattern:
     starts = np.cumsum([0, *sizes])
     inputs = [identity(size, int(first), int(starts[-1])) for size, first in zip(sizes, starts[:-1], strict=True)]
     found = dependences(program, [*fixed, *inputs], [None] * (len(fixed) + len(inputs)))
-    empty = lambda size: csr_array((size, int(starts[-1])), dtype=bool)
+    empty = lambda size: without_entries(size, int(starts[-1]))
     return stacked([empty(n) if p is None else p for n, p in zip(outs, found, strict=True)], int(starts[-1]))

@@ -1,8 +1,8 @@
 """Splitting, ranking and folding draws: what the diagnostics of Vehtari et al. (2021) are made of."""
 
 import numpy as np
+import scipy
 from jaxtyping import Shaped
-from scipy.special import ndtri
 
 from .rows import Draws
 
@@ -34,7 +34,7 @@ def normalize(draws: Draws) -> Draws:
     ends = np.where(np.concatenate([differs, edge], axis=-1), place, size)
     last = np.minimum.accumulate(ends[..., ::-1], axis=-1)[..., ::-1]
     # A mean rank is a multiple of 1/2, of which there are few.
-    of_half_ranks = ndtri((1 + np.arange(2 * size - 1) / 2 - 0.375) / (size + 0.25))
+    of_half_ranks = scipy.special.ndtri((1 + np.arange(2 * size - 1) / 2 - 0.375) / (size + 0.25))
     scores = np.empty(flat.shape)
     np.put_along_axis(scores, order, of_half_ranks[first + last], axis=-1)
     return scores.reshape(draws.shape)

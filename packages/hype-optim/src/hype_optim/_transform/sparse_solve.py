@@ -16,8 +16,6 @@ from hype_ad.internal.tree import at_least_single, power_of_two, ravel, size, un
 from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, PyTree
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 Vector = Float[Array, " n"]
 Blocks = Float[Array, "blocks width width"]
@@ -129,6 +127,9 @@ def check_size(sparsity: Sparsity, w: PyTree) -> None:
 
 def _blocks(sparsity: Sparsity, entries: Float[Array, " entries"]) -> tuple[np.ndarray, Blocks, Strips]:
     """The order of the unknowns, and the blocks on the diagonal, with 1 where it is padded, and below it."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     total = sparsity.shape[0]
     ones = np.ones(sparsity.count, np.int8)
     order = reverse_cuthill_mckee(csr_array((ones, (sparsity.rows, sparsity.columns)), shape=sparsity.shape), True)
