@@ -44,6 +44,16 @@ def test_a_package_depends_on_what_it_imports(package):
     assert ours & (third_party | set(BELOW)) - {package} - _extras(folder) <= names
 
 
+@pytest.mark.parametrize("package", BELOW)
+def test_what_takes_long_to_load_waits_until_it_is_used(package):
+    slow = ("scipy.", "jax.experimental.sparse", "matplotlib", "arviz", "numpyro")
+    for path in (ROOT / "packages" / package.replace("_", "-") / "src").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            assert not [name for name in names if name.startswith(slow)], path
+
+
 def _extras(folder):
     """What a package imports only where it is asked for."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
