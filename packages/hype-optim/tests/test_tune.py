@@ -86,6 +86,21 @@ def test_records_and_pictures(tuned, tmp_path):
     assert eqx.tree_equal(load(tmp_path / "tuned.npz", tuned), tuned)
 
 
+def test_a_notebook_shows_the_table_and_the_steps(tuned):
+    shown = tuned._repr_html_()
+    assert all(name in shown for name in tuned.sensitivities)
+    assert shown.count("<polyline") == 2 + tuned.history.shape[1]  # and the start and what was tuned, held out
+    assert tuned.summary().splitlines()[1] in shown
+    failed = eqx.tree_at(
+        lambda t: (t.value, t.history), tuned, (jnp.array(jnp.inf), jnp.full_like(tuned.history, jnp.nan))
+    )
+    assert "Tuned" in failed._repr_html_()
+    assert "<pre>" in jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), tuned)._repr_html_()
+    seen = []
+    jax.jit(lambda tuned: seen.append(tuned._repr_html_()))(tuned)
+    assert "history=f64" in seen[0]
+
+
 class Model(eqx.Module):
     weight: jax.Array
     activation: object = eqx.field(static=True, default=jnp.tanh)

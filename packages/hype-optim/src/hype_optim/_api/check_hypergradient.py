@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal import html
 from hype_ad.internal.checks import function
 from hype_ad.internal.text import table
 from hype_ad.internal.tree import random_unit_direction
@@ -86,6 +87,10 @@ class HypergradientCheck:
         wrong = sum(row.verdict not in RIGHT for row in self.rows)
         verdict = "All derivatives are right." if self.ok else f"{wrong} of {len(self.rows)} derivatives failed."
         return "\n".join([lines, *notes, f"{verdict} f = {self.value:.8g}, computed in {self.dtype}."])
+
+    def _repr_html_(self) -> str:
+        """The same, as a notebook shows it."""
+        return html.preformatted(str(self))
 
 
 def check_hypergradient(

@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal import text
+from hype_ad.internal import html, text
 from hype_ad.internal.checks import function, instance
 from jaxtyping import Array, Float, PyTree
 
@@ -77,6 +77,10 @@ class Forecast:
         return (
             f"{lines}\nArithmetic is relative to that of a plain run; memory is by XLA's analysis of compiled programs."
         )
+
+    def _repr_html_(self) -> str:
+        """The same, as a notebook shows it."""
+        return html.preformatted(str(self))
 
 
 def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[AbstractAdjoint] | None = None) -> Forecast:
