@@ -110,6 +110,14 @@ def check_hypergradient(
     `f` jumps or the training is chaotic. It tells hyperparameters that nothing depends on (found in the program, not by
     a zero) from those whose derivative happens to be zero. It runs `f` some dozens of times for each leaf.
 
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Params, check_hypergradient, minimize
+        >>> loss = lambda params: minimize(lambda w: jnp.sum(w**2), jnp.ones(3), params).loss
+        >>> check = check_hypergradient(loss, Params(epochs=10, learning_rate=0.1, silent=True))
+        >>> check.ok, check.without_influence
+        (True, ('.regularization.coefficient', '.improvement_threshold'))
+
     Args:
         f: maps a configuration to a scalar, as in `lambda p: train(model, data, p).loss`. If it is a pytree, such as
             `jax.tree_util.Partial(f, model, data)`, its float arrays are taken to float64 too; what a plain function

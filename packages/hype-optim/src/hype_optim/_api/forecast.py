@@ -91,6 +91,14 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
     simplified it, relative to that of a plain run: it is about right where steps are large enough to keep the machine
     busy.
 
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Checkpointed, Params, forecast, minimize
+        >>> loss = lambda params: minimize(lambda w: jnp.sum(w**2), jnp.ones(3), params).loss
+        >>> table = forecast(loss, Params(epochs=50, learning_rate=0.1, silent=True), [Checkpointed()])
+        >>> [row.name for row in table.rows]
+        ['a plain run', 'Checkpointed(levels=2)', 'forward mode, one number', 'forward mode, all numbers']
+
     Args:
         f: maps a configuration to a scalar, as in `lambda p: train(model, data, p).loss`.
         params: the configuration: a `Params`, or a pytree with one in it, whose adjoint is replaced by each of
