@@ -179,6 +179,13 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def notebooks(session: nox.Session) -> None:
+    """The notebooks of docs/notebooks, run from top to bottom in a kernel; with their outputs in out/notebooks."""
+    install(session, *group("notebooks"))
+    session.run("pytest", "--noconftest", "tests/notebooks/check_notebooks.py", *session.posargs, env=CACHE)
+
+
+@nox.session
 def thorough(session: nox.Session) -> None:
     """The slow tests: every method and penalty through every adjoint, long chains. Some minutes, not in `.ci/run`."""
     install(session, *group("tests"), *group("examples"))

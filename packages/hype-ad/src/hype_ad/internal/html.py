@@ -150,8 +150,8 @@ def _frame(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> list[str
     return [
         f'<rect x="{_LEFT}" y="{_TOP}" width="{_WIDTH}" height="{_HEIGHT}" fill="none" stroke="currentColor" '
         'stroke-opacity="0.4"/>',
-        _text(_LEFT - 6, _TOP + 9, f"{y.max():.3g}", "end"),
-        _text(_LEFT - 6, bottom, f"{y.min():.3g}", "end"),
+        _text(_LEFT - 6, _TOP + 9, f"{y.max() + 0.0:.3g}", "end"),
+        _text(_LEFT - 6, bottom, f"{y.min() + 0.0:.3g}", "end"),
         _text(_LEFT, bottom + 14, f"{x.min():.6g}", "start"),
         _text(right, bottom + 14, f"{x.max():.6g}", "end"),
         _text(_LEFT + _WIDTH / 2, bottom + 14, x_label, "middle"),
