@@ -10,8 +10,8 @@
 # %% [markdown]
 # # Tuning
 #
-# `tune` moves settings along the gradients of whole trainings. Here a network with a penalty for each of its inputs
-# learns which inputs matter.
+# `tune` moves settings along the gradients of whole trainings. Here a linear model with a penalty for each of its
+# inputs learns which inputs matter.
 
 # %%
 import jax
