@@ -45,7 +45,7 @@ data, valid = Dataset(x, (x[:, 0] - x[:, 1] + noise > 0).astype(int)).split([40,
 model = jax.tree_util.Partial(jnp.matmul, jnp.zeros((2, 5)))
 settings = Params(
     30,
-    learning_rate=0.3,
+    learning_rate=0.15,
     momentum=Momentum(0.5),
     loss=CrossEntropyOnLinear(),
     regularization=L2Reg(1e-2),
@@ -78,11 +78,11 @@ def at(rate):
 
 rates = jnp.linspace(0.02, 1.0, 60)
 losses = jax.vmap(at)(rates)
-value, slope = jax.value_and_grad(at)(0.3)
+value, slope = jax.value_and_grad(at)(0.15)
 
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 axes.plot(rates, losses, label="60 trainings")
-axes.plot(rates, value + slope * (rates - 0.3), "--", label="the hypergradient at 0.3")
+axes.plot(rates, value + slope * (rates - 0.15), "--", label="the hypergradient at 0.15")
 axes.set(xlabel="learning rate", ylabel="validation loss", ylim=(losses.min() - 0.01, losses.max() + 0.01))
 axes.legend()
 plt.show()

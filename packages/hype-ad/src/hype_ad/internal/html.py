@@ -40,7 +40,7 @@ def paragraph(text: str) -> str:
 
 def preformatted(text: str) -> str:
     """Text with its lines and columns as they are."""
-    return f"<pre>{escape(text)}</pre>"
+    return f'<pre style="font-family: monospace">{escape(text)}</pre>'
 
 
 def folded(label: str, text: str) -> str:

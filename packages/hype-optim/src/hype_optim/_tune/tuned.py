@@ -11,7 +11,7 @@ from hype_ad.internal import html
 from hype_ad.internal.text import count, duration, table
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._file.plot import plot_tuning
+from .._file.plot import plot_tuning, without_jumps
 from .._hyperparameter.ranges import AbstractRange, is_range, value_of
 from .._progress.describe import Span
 from .._progress.numbers import with_numbers
@@ -85,9 +85,10 @@ class Tuned(eqx.Module):
         numbers = self.value, self.start_value, self.history, self.trainings, *self.sensitivities.values(), *ranges
         if not html.has_values(*numbers) or np.ndim(self.value):
             return html.preformatted(repr(self))
+        values = without_jumps(self.history, self.start_value, self.value)
         ends = np.array([0, max(1, len(self.history) - 1)])
         curves = {
-            "at the steps' seeds": (np.arange(len(self.history)), self.history.T),
+            "at the steps' seeds": (np.arange(len(self.history)), values.T),
             "start, held out": (ends, np.full(2, self.start_value)),
             "tuned, held out": (ends, np.full(2, self.value)),
         }
@@ -127,6 +128,8 @@ class Tuned(eqx.Module):
 
     def plot(self) -> "Figure":
         """Draw the values of the steps, and the settings' sensitivities.
+
+        Values far above all others, of steps that were taken back, are left out.
 
         Needs Matplotlib, the extra `hype-optim[plot]`. Nothing is shown or written.
 
