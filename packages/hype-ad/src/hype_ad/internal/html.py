@@ -87,7 +87,7 @@ def curves(x_label: str, y_label: str, by_name: Curves) -> str:
     if not points:
         return paragraph(f"No {y_label} is finite.")
     x, y = np.concatenate(points, axis=1)
-    is_log = y.min() > 0 and y.max() > _DECADE * y.min()
+    is_log = bool(y.min() > 0 and y.max() > _DECADE * y.min())
     x_at, y_at = _scale(x, _WIDTH, False), _scale(y, _HEIGHT, is_log)
     at = lambda line: np.stack([_LEFT + x_at(line[0]), _TOP + _HEIGHT - y_at(line[1])])
     drawn = [
@@ -171,7 +171,7 @@ def _legend(names: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
+def _text(x: int | float, y: int | float, text: str, anchor: str) -> str:
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
