@@ -40,7 +40,7 @@ def paragraph(text: str) -> str:
 
 def preformatted(text: str) -> str:
     """Text with its lines and columns as they are."""
-    return f'<pre style="font-family: monospace">{escape(text)}</pre>'
+    return f'<pre style="font-family: monospace; overflow-x: auto">{escape(text)}</pre>'
 
 
 def folded(label: str, text: str) -> str:
@@ -91,7 +91,7 @@ def curves(x_label: str, y_label: str, by_name: Curves) -> str:
     x_at, y_at = _scale(x, _WIDTH, False), _scale(y, _HEIGHT, is_log)
     at = lambda line: np.stack([_LEFT + x_at(line[0]), _TOP + _HEIGHT - y_at(line[1])])
     drawn = [
-        _polyline(at(line), color, 1 / len(of_name) ** 0.5)
+        _polyline(at(line), color, 1 / len(of_name) ** 0.25)
         for color, of_name in zip(_cycle(len(lines)), lines.values(), strict=True)
         for line in of_name
         if line.size
