@@ -1,6 +1,7 @@
 """The shell around the code: `nox -l` lists what there is to do."""
 
 import pathlib
+import shutil
 
 import nox
 
@@ -112,6 +113,38 @@ def alone(session: nox.Session, package: str) -> None:
     )
 
 
+@nox.session
+def build(session: nox.Session) -> None:
+    """The files of a release, in dist/, each checked; `-- hype-ad ...` checks also that these may be uploaded."""
+    session.install(*group("build"))
+    check = ("pytest", "-q", "--noconftest", "--override-ini=addopts=--import-mode=importlib")  # no JAX is needed
+    if session.posargs:
+        session.run(*check, "tests/release/check_ready.py", env={"HYPE_RELEASE": " ".join(session.posargs)})
+    dist, again = ROOT / "dist", ROOT / "build"
+    for folder in (dist, again):
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in PACKAGES:
+        session.run("uv", "build", "-q", "--out-dir", str(dist), f"packages/{name}", external=True)
+        session.run("uv", "build", "-q", "--wheel", "--out-dir", str(again), f"packages/{name}", external=True)
+    session.run("twine", "check", "--strict", *map(str, sorted([*dist.glob("*.whl"), *dist.glob("*.tar.gz")])))
+    session.run("cffconvert", "--validate")
+    session.run(*check, "tests/release/check_files.py")
+    for name in PACKAGES:
+        _install_alone(session, name, dist)
+
+
+def _install_alone(session: nox.Session, package: str, dist: pathlib.Path) -> None:
+    """Install a package by its name from the built files, in a new environment, and import all of it."""
+    python = str(pathlib.Path(session.create_tmp()) / package)
+    session.run("uv", "venv", "-q", "--clear", "-p", session.python or "python", python, external=True)
+    session.run("uv", "pip", "install", "-q", "-p", python, "--find-links", str(dist), package, external=True)
+    session.run(f"{python}/bin/python", "-c", IMPORT_ALL, package.replace("-", "_"), external=True)
+    found = session.run("uv", "pip", "list", "-q", "-p", python, "--format=freeze", external=True, silent=True)
+    ours = sorted(line.split("==")[0] for line in found.splitlines() if line.split("==")[0] in PACKAGES)
+    if ours != sorted(below(package)):
+        session.error(f"{package} must bring {sorted(below(package))}, brought {ours}.")
+
+
 @nox.session(python=PYTHONS[0])
 def minimums(session: nox.Session) -> None:
     """All tests with the lowest versions that the packages accept, and with the tests' tools as they are now."""
@@ -143,6 +176,13 @@ def examples(session: nox.Session) -> None:
     """Every example, small, and the Python of every page; those that compile for long are in `thorough`."""
     install(session, *group("tests"), *group("examples"))
     pytest(session, "-m", "not slow", "tests/examples")
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """The notebooks of docs/notebooks, run from top to bottom in a kernel; with their outputs in out/notebooks."""
+    install(session, *group("notebooks"))
+    session.run("pytest", "--noconftest", "tests/notebooks/check_notebooks.py", *session.posargs, env=CACHE)
 
 
 @nox.session

@@ -1,6 +1,7 @@
 """The bars of loops in compiled programs: how often, for which runs, and what is left when one raises."""
 
 import re
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -49,6 +50,12 @@ def test_a_run_has_a_title_a_bar_and_a_last_line(capfd):
     assert "60/60 [00:00<00:00, " in bars[-1]
     assert bars[-1].endswith(f"turn/s, x={end:.4f}]")
     assert last == f"60 turns to {end:.4f}, True."
+
+
+def test_a_notebook_gets_progress_where_it_does_not_look_like_an_error(monkeypatch):
+    assert progress.stream() is sys.stderr
+    monkeypatch.setattr(sys, "stderr", type("OutStream", (), {"__module__": "ipykernel.iostream"})())
+    assert progress.stream() is sys.stdout
 
 
 @pytest.mark.parametrize("every", [1, 3, 100])

@@ -176,6 +176,36 @@ def test_without_arviz_it_is_said_what_to_install(run, monkeypatch):
         run.to_arviz()
 
 
+def test_a_notebook_shows_the_table_and_the_chains(run):
+    shown = run._repr_html_()
+    assert "600 draws of each of 4 chains" in shown
+    assert all(name in shown for name in run.summary().names)
+    assert shown.count("<polyline") == 4
+    assert f"{float(np.mean(run.acceptance)):.3f}" in shown
+
+
+def test_a_notebook_shows_warnings_and_draws_that_are_not_finite(run):
+    shown = changed(run, draws=jax.tree.map(lambda draws: jnp.full_like(draws, jnp.nan), run.draws))._repr_html_()
+    assert "Warning: Draws are NaN" in shown
+    assert "is finite" in shown
+
+
+def test_a_notebook_shows_the_first_rows_of_many(run):
+    many = jnp.repeat(run.draws["mu"][..., None], 300, axis=-1)
+    shown = changed(run, draws={"mu": many})._repr_html_()
+    assert "280 more rows" in shown
+    shown = changed(run, draws={"mu": jnp.repeat(many, 4, axis=-1)})._repr_html_()
+    assert "Diagnostics of all 1,200 numbers" in shown
+
+
+def test_a_notebook_shows_shapes_of_what_has_no_diagnostics(run):
+    short = jax.tree.map(lambda leaf: leaf[:, :3] if leaf.ndim > 1 else leaf, run)
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), run)
+    traced = []
+    jax.jit(lambda run: traced.append(run._repr_html_()))(run)
+    assert all(">Samples(" in shown for shown in (short._repr_html_(), batch._repr_html_(), *traced))
+
+
 def test_diagnostics_need_draws_with_values(run):
     short = changed(run, energy=run.energy[:, :3])
     with pytest.raises(ValueError, match="at least 4 draws a chain, got 3"):

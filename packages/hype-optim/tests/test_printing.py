@@ -1,7 +1,11 @@
 """What a result looks like in print."""
 
+from dataclasses import replace
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import pytest
 from hype_optim import Implicit, Params, minimize
 
 PARAMS = Params(3, learning_rate=0.25, adjoint=Implicit(), track_sensitivity=True, silent=True)
@@ -11,8 +15,13 @@ def run(w0):
     return minimize(lambda w: jnp.sum(w**2), w0, PARAMS)
 
 
-def test_numbers_have_values_and_arrays_shapes():
-    text = repr(run(jnp.ones(2)))
+@pytest.fixture(scope="module")
+def result():
+    return run(jnp.ones(2))
+
+
+def test_numbers_have_values_and_arrays_shapes(result):
+    text = repr(result)
     for line in (
         "loss=0.03125",
         "w=f64[2]",
@@ -30,3 +39,38 @@ def test_what_has_no_value_has_a_shape():
     jax.jit(lambda w0: traced.append(repr(run(w0))))(jnp.ones(2))
     assert "loss=f64[]" in traced[0]
     assert "loss=f64[2]" in repr(jax.vmap(run)(jnp.ones((2, 3))))
+
+
+def test_a_notebook_shows_the_numbers_and_the_curve(result):
+    shown = result._repr_html_()
+    assert "Result: The run made all of its steps." in shown
+    assert ">0.03125</td>" in shown
+    assert ">-0.693147</td>" in shown
+    assert shown.count("<polyline") == 1
+    assert repr(result).replace("<", "&lt;").replace(">", "&gt;") in shown  # all else, folded
+
+
+def test_a_notebook_shows_validation_beside_training(result):
+    checks = {"valid_loss": jnp.array(0.5), "valid_history": jnp.array([2.0, 0.5]), "valid_steps": jnp.array([1, 3])}
+    shown = replace(result, **checks)._repr_html_()
+    assert shown.count("<polyline") == 2
+    assert "validation loss" in shown
+
+
+def test_a_notebook_shows_a_batch_of_runs():
+    losses = lambda rate: minimize(lambda w: jnp.sum(w**4), jnp.ones(2), Params(20, learning_rate=rate, silent=True))
+    shown = jax.vmap(losses)(jnp.array([0.01, 0.1, 100.0]))._repr_html_()
+    assert "3 runs, of which 1 failed." in shown
+    assert shown.count("<polyline") == 3
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.vmap], ids=lambda f: f.__name__)
+def test_a_notebook_shows_what_is_traced_by_its_shapes(result, transform):
+    shown, results = [], jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), result)
+    transform(lambda result: shown.append(result._repr_html_()))(results)
+    assert "loss=f64[" in shown[0]
+    assert "<svg" not in shown[0]
+
+
+def test_a_notebook_shows_shapes_of_what_was_never_computed():
+    assert "<pre" in eqx.filter_eval_shape(run, jnp.ones(2))._repr_html_()

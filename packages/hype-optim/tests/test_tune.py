@@ -1,5 +1,7 @@
 """Tuning: it comes to the minimum, whatever the noise; what fails is taken back; it goes on from where it was."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -84,6 +86,25 @@ def test_records_and_pictures(tuned, tmp_path):
     assert len(sensitivities.patches) == 3
     save(tmp_path / "tuned.npz", tuned)
     assert eqx.tree_equal(load(tmp_path / "tuned.npz", tuned), tuned)
+
+
+def test_a_notebook_shows_the_table_and_the_steps(tuned):
+    shown = tuned._repr_html_()
+    assert all(name in shown for name in tuned.sensitivities)
+    assert shown.count("<polyline") == 2 + tuned.history.shape[1]  # and the start and what was tuned, held out
+    assert tuned.summary().splitlines()[1] in shown
+    failed = replace(tuned, value=jnp.array(jnp.inf), history=jnp.full_like(tuned.history, jnp.nan))
+    assert "Tuned" in failed._repr_html_()
+    assert "<pre" in jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), tuned)._repr_html_()
+    seen = []
+    jax.jit(lambda tuned: seen.append(tuned._repr_html_()))(tuned)
+    assert "history=f64" in seen[0]
+
+
+def test_a_step_that_jumped_does_not_hide_the_others(tuned):
+    jumped = replace(tuned, history=tuned.history.at[3].set(1e24))
+    assert "e+24" not in jumped._repr_html_()
+    assert jumped.plot().axes[0].get_ylim()[1] < 1e3
 
 
 class Model(eqx.Module):

@@ -46,6 +46,15 @@ def checkpointed_scan(
     is that of Griewank (1992, "Achieving logarithmic growth of temporal and spatial complexity in reverse automatic
     differentiation") with equal segments, as in Chen et al. (2016, "Training deep nets with sublinear memory cost").
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_ad import checkpointed_scan
+        >>> def decayed(rate):
+        ...     return checkpointed_scan(lambda x, _: (x * (1 - rate), None), jnp.array(1.0), length=1000)[0]
+        >>> print(f"{jax.grad(decayed)(1e-3):.1f}")  # -1000 * (1 - rate) ** 999
+        -368.1
+
     Args:
         f: one step, `(carry, x) -> (carry, y)`, as for `lax.scan`.
         init: the first carry, a pytree of arrays.

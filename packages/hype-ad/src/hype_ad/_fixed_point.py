@@ -69,6 +69,14 @@ def fixed_point(
     within `max_steps`, or that of the linear equation of the derivative does not, derivatives are NaN: where a rougher
     solution is good enough, say so by `tolerance`.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_ad import fixed_point
+        >>> root = lambda b: fixed_point(lambda a, b: (a + b / a) / 2, jnp.array(1.0), b).value
+        >>> print(f"{root(4.0):.4f} {jax.grad(root)(4.0):.4f}")  # sqrt(b), 1 / (2 sqrt(b))
+        2.0000 0.2500
+
     Args:
         g: contraction near the solution, from (a, b) to a pytree like `a`.
         a0: start of the iteration: `D`, `DV`, `DM`, array or pytree of them.

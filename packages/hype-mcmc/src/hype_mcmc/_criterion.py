@@ -35,6 +35,16 @@ def expected_squared_jump(
     The sum is what the widest direction says. Scales, such as the standard deviations of a pilot run, make
     directions equal. To weigh kernels of different numbers of steps, divide by the steps.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_mcmc import HMC, expected_squared_jump
+        >>> positions = jax.random.normal(jax.random.key(0), (100, 2))
+        >>> f = lambda x: -0.5 * jnp.sum(x**2)
+        >>> jump = lambda step_size: expected_squared_jump(HMC(step_size, 3), f, positions, key=jax.random.key(1))
+        >>> bool(jax.grad(jump)(0.1) > 0)  # longer steps go further
+        True
+
     Args:
         kernel: the kernel to judge.
         logdensity: what it samples.

@@ -26,6 +26,17 @@ class HMC(AbstractAdaptiveKernel):
     mode and to any order. Reverse mode keeps about `2 sqrt(num_steps)` states, or with
     `adjoint=ReversibleTrajectory()` one.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_mcmc import HMC
+        >>> logdensity = lambda x: -0.5 * jnp.sum(x**2)
+        >>> def error(step_size):
+        ...     kernel = HMC(step_size, 4)
+        ...     return kernel.step(jax.random.key(0), kernel.init(jnp.ones(3), logdensity), logdensity)[1].energy_error
+        >>> print(f"{error(0.5):.3f}, derivative {jax.grad(error)(0.5):.3f}")
+        0.030, derivative -0.818
+
     Args:
         step_size: $h$, positive. Differentiable.
         length: how long trajectories are: a number of steps, at least 1, or an `AbstractLength` such as

@@ -68,6 +68,12 @@ def log_of(density: Callable[[Any], ArrayLike]) -> Callable[[Any], Float[Array, 
     For those who have a density, as the original wanted it. A density underflows where its logarithm does not: write
     the log density where you can.
 
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from hype_mcmc import log_of
+        >>> print(f"{log_of(lambda x: jnp.exp(-x))(2.0):.1f}")
+        -2.0
+
     Args:
         density: from a position to one number at least 0, up to a factor. A callable pytree stays one.
 

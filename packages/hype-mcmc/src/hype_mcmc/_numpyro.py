@@ -25,6 +25,19 @@ def from_numpyro(model: Callable[..., Any], *args: Any, **kwargs: Any) -> "NumPy
     of the same shapes does not compile again; integers, strings and None are part of it. What a model computes from
     its data to make shapes of, such as a number of groups, has to be an argument of its own.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import numpyro
+        >>> from numpyro import distributions as dist
+        >>> from hype_mcmc import from_numpyro, sample
+        >>> def model(y):
+        ...     scale = numpyro.sample("scale", dist.HalfNormal(2.0))
+        ...     numpyro.sample("y", dist.Normal(0.0, scale), obs=y)
+        >>> run = sample(from_numpyro(model, jnp.array([1.0, -2.0, 0.5])), key=jax.random.key(0), silent=True)
+        >>> run.summary().names, run.draws["scale"].shape
+        (('scale',), (4, 1000))
+
     Args:
         model: a function of NumPyro's primitives, or one within its handlers, such as `handlers.condition`.
         args: what it is called with.

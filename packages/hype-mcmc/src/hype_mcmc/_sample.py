@@ -67,6 +67,16 @@ def sample(
     Warm-up feeds on what it made, so the derivative through it explodes: adapt first, then differentiate with
     `num_warmup=0` and the adapted kernel.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_mcmc import sample
+        >>> run = sample(lambda x: -0.5 * jnp.sum(x**2), jnp.zeros(2), key=jax.random.key(0), silent=True)
+        >>> run.draws.shape  # chains, draws, numbers
+        (4, 1000, 2)
+        >>> bool(jnp.all(jnp.abs(run.draws.mean((0, 1))) < 0.1)), len(run.summary().warnings)
+        (True, 0)
+
     Args:
         logdensity: from a position to one number, up to a constant. Of a pytree that is callable
             (`jax.tree_util.Partial(f, data)`, an Equinox module) the arrays are arguments of the program: new data

@@ -6,7 +6,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from hype_ad.internal import html
 from hype_ad.internal.checks import known
+from hype_ad.internal.text import count
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from ._arviz import inference_data
@@ -16,6 +18,8 @@ from ._kernel import AbstractKernel
 from ._model import AbstractModel, Predictive
 from ._names import labels_of, named
 from ._summary import Summary, summarize
+
+_DIAGNOSED = 1000  # numbers of a position that a notebook shows unasked
 
 
 class SamplerState(eqx.Module):
@@ -97,6 +101,25 @@ class Samples(eqx.Module):
     def ebfmi(self) -> Float[np.ndarray, " chains"]:
         """The energy Bayesian fraction of missing information of each chain (Betancourt 2016), low below 0.3."""
         return ebfmi(np.asarray(self.energy, np.float64))
+
+    def _repr_html_(self) -> str:
+        """The summary, and the chains of the number that they agree least on, as a notebook shows them."""
+        leaves = jax.tree.leaves(self.draws)
+        told = self.acceptance, self.energy, self.divergences
+        if not html.has_values(*told, *leaves) or self.energy.ndim != 2 or self.energy.shape[1] < 4:
+            return html.preformatted(repr(self))
+        chains, number = self.energy.shape
+        title = f"Samples: {number:,} draws of each of {count(chains, 'chain')}"
+        how = f"Acceptance {float(np.mean(self.acceptance)):.3f}, {count(int(np.sum(self.divergences)), 'divergence')}."
+        quantities = sum(leaf[0, 0].size for leaf in leaves)
+        if quantities > _DIAGNOSED:
+            many = f"Diagnostics of all {quantities:,} numbers take a while: `print(samples.summary())`."
+            return html.page(title, html.paragraph(how), html.paragraph(many), html.folded("fields", repr(self)))
+        summary = self.summary()
+        worst = int(np.argmax(np.nan_to_num(summary.rhat, nan=-1.0)))
+        chosen = np.concatenate([_rows(leaf) for leaf in named(self.draws).values()])[worst]
+        trace = html.curves("draw", f"{summary.names[worst]} in each chain", {"": (np.arange(number), chosen)})
+        return html.page(title, html.paragraph(how), summary._repr_html_(), trace, html.folded("fields", repr(self)))
 
     def summary(self) -> Summary:
         """A table of means, quantiles and diagnostics of each number of a position, with warnings in words."""

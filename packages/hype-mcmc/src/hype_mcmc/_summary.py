@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from hype_ad.internal import html
 from hype_ad.internal.text import table
 from jaxtyping import Bool, Float
 
@@ -15,6 +16,8 @@ _MANY = 32  # chains, which may each be too short for R-hat and say enough toget
 _MIN_ESS = 400
 _MAX_ROUNDING = 0.1  # of an energy
 _MIN_EBFMI = 0.3  # Betancourt (2016)
+_HEAD = ("", "mean", "sd", "mcse", "5%", "95%", "ess_bulk", "ess_tail", "rhat")
+_LISTED = 20  # rows in a notebook
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,22 @@ class Summary:
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
-        head = ("", "mean", "sd", "mcse", "5%", "95%", "ess_bulk", "ess_tail", "rhat")
+        return "\n".join([table(_HEAD, self._cells()), *[f"Warning: {warning}" for warning in self.warnings]])
+
+    def _repr_html_(self) -> str:
+        """The table, or the first rows of a long one, and the warnings, as a notebook shows them."""
+        left = len(self.names) - _LISTED
+        parts = [html.paragraph(f"Warning: {warning}") for warning in self.warnings]
+        parts += [html.paragraph(f"... and {left:,} more rows, all of which `print` shows.")] if left > 0 else []
+        return html.table(_HEAD, self._cells()[:_LISTED]) + "".join(parts)
+
+    def _cells(self) -> list[tuple[str, ...]]:
         numbers = (self.mean, self.sd, self.mcse, self.q5, self.q95)
         rows = []
         for i, name in enumerate(self.names):
             counts = (f"{self.ess_bulk[i]:.0f}", f"{self.ess_tail[i]:.0f}", f"{self.rhat[i]:.3f}")
             rows.append((name, *[f"{column[i]:.4g}" for column in numbers], *counts))
-        return "\n".join([table(head, rows), *[f"Warning: {warning}" for warning in self.warnings]])
+        return rows
 
 
 @np.errstate(invalid="ignore", over="ignore")  # of infinite draws, which a warning tells

@@ -120,7 +120,16 @@ class AbstractClassifier(eqx.Module):
 
 
 class SoftmaxClassifier(AbstractClassifier):
-    """Any number of classes, by a model with one output for each of them on the last axis: the largest one decides."""
+    """Any number of classes, by a model with one output for each of them on the last axis: the largest one decides.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import Linear, SoftmaxClassifier
+        >>> model = SoftmaxClassifier(Linear(4, 3, key=jax.random.key(0)), logits=True)
+        >>> model.probabilities(jnp.ones((5, 4))).shape
+        (5, 3)
+    """
 
     def probabilities(self, x: Array) -> Float[Array, "*times classes"]:
         """The outputs, or their softmax if they are logits."""
@@ -133,7 +142,15 @@ class SoftmaxClassifier(AbstractClassifier):
 
 
 class LogisticClassifier(AbstractClassifier):
-    """Classes 0 and 1, by a model whose output, or its first entry, is the probability of class 1 or its logit."""
+    """Classes 0 and 1, by a model whose output, or its first entry, is the probability of class 1 or its logit.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import LogisticClassifier
+        >>> model = LogisticClassifier(lambda x: x - 2.0, logits=True)
+        >>> model.classify(jnp.array([[1.0], [3.0]]))
+        Array([0, 1], dtype=int32)
+    """
 
     def probabilities(self, x: Array) -> Float[Array, "*times classes"]:
         """Those of classes 0 and 1."""

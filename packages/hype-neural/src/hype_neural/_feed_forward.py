@@ -17,6 +17,15 @@ from ._layer import AbstractLayer
 class FeedForward(AbstractLayer):
     """Layers, each of which takes what the one before gives. Without any it is the identity.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import FeedForward, Linear
+        >>> first, last = jax.random.split(jax.random.key(0))
+        >>> model = FeedForward([Linear(4, 8, key=first), jnp.tanh, Linear(8, 3, key=last)])
+        >>> model(jnp.ones(4)).shape
+        (3,)
+
     Args:
         elements: layers; plain functions, each of which becomes an `Activation`; Equinox layers or other callable
             pytrees, each of which becomes an `EquinoxLayer`.

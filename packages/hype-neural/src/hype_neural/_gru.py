@@ -29,6 +29,13 @@ class GRU(AbstractRecurrent):
 
     Matrices are stacked in the order $z$, $r$, $\tilde h$; each is drawn by itself, as its shape says.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import GRU
+        >>> GRU(3, 16, key=jax.random.key(0))(jnp.ones((10, 3))).shape
+        (10, 16)
+
     Args:
         in_features: length of $x_t$.
         cells: length of $h_t$.

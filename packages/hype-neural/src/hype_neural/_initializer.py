@@ -76,6 +76,13 @@ class InitUniform(AbstractInitializer):
 class InitNormal(AbstractInitializer):
     """Normal.
 
+    Examples:
+        >>> import jax
+        >>> from hype_neural import InitNormal, Linear
+        >>> spread = lambda std: Linear(100, 100, InitNormal(0.0, std), key=jax.random.key(0)).weight.std()
+        >>> print(f"{jax.grad(spread)(0.5):.1f}")
+        1.0
+
     Args:
         mean: differentiable.
         std: the standard deviation, at least 0. Differentiable.

@@ -21,6 +21,12 @@ from ._tokens import AbstractTokenizer, Words
 class Language(eqx.Module):
     """A vocabulary: the distinct tokens of a text, in the order of their characters' code points.
 
+    Examples:
+        >>> from hype_neural import Language
+        >>> language = Language("to be or not to be")
+        >>> language.tokens, language.encode("not to be")
+        (('be', 'not', 'or', 'to'), Array([1, 3, 0], dtype=int32))
+
     Args:
         text: a text, or its tokens.
         tokenizer: what a token is, `Words()` or `Characters()`.

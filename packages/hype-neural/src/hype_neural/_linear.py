@@ -13,6 +13,14 @@ from ._layer import AbstractStatelessLayer
 class Linear(AbstractStatelessLayer):
     r"""The map $x \mapsto W x + b$ of the last axis.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import Linear
+        >>> layer = Linear(3, 2, key=jax.random.key(0))
+        >>> layer(jnp.ones(3)).shape, layer.num_parameters
+        ((2,), 8)
+
     Args:
         in_features: length of $x$.
         out_features: length of the output.

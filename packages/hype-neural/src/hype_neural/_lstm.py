@@ -45,6 +45,15 @@ class LSTM(AbstractRecurrent):
     The matrices of the four gates are stacked, in the order of these equations ($\tilde c$, $i$, $f$, $o$), so that a
     step is one product; each is drawn by itself, as its shape says.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import LSTM
+        >>> layer = LSTM(3, 16, key=jax.random.key(0))
+        >>> ys, state = layer.run(jnp.ones((10, 3)))
+        >>> ys.shape
+        (10, 16)
+
     Args:
         in_features: length of $x_t$.
         cells: length of $h_t$ and $c_t$.

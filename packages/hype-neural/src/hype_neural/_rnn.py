@@ -20,6 +20,13 @@ from ._recurrence import AbstractRecurrent, Recurrence, projection
 class RNN(AbstractRecurrent):
     r"""Elman's simple recurrent network: $h_t = a(W_{hh} h_{t-1} + W_{xh} x_t + b_h)$, $y_t = W_{hy} h_t + b_y$ (1990).
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import RNN
+        >>> RNN(3, 16, 2, key=jax.random.key(0))(jnp.ones((10, 3))).shape
+        (10, 2)
+
     Args:
         in_features: length of $x_t$.
         hidden_features: length of $h_t$.

@@ -18,6 +18,19 @@ from ._layer import AbstractLayer
 def summary(layer: AbstractLayer, x: Array | jax.ShapeDtypeStruct | tuple[int, ...]) -> str:
     """A table of what a layer is made of: the shape of each output for one example, and the number of weights.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_neural import FeedForward, Linear, summary
+        >>> first, last = jax.random.split(jax.random.key(0))
+        >>> print(summary(FeedForward([Linear(4, 8, key=first), jnp.tanh, Linear(8, 3, key=last)]), (4,)))
+        layer     output  weights
+        --------  ------  -------
+        0 Linear    (8,)       40
+        1 tanh      (8,)        0
+        2 Linear    (3,)       27
+        all         (3,)       67
+
     Args:
         layer: the model.
         x: one example, or its shape, which means floats. Nothing is computed.

@@ -18,6 +18,11 @@ from .forms import Function, without_value
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
     r"""Gradient $\nabla f(x)$ of a function to one number.
 
+    Examples:
+        >>> from hype_ad import DV, grad
+        >>> grad(lambda v: (v**2).sum())(DV([1.0, 2.0]))
+        DV([2. 4.])
+
     Args:
         f: function of a point (`D`, `DV`, `DM`, array or pytree of them) and perhaps more arguments, to a `D` or a
             number.
@@ -40,6 +45,11 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode
 @like(grad)
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
     r"""Value $f(x)$ and gradient $\nabla f(x)$ from one evaluation of `f`.
+
+    Examples:
+        >>> from hype_ad import DV, value_and_grad
+        >>> value_and_grad(lambda v: (v**2).sum())(DV([1.0, 2.0]))
+        (D(5.0), DV([2. 4.]))
 
     Returns:
         A function that gives the pair (value, gradient); with `has_aux` ((value, auxiliary output), gradient), as JAX

@@ -17,6 +17,13 @@ from .gradient import value_gradient
 def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
     r"""Hessian $H_{ij} = \partial^2 f / \partial x_i \partial x_j$ of a function to one number.
 
+    Examples:
+        >>> from hype_ad import DV, hessian
+        >>> hessian(lambda v: v[0] ** 2 * v[1])(DV([1.0, 2.0]))
+        DM(2 x 2)
+        [[4. 2.]
+         [2. 0.]]
+
     Args:
         f: function of a point (`D`, `DV`, `DM`, array or pytree of them) and perhaps more arguments, to a `D` or a
             number.

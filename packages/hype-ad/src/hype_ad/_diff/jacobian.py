@@ -21,6 +21,13 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: 
     `f` is evaluated once, and linearized there. The rows of a wide Jacobian are then pulled back, the columns of a
     square or tall one pushed forward, all at the same time.
 
+    Examples:
+        >>> from hype_ad import DV, jacobian
+        >>> jacobian(lambda v: v**2)(DV([1.0, 2.0]))
+        DM(2 x 2)
+        [[2. 0.]
+         [0. 4.]]
+
     Args:
         f: function of a point (`D`, `DV`, `DM`, array or pytree of them) and perhaps more arguments, to a pytree of
             floats.

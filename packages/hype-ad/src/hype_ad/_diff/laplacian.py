@@ -26,6 +26,11 @@ def laplacian(f: Function) -> Function:
     Python, or where the derivatives of one value on the way would be more than 2^24 numbers, second derivatives along
     all axes are added, 32 at a time, at three times the cost. Of a `custom_vjp` in `f` the rule is used.
 
+    Examples:
+        >>> from hype_ad import DV, laplacian
+        >>> laplacian(lambda v: (v**3).sum())(DV([1.0, 2.0]))
+        D(18.0)
+
     Args:
         f: function of a point (`D`, `DV`, `DM`, array or pytree of them) to a `D` or a number.
 

@@ -16,6 +16,11 @@ from .gradient import value_gradient
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple[Any, ...]:
     r"""Value $f(x)$ and $J(x)\, v$, by one forward pass. The signature is `jax.jvp`'s.
 
+    Examples:
+        >>> from hype_ad import DV, jvp
+        >>> jvp(lambda v: v**2, (DV([1.0, 2.0]),), (DV([1.0, 0.0]),))
+        (DV([1. 4.]), DV([2. 0.]))
+
     Args:
         f: function of as many arguments as there are primals, to any pytree.
         primals: the arguments, each a `D`, `DV`, `DM`, array or pytree of them.
@@ -42,6 +47,12 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
 
 def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     r"""Value $f(x)$ and the pullback $u \mapsto u^\top J(x)$, good for many uses. The signature is `jax.vjp`'s.
+
+    Examples:
+        >>> from hype_ad import DV, vjp
+        >>> value, pullback = vjp(lambda v: v**2, DV([1.0, 2.0]))
+        >>> pullback(DV([1.0, 1.0]))
+        (DV([2. 4.]),)
 
     Args:
         f: function of as many arguments as there are primals, to any pytree of floats.
@@ -133,6 +144,11 @@ def value_and_jacobian_tv(f: Function) -> Function:
 
 def hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     r"""Hessian times vector, $H(x)\, v$, of a function to one number: forward over reverse, a few evaluations of `f`.
+
+    Examples:
+        >>> from hype_ad import DV, hvp
+        >>> hvp(lambda v: (v**4).sum())(DV([1.0, 2.0]), DV([1.0, 0.0]))
+        DV([12.  0.])
 
     Args:
         f: function of a point (`D`, `DV`, `DM`, array or pytree of them) to a `D` or a number.

@@ -16,6 +16,11 @@ from .forms import Function, without_value
 def diff(f: Function) -> Function:
     r"""Derivative $f'(x)$ of a function of one number.
 
+    Examples:
+        >>> from hype_ad import D, diff
+        >>> diff(lambda x: x**3)(D(2.0))
+        D(12.0)
+
     Args:
         f: function of a `D` or a number to any pytree of floats.
 
@@ -77,6 +82,11 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
     a loop of the compiled program. Where `f` looks at the value of `x` in
     Python, it is evaluated once more, by n nested forward modes, and then the cost of all of it doubles with each
     order.
+
+    Examples:
+        >>> from hype_ad import D, diffn
+        >>> diffn(3, lambda x: x**4)(D(2.0))
+        D(48.0)
 
     Args:
         n: order, at least 0.

@@ -20,6 +20,11 @@ def div(f: Function) -> Function:
     Costs about two evaluations of `f` for each coordinate, taken 32 at a time; `hutchinson_div` estimates it at
     the cost of a few evaluations.
 
+    Examples:
+        >>> from hype_ad import DV, div
+        >>> div(lambda v: v**2)(DV([1.0, 2.0]))
+        D(6.0)
+
     Args:
         f: function of a point (`D`, `DV`, `DM`, array or pytree of them) to a point of the same shape.
 
@@ -59,6 +64,11 @@ def curl(f: Function) -> Function:
 
     $(\partial f_3/\partial x_2 - \partial f_2/\partial x_3,\; \partial f_1/\partial x_3 - \partial f_3/\partial x_1,\;
     \partial f_2/\partial x_1 - \partial f_1/\partial x_2)$
+
+    Examples:
+        >>> from hype_ad import DV, curl
+        >>> curl(lambda v: DV([v[2], v[0], v[1]]))(DV([1.0, 2.0, 3.0]))
+        DV([1. 1. 1.])
 
     Args:
         f: function of a vector of three numbers (`DV` or array) to a vector of three numbers.

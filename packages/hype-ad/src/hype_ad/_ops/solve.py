@@ -37,6 +37,11 @@ def solve(a: Plain, b: Plain) -> Array: ...
 def solve(a: TensorLike, b: TensorLike) -> Any:
     """Solves `a @ x = b` by LU decomposition.
 
+    Examples:
+        >>> from hype_ad import DM, DV, solve
+        >>> solve(DM([[2.0, 0.0], [0.0, 4.0]]), DV([2.0, 2.0]))
+        DV([1.  0.5])
+
     Args:
         a: a square matrix. Differentiable.
         b: a vector, or a matrix whose columns are right sides. Differentiable.

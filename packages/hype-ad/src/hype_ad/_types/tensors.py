@@ -12,6 +12,11 @@ from .to_array import TensorLike
 class D(AbstractTensor):
     """A scalar: an array of floats of rank 0.
 
+    Examples:
+        >>> from hype_ad import D
+        >>> D(2.0) * 3 + 1
+        D(7.0)
+
     Args:
         value: a number, or an array of rank 0. Python numbers take JAX's default float dtype.
 
@@ -34,6 +39,12 @@ class D(AbstractTensor):
 class DV(AbstractTensor):
     """A vector: an array of floats of rank 1.
 
+    Examples:
+        >>> from hype_ad import DV
+        >>> v = DV([1.0, 2.0])
+        >>> v + 1, v @ v
+        (DV([2. 3.]), D(5.0))
+
     Args:
         value: a sequence of numbers or of `D`s, or an array of rank 1. Python numbers take JAX's default float dtype.
 
@@ -53,6 +64,11 @@ class DV(AbstractTensor):
 
 class DM(AbstractTensor):
     """A matrix: an array of floats of rank 2.
+
+    Examples:
+        >>> from hype_ad import DM, DV
+        >>> DM([[1.0, 2.0], [3.0, 4.0]]) @ DV([1.0, 1.0])
+        DV([3. 7.])
 
     Args:
         value: a sequence of rows (sequences of numbers, or `DV`s), or an array of rank 2. Python numbers take JAX's

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import equinox as eqx
 import jax
@@ -44,6 +44,12 @@ _is_one = jax.custom_batching.custom_vmap(lambda *inputs: jnp.array(True))
 _is_one.def_vmap(lambda size, in_batched, *inputs: (jnp.array(False), False))
 
 
+def stream() -> TextIO:
+    """Where progress is written: standard error; in a notebook, which shows that as an error, standard output."""
+    in_notebook = type(sys.stderr).__module__.partition(".")[0] == "ipykernel"
+    return sys.stdout if in_notebook else sys.stderr
+
+
 def due(left: Int[Array, ""], total: int, every: int = 1) -> Bool[Array, ""]:
     """Whether to report when `left` of `total` steps are left: at first, at last and about twenty times between.
 
@@ -71,7 +77,7 @@ def _call_if(when: Bool[Array, ""], call: Callable[..., PyTree], values: tuple, 
 
 
 class Bar:
-    """The bar of a run, on the standard error stream; made in the program where the run begins.
+    """The bar of a run; made in the program where the run begins.
 
     Args:
         total: the number of steps.
@@ -115,7 +121,7 @@ class Bar:
 
     def _show(self, run: int, made: int, label: str = "", text: str | None = None) -> None:
         if run not in _BARS:
-            _BARS[run] = tqdm(desc=label, total=self.total, initial=made, unit=self.unit, file=sys.stderr)
+            _BARS[run] = tqdm(desc=label, total=self.total, initial=made, unit=self.unit, file=stream())
         bar = _BARS[run]
         if text is not None:
             bar.set_description(label, refresh=False)
@@ -154,4 +160,4 @@ def _nanoseconds(start: Any) -> int:
 
 def _write(line: str) -> None:
     if line:
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(line, file=stream())

@@ -60,6 +60,15 @@ class Implicit(AbstractAdjoint):
     derivative with respect to the parts of a `Params` that it sees, or `jax.lax.stop_gradient` the others. Histories
     and `state` have no derivative; those of `loss` and `valid_loss` are whole.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Implicit, Newton, Params, minimize
+        >>> params = Params(epochs=5, method=Newton(), adjoint=Implicit(), silent=True)
+        >>> root = lambda c: minimize(lambda w: jnp.sum((w**2 - c) ** 2), jnp.array(1.5), params).w
+        >>> print(f"{jax.grad(root)(2.0):.4f}")  # 1 / (2 sqrt(2))
+        0.3536
+
     Args:
         linear_solver: solves with the symmetric $H$, which it is told is positive semidefinite, as it is at a minimum:
             `lineax.CG(rtol, atol)`, `lineax.Normal(lineax.CG(rtol, atol))`, `lineax.GMRES(rtol, atol)`,

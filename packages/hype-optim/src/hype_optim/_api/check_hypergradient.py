@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal import html
 from hype_ad.internal.checks import function
 from hype_ad.internal.text import table
 from hype_ad.internal.tree import random_unit_direction
@@ -87,6 +88,10 @@ class HypergradientCheck:
         verdict = "All derivatives are right." if self.ok else f"{wrong} of {len(self.rows)} derivatives failed."
         return "\n".join([lines, *notes, f"{verdict} f = {self.value:.8g}, computed in {self.dtype}."])
 
+    def _repr_html_(self) -> str:
+        """The same, as a notebook shows it."""
+        return html.preformatted(str(self))
+
 
 def check_hypergradient(
     f: Callable[[Any], Any],
@@ -104,6 +109,14 @@ def check_hypergradient(
     rules, NaN, an inner problem that has not converged under `Implicit`, and differences that do not settle, because
     `f` jumps or the training is chaotic. It tells hyperparameters that nothing depends on (found in the program, not by
     a zero) from those whose derivative happens to be zero. It runs `f` some dozens of times for each leaf.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Params, check_hypergradient, minimize
+        >>> loss = lambda params: minimize(lambda w: jnp.sum(w**2), jnp.ones(3), params).loss
+        >>> check = check_hypergradient(loss, Params(epochs=10, learning_rate=0.1, silent=True))
+        >>> check.ok, check.without_influence
+        (True, ('.regularization.coefficient', '.improvement_threshold'))
 
     Args:
         f: maps a configuration to a scalar, as in `lambda p: train(model, data, p).loss`. If it is a pytree, such as

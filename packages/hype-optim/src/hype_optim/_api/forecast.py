@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal import text
+from hype_ad.internal import html, text
 from hype_ad.internal.checks import function, instance
 from jaxtyping import Array, Float, PyTree
 
@@ -78,6 +78,10 @@ class Forecast:
             f"{lines}\nArithmetic is relative to that of a plain run; memory is by XLA's analysis of compiled programs."
         )
 
+    def _repr_html_(self) -> str:
+        """The same, as a notebook shows it."""
+        return html.preformatted(str(self))
+
 
 def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[AbstractAdjoint] | None = None) -> Forecast:
     """Say what a hypergradient will cost in memory and time, with each adjoint and in forward mode, without running it.
@@ -86,6 +90,14 @@ def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[Abstrac
     the program needs besides its inputs and outputs. Time is arithmetic counted in the program before XLA has
     simplified it, relative to that of a plain run: it is about right where steps are large enough to keep the machine
     busy.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Checkpointed, Params, forecast, minimize
+        >>> loss = lambda params: minimize(lambda w: jnp.sum(w**2), jnp.ones(3), params).loss
+        >>> table = forecast(loss, Params(epochs=50, learning_rate=0.1, silent=True), [Checkpointed()])
+        >>> [row.name for row in table.rows]
+        ['a plain run', 'Checkpointed(levels=2)', 'forward mode, one number', 'forward mode, all numbers']
 
     Args:
         f: maps a configuration to a scalar, as in `lambda p: train(model, data, p).loss`.

@@ -34,6 +34,17 @@ def minimize(
     reverse and forward mode and to any order, in memory as `params.adjoint` says. It works under `jit` and `vmap` and
     inside `f` of another `minimize`.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Params, minimize
+        >>> f = lambda w: jnp.sum((w - 3.0) ** 2)
+        >>> end = lambda rate: minimize(f, jnp.zeros(2), Params(epochs=20, learning_rate=rate, silent=True))
+        >>> print(f"{end(0.1).loss:.4f} after {end(0.1).steps} steps")
+        0.0024 after 20 steps
+        >>> print(f"{jax.grad(lambda rate: end(rate).loss)(0.1):.4f}")  # the derivative by the learning rate
+        -0.2393
+
     Args:
         f: maps a point to a scalar; or to several, one for each part of the point in its upper structure, such as
             `{"x": ..., "y": ...}` or a tuple: then each part is changed by the gradient of its own, as players of a

@@ -47,6 +47,17 @@ def train(
     For the validation loss and the final loss the model is put into inference mode (`equinox.nn.inference_mode`) if it
     draws at random, has a state or is given to an objective.
 
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Dataset, Params, train
+        >>> x = jnp.linspace(-1.0, 1.0, 20)[:, None]
+        >>> model = eqx.nn.Linear(1, 1, key=jax.random.key(0))
+        >>> result = train(model, Dataset(x, 2 * x + 1), Params(epochs=100, learning_rate=0.1, silent=True))
+        >>> print(f"{result.w.weight.item():.2f} {result.w.bias.item():.2f}")
+        1.99 1.00
+
     Args:
         model: a pytree that is a function of one example, or with an objective any; its float arrays are what is
             trained. A model with

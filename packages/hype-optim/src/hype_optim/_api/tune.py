@@ -62,6 +62,17 @@ def tune(
     steps are judged at held-out seeds, and the best one is judged once more beside the start, at others. Where it is
     not better there, the mean over the first quarter is taken, if that is.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Params, minimize, positive, tune
+        >>> def loss(rate, key):
+        ...     w0 = jax.random.normal(key, (2,))
+        ...     return minimize(lambda w: jnp.sum(w**2), w0, Params(epochs=5, learning_rate=rate, silent=True)).loss
+        >>> tuned = tune(loss, positive(0.01), steps=20, key=jax.random.key(0), silent=True)
+        >>> print(f"{float(tuned.start_value):.2f}, tuned: {float(tuned.value):.2f}")
+        2.24, tuned: 0.06
+
     Args:
         objective: maps settings and a key to a scalar to minimize, such as the validation loss of a training that
             draws its weights and batches from the key; or to a `Result`, whose validation loss is minimized, or the

@@ -99,6 +99,12 @@ class Params(eqx.Module):
     So a derivative with respect to a `Params` is a `Params` that holds the derivative with respect to every
     hyperparameter. Any float may be a range such as `positive(0.1)`.
 
+    Examples:
+        >>> from hype_optim import Momentum, Params
+        >>> params = Params(epochs=50, learning_rate=0.1, momentum=Momentum(0.9))
+        >>> print(params.epochs, params.learning_rate, params.momentum)
+        50 Constant(rate=f32[]) Momentum(decay=f32[])
+
     Args:
         epochs: passes over the training data; steps, where there are no data.
         method: the search direction, such as `LBFGS()`, or any `optax.GradientTransformation`.

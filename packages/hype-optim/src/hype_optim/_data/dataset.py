@@ -24,6 +24,14 @@ class Dataset(eqx.Module):
     A pytree of arrays, so it can be an argument of what is differentiated, compiled or mapped. Everything here that
     computes gives a new `Dataset` and is differentiable in `x`, in `weights` and, where it holds floats, in `y`.
 
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Dataset
+        >>> data = Dataset(jnp.arange(10.0).reshape(5, 2), jnp.array([0, 1, 0, 1, 1]))
+        >>> train, valid = data.split([3, 2])
+        >>> len(train), valid.x.shape
+        (3, (2, 2))
+
     Args:
         x: the inputs, one example a row; a row can have any shape. Several inputs are a dict, a named tuple or an
             Equinox module of such arrays, of numbers or keys; lists and plain tuples are read as arrays.

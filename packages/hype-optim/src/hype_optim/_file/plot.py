@@ -50,7 +50,7 @@ def plot_tuning(
 ) -> "Figure":
     """The values of the steps on the left, beside those at held-out seeds before and after; sensitivities right."""
     figure, (left, right) = _pyplot().subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    values = np.asarray(history)
+    values = without_jumps(history, *held_out)
     steps = np.arange(len(values))
     for i, line in enumerate(values.T):
         left.plot(steps, line, color="tab:blue", marker=".", alpha=0.7, label="at the step's seed" if i == 0 else None)
@@ -64,6 +64,18 @@ def plot_tuning(
     right.barh(ranked, [largest[name] for name in ranked], color="tab:blue")
     right.set(title="sensitivity of the value to each setting", xlabel="root mean squared gradient")
     return figure
+
+
+def without_jumps(history: Any, start: Any, value: Any) -> np.ndarray:
+    """The values of steps, NaN for those so far above all others that they would hide them: they were taken back."""
+    values = np.asarray(history, float)
+    finite = values[np.isfinite(values)]
+    known = np.asarray([start, value], float)
+    known = known[np.isfinite(known)]
+    if finite.size == 0 or known.size == 0:
+        return values
+    top, low = max(float(np.median(finite)), float(known.max())), min(float(finite.min()), float(known.min()))
+    return np.where(values > top + 3 * (top - low), np.nan, values)
 
 
 def _pyplot() -> Any:

@@ -90,6 +90,12 @@ class Probabilities(AbstractRange):
 def positive(value: ArrayLike, upper: float | None = None) -> Positive | Interval:
     """Stand for a positive float, or an array of them, anywhere in a configuration or a point.
 
+    Examples:
+        >>> from hype_optim import positive
+        >>> rate = positive(0.1)
+        >>> print(f"{rate.value:.3f}, stored as {rate.raw:.3f}")
+        0.100, stored as -2.303
+
     Args:
         value: where to start, above 0. Differentiable.
         upper: what it stays below; not given, there is no limit. Not a leaf, so another one compiles again.

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
+import numpy as np
+from hype_ad.internal import html
+from hype_ad.internal.text import count
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._adjoint.base import Stationarity
@@ -66,6 +69,32 @@ class Result(eqx.Module):
         """The numbers by their values, arrays by their shapes, the status by its sentence."""
         status = repr(self.status)
         return with_numbers(self, {"status": status[status.index("<") :], "state": "RunState(...)"})
+
+    def _repr_html_(self) -> str:
+        """The numbers and the loss curves, as a notebook shows them."""
+        curves: dict[str, Any] = {"training": (np.arange(np.shape(self.loss_history)[-1]), self.loss_history)}
+        if self.valid_history is not None:
+            curves["validation"] = self.valid_steps, self.valid_history
+        told = {
+            "steps": self.steps,
+            "loss": self.loss,
+            "validation loss": self.valid_loss,
+            "learning rate": self.learning_rate_history,
+            "growth of perturbations": None if self.sensitivity is None else self.sensitivity.growth,
+        }
+        told = {name: value for name, value in told.items() if value is not None}
+        if not html.has_values(*told.values(), *(array for pair in curves.values() for array in pair)):
+            return html.preformatted(repr(self))
+        rows = [(name, html.number(value)) for name, value in told.items()]
+        parts = html.table((), rows), html.curves("step", "loss", curves), html.folded("fields", repr(self))
+        return html.page(f"Result: {self._ending()}", *parts)
+
+    def _ending(self) -> str:
+        """How the run ended, or how many runs of a batch failed."""
+        if self.steps.ndim == 0:
+            return Status[self.status]
+        failed = int(np.sum(has_failed(self.status)))
+        return f"{count(self.steps.size, 'run')}, of which {failed or 'none'} failed."
 
     def __iter__(self) -> Iterator[Any]:
         """The original's four results."""

@@ -6,7 +6,6 @@ there is time to look at the clock, to write a file, and to be interrupted.
 
 import math
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.compiling import compile_seconds
+from hype_ad.internal.progress import stream
 from jaxtyping import PyTree
 from tqdm import tqdm
 
@@ -78,7 +78,7 @@ def make_steps(plan: Plan, state: TuneState) -> TuneState:
     steps = state.values.shape[0]
     spent = float(state.seconds + state.compiling)
     began = saved = time.perf_counter()
-    bar = tqdm(total=steps, initial=int(state.step), unit="step", file=sys.stderr, disable=plan.silent)
+    bar = tqdm(total=steps, initial=int(state.step), unit="step", file=stream(), disable=plan.silent)
     try:
         while not state.is_done:
             elapsed = spent + time.perf_counter() - began
@@ -93,7 +93,7 @@ def make_steps(plan: Plan, state: TuneState) -> TuneState:
                 save(plan.path, state)
                 saved = time.perf_counter()
     except KeyboardInterrupt:
-        tqdm.write(f"Interrupted after step {int(state.step)} of {steps}: what there is is judged.", file=sys.stderr)
+        tqdm.write(f"Interrupted after step {int(state.step)} of {steps}: what there is is judged.", file=stream())
     finally:
         bar.close()
         if plan.path is not None:

@@ -7,10 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal import html
 from hype_ad.internal.text import count, duration, table
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._file.plot import plot_tuning
+from .._file.plot import plot_tuning, without_jumps
 from .._hyperparameter.ranges import AbstractRange, is_range, value_of
 from .._progress.describe import Span
 from .._progress.numbers import with_numbers
@@ -18,6 +19,7 @@ from .settings import named_ranges
 from .state import TuneState
 
 _LISTED = 4  # so many entries of an array are shown one by one
+_HEAD = ("setting", "start", "tuned", "sensitivity")
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,8 +79,31 @@ class Tuned(eqx.Module):
         """The numbers by their values, arrays by their shapes."""
         return with_numbers(self, {"state": "TuneState(...)"})
 
+    def _repr_html_(self) -> str:
+        """What `summary` says, with the values of the steps, as a notebook shows it."""
+        ranges = (part.raw for settings in (self.start, self.settings) for part in named_ranges(settings).values())
+        numbers = self.value, self.start_value, self.history, self.trainings, *self.sensitivities.values(), *ranges
+        if not html.has_values(*numbers) or np.ndim(self.value):
+            return html.preformatted(repr(self))
+        values = without_jumps(self.history, self.start_value, self.value)
+        ends = np.array([0, max(1, len(self.history) - 1)])
+        curves = {
+            "at the steps' seeds": (np.arange(len(self.history)), values.T),
+            "start, held out": (ends, np.full(2, self.start_value)),
+            "tuned, held out": (ends, np.full(2, self.value)),
+        }
+        parts = [
+            *map(html.paragraph, self._lines()),
+            html.table(_HEAD, self._rows()),
+            html.curves("step", "value", curves),
+        ]
+        return html.page("Tuned", *parts, html.folded("fields", repr(self)))
+
     def summary(self) -> str:
         """What came of it in a few lines, and a table of the settings with the most sensitive ones first."""
+        return "\n".join([*self._lines(), "", table(_HEAD, self._rows())])
+
+    def _lines(self) -> list[str]:
         made = int(np.sum(np.isfinite(self.history).any(axis=1)))
         lines = [
             f"{count(made, 'step')}, {count(int(np.sum(self.returns)), 'step')} taken back; "
@@ -91,16 +116,20 @@ class Tuned(eqx.Module):
             lines.append(f"Gradients were smoothed from step {int(self.smooths)} on.")
         if self.growth is not None:
             lines.append(f"Perturbations of a training grow by {float(self.growth):.3g}, in logarithms.")
+        return lines
+
+    def _rows(self) -> list[list[str]]:
         before, after = named_ranges(self.start), named_ranges(self.settings)
         by_influence = sorted(self.sensitivities, key=lambda name: -float(np.max(self.sensitivities[name])))
-        rows = [
+        return [
             [name, _span(before[name]), _span(after[name]), f"{float(np.max(self.sensitivities[name])):.3g}"]
             for name in by_influence
         ]
-        return "\n".join([*lines, "", table(["setting", "start", "tuned", "sensitivity"], rows)])
 
     def plot(self) -> "Figure":
         """Draw the values of the steps, and the settings' sensitivities.
+
+        Values far above all others, of steps that were taken back, are left out.
 
         Needs Matplotlib, the extra `hype-optim[plot]`. Nothing is shown or written.
 

@@ -66,6 +66,16 @@ class Schedule(AbstractFiniteSchedule):
 class StepSchedule(AbstractFiniteSchedule):
     """One step length per step. Their number is the number of steps.
 
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from hype_optim import Params, StepSchedule, minimize
+        >>> loss = lambda rates: minimize(
+        ...     lambda w: jnp.sum(w**2), jnp.ones(2), Params(learning_rate=StepSchedule(rates), silent=True)
+        ... ).loss
+        >>> jax.grad(loss)(jnp.array([0.25, 0.25])).round(3)
+        Array([-1., -1.], dtype=float32)
+
     Args:
         rates: at least 0, shape `(steps,)`; or a pytree of such arrays that is a prefix of the weights' structure.
             Differentiable.
