@@ -7,8 +7,6 @@ the constructor of a module from its fields, as Python does that of a named tupl
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import equinox as eqx
@@ -24,19 +22,11 @@ class WhatRuns(griffe.Extension):
         """Goes through the package and its public modules."""
         for path in [pkg.path, *PARTS.get(pkg.path, [])]:
             within = pkg if path == pkg.path else pkg[path.removeprefix(f"{pkg.path}.")]
-            for name, thing in public(importlib.import_module(path)):
-                member = within.members.get(name)  # none, where one statement makes several
-                _complete(_written(pkg, member) if member else griffe.Attribute(name, parent=within), thing)
-
-
-def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """The names that a module promises, which are those that it defines or that its package does."""
-    package, _, part = module.__name__.partition(".")
-    for name, thing in vars(module).items():
-        home = getattr(thing, "__module__", None) or package
-        if not name.startswith("_") and not isinstance(thing, ModuleType):
-            if not part or home == module.__name__ or home.startswith(f"{module.__name__}."):
-                yield name, thing
+            for name, thing in vars(importlib.import_module(path)).items():
+                if name in within.members:
+                    _complete(_written(pkg, within.members[name]), thing)
+                elif getattr(thing, "__module__", None) == path:  # one statement that makes several names
+                    _complete(griffe.Attribute(name, parent=within), thing)
 
 
 def _written(package: griffe.Module, member: griffe.Object | griffe.Alias) -> griffe.Object | None:
