@@ -19,6 +19,22 @@ FLAGS = [
     "hide-scrollbars",
 ]
 
+# The messages that Material's search exchanges with its worker: 0 is the index, 1 that it is ready, 2 a query, 3 a result.
+SEARCH = """
+const [texts, done] = arguments;
+const {base, search} = JSON.parse(document.querySelector("#__config").textContent);
+const worker = new Worker(new URL(search, document.baseURI));
+const places = [];
+worker.onmessage = ({data: {type, data}}) => {
+  if (type === 3) places.push(data.items.map((sections) => sections.map((section) => section.location)));
+  if (places.length === texts.length) done(places);
+  else worker.postMessage({type: 2, data: texts[places.length]});
+};
+fetch(new URL(`${base}/search/search_index.json`, document.baseURI)).then((index) => index.json()).then(({config, docs}) => {
+  worker.postMessage({type: 0, data: {config, docs, options: {suggest: false}}});
+});
+"""
+
 
 class Reader:
     def __init__(self, profile):
@@ -28,9 +44,11 @@ class Reader:
             options.add_argument(f"--{flag}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options, Service(_program("chromedriver")))
+        forget = {"source": "if (location.protocol !== 'about:') localStorage.clear()"}  # what earlier pages keep there
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", forget)
 
     def look(self, width, height, scheme):
-        """Sets the size of the window, and whether the reader wants a light or a dark page."""
+        """Sets the size of the window, and whether the reader wants a light or a dark page, as on a first visit."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         wish = {"name": "prefers-color-scheme", "value": scheme}
@@ -48,15 +66,16 @@ class Reader:
         return WebDriverWait(self.driver, 20, 0.05).until(lambda _: condition(), what)
 
     def search(self, text):
-        """The paths and anchors that the search finds."""
-        field = self.driver.find_element(By.CSS_SELECTOR, ".md-search__input")
-        self.run("document.getElementById('__search').checked = true; arguments[0].focus()", field)
-        self.run("document.querySelector('.md-search-result__list').replaceChildren()")
-        field.clear()
-        field.send_keys(text)
-        found = "return [...document.querySelectorAll('a.md-search-result__link')].map(a => a.href)"
+        """The addresses that the search finds for a text that is typed."""
+        self.driver.find_element(By.CSS_SELECTOR, ".md-search__input").send_keys(text)
+        found = "return [...document.querySelectorAll('a.md-search-result__link')].map(a => [a.href, a.hash])"
         links = self.wait(lambda: self.run(found), f"the search found nothing for {text!r}")
-        return [link.partition("?")[0] + link.partition("#")[1] + link.partition("#")[2] for link in links]
+        return [link.partition("?")[0] + anchor for link, anchor in links]
+
+    def search_for_each(self, texts):
+        """The places that the search finds for each text, by the program behind the field."""
+        self.driver.set_script_timeout(60)
+        return self.driver.execute_async_script(SEARCH, texts)
 
     def picture(self, path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
