@@ -64,6 +64,10 @@ def test_images_have_alternative_texts(read):
     assert [(name, image) for name, page in read.items() for image in page.images if not image.get("alt")] == []
 
 
+def test_references_are_resolved(pages):
+    assert [name for name, text in pages.items() if "<autoref" in text or "::: hype" in text] == []
+
+
 def test_formulas_are_mathml(pages):
     assert not [name for name, text in pages.items() if "arithmatex" in text]
     assert "<math" in pages["reference/optim/losses.html"]
