@@ -10,7 +10,9 @@ from .public_names import MODULES, public_names
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PLACES = Counter(name for page in REFERENCE.rglob("*.md") for name in re.findall(r"^::: (\S+)$", page.read_text(), re.M))
+PLACES = Counter(
+    name for page in REFERENCE.rglob("*.md") for name in re.findall(r"^::: (\S+)$", page.read_text(), re.M)
+)
 ENTRIES = re.findall(r"^- (.+)$", (REFERENCE / "bibliography.md").read_text(), re.M)
 
 # Authors and a year: "Duchi, Hazan & Singer 2011", "Kemaev et al. (2025".

@@ -15,10 +15,9 @@ from math_core import LatexToMathML
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-FORMULA = re.compile(
-    r'<span class="arithmatex">\\\((?P<inline>.*?)\\\)</span>|<div class="arithmatex">\s*\\\[(?P<display>.*?)\\\]\s*</div>',
-    re.S,
-)
+INLINE = r'<span class="arithmatex">\\\((?P<inline>.*?)\\\)</span>'
+DISPLAY = r'<div class="arithmatex">\s*\\\[(?P<display>.*?)\\\]\s*</div>'
+FORMULA = re.compile(f"{INLINE}|{DISPLAY}", re.S)
 FONT = "assets/STIXTwoMath.woff2"
 CHARACTERS = [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x300, 0x400), *range(0x2000, 0x2070)]
 CHARACTERS += [*range(0x20D0, 0x22FF), *range(0x2300, 0x23E2), *range(0x27E6, 0x27F0), *range(0x1D400, 0x1D800)]

@@ -15,7 +15,8 @@ OF_HYPE_AD = re.compile(r"hype-ad|derivative-operators|from-hype|reference/ad/")
 
 # What links already, or may not, is passed over whole.
 PASSED = r"<h\d.*?</h\d>|<pre.*?</pre>|<a .*?</a>|<autoref .*?</autoref>"
-NAME = re.compile(rf"{PASSED}|<code>(?P<text>(?:(?P<package>hype_\w+)\.)?(?P<name>[A-Za-z]\w*)(?:\([^<>]*\))?)</code>", re.S)
+CODE = r"<code>(?P<text>(?:(?P<package>hype_\w+)\.)?(?P<name>[A-Za-z]\w*)(?:\([^<>]*\))?)</code>"
+NAME = re.compile(f"{PASSED}|{CODE}", re.S)
 
 
 def on_page_content(content: str, page: Page, **_: Any) -> str:

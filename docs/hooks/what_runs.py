@@ -75,7 +75,9 @@ def _construct(written: griffe.Class, thing: type) -> None:
     """The constructor that Equinox makes, with the annotations of the fields."""
     given = [each for each in inspect.signature(thing).parameters.values() if each.name != "self"]
     if given:
-        fields = {name: field for base in reversed([written, *_bases(written)]) for name, field in base.attributes.items()}
+        fields = {
+            name: field for base in reversed([written, *_bases(written)]) for name, field in base.attributes.items()
+        }
         parameters = [_parameter(each, getattr(fields.get(each.name), "annotation", None)) for each in given]
         this = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
         made = griffe.Function("__init__", parameters=griffe.Parameters(this, *parameters), parent=written)
@@ -106,6 +108,4 @@ def _document(written: griffe.Function, thing: Any) -> None:
     text = inspect.getdoc(thing)
     if text and (written.docstring is None or written.docstring.value != text):
         lines = written.docstring or written
-        written.docstring = griffe.Docstring(
-            text, lineno=lines.lineno, endlineno=lines.endlineno, parent=written
-        )
+        written.docstring = griffe.Docstring(text, lineno=lines.lineno, endlineno=lines.endlineno, parent=written)

@@ -17,14 +17,16 @@ const ground = (node) => {
   return over(own, node.parentElement ? ground(node.parentElement) : [255, 255, 255, 1]);
 };
 const light = (color) => {
-  const [r, g, b] = color.slice(0, 3).map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const [r, g, b] = color.slice(0, 3).map((c) => linear(c / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
 };
 const faint = new Map();
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (texts.nextNode()) {
   const node = texts.currentNode.parentElement;
-  if (!texts.currentNode.data.trim() || !node.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+  const text = texts.currentNode.data.trim();
+  if (!text || !node.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
   if (!node.getClientRects().length || node.closest("script, style, .md-search, .headerlink")) continue;
   const style = getComputedStyle(node);
   const under = ground(node);
@@ -33,7 +35,7 @@ while (texts.nextNode()) {
   const size = parseFloat(style.fontSize);
   const is_large = size >= 24 || (size >= 18.66 && parseInt(style.fontWeight) >= 700);
   if (ratio < (is_large ? 3 : 4.5)) {
-    faint.set(`${node.tagName}.${node.className} ${style.color}`, `${ratio.toFixed(2)}: ${texts.currentNode.data.trim().slice(0, 30)}`);
+    faint.set(`${node.tagName}.${node.className} ${style.color}`, `${ratio.toFixed(2)}: ${text.slice(0, 30)}`);
   }
 }
 return [...faint];

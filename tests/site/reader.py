@@ -19,7 +19,7 @@ FLAGS = [
     "hide-scrollbars",
 ]
 
-# The messages that Material's search exchanges with its worker: 0 is the index, 1 that it is ready, 2 a query, 3 a result.
+# The messages between Material's search and its worker: 0 is the index, 1 that it is ready, 2 a query, 3 a result.
 SEARCH = """
 const [texts, done] = arguments;
 const {base, search} = JSON.parse(document.querySelector("#__config").textContent);
@@ -30,7 +30,8 @@ worker.onmessage = ({data: {type, data}}) => {
   if (places.length === texts.length) done(places);
   else worker.postMessage({type: 2, data: texts[places.length]});
 };
-fetch(new URL(`${base}/search/search_index.json`, document.baseURI)).then((index) => index.json()).then(({config, docs}) => {
+const index = fetch(new URL(`${base}/search/search_index.json`, document.baseURI)).then((answer) => answer.json());
+index.then(({config, docs}) => {
   worker.postMessage({type: 0, data: {config, docs, options: {suggest: false}}});
 });
 """

@@ -27,7 +27,9 @@ class Page(HTMLParser):
             self.images.append(attributes)
         if tag == "a" and attributes.get("href"):
             self.links.append(attributes["href"])
-        self.loaded += [value for name, value in attrs if (tag, name) in LOADED and attributes.get("rel") != "canonical"]
+        self.loaded += [
+            value for name, value in attrs if (tag, name) in LOADED and attributes.get("rel") != "canonical"
+        ]
         self.anchors |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
 
 
