@@ -34,6 +34,9 @@ CHECKED = f"--jaxtyping-packages={','.join(name.replace('-', '_') for name in PA
 # The slow tests and those that must be compiled as users compile have other sessions.
 QUICK = "not slow and not bitwise"
 
+# The site names defaults of signatures, for which its builder imports JAX; and it does not advertise.
+SITE = {"JAX_PLATFORMS": "cpu", "NO_MKDOCS_2_WARNING": "1"}
+
 # Imports a package and every module in it.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -190,6 +193,24 @@ def thorough(session: nox.Session) -> None:
     """The slow tests: every method and penalty through every adjoint, long chains. Some minutes, not in `.ci/run`."""
     install(session, *group("tests"), *group("examples"))
     pytest(session, "-m", "slow")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, built strictly, into out/site: open out/site/index.html."""
+    install(session, *group("docs"))
+    session.run("mkdocs", "build", "--strict", *session.posargs, env=SITE)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The built site in a headless Chromium (Debian's chromium and chromium-driver): search, links, looks."""
+    install(session, *group("docs"), *group("site"))
+    built, pictures = (pathlib.Path(session.create_tmp()).absolute() / name for name in ("built", "pictures"))
+    session.run("mkdocs", "build", "--strict", "--site-dir", str(built), env=SITE)
+    environment = {"HYPE_SITE": str(built), "HYPE_PICTURES": str(pictures)}
+    session.run("pytest", "tests/site", *session.posargs, env=environment)
+    session.log(f"Pictures to look at are in {pictures}.")
 
 
 @nox.session

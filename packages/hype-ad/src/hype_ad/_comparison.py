@@ -10,6 +10,7 @@ from jaxtyping import Float
 from ._central_difference import central_difference
 
 Verdict = Literal["ok", "not finite", "modes differ", "undecided", "wrong"]
+"""What a `Comparison` says of a derivative."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,17 @@ def like(model: Model) -> Callable[[Callable[..., Any]], Model]:
 def complete_docstring(function: Callable[..., Any], shared: str | None) -> None:
     """Adds to a function's docstring the `Args:`, `Returns:` and `Raises:` of another docstring that it lacks."""
     if function.__doc__ and shared:  # Python can be told to keep none
-        function.__doc__ = "\n\n".join({**_sections(shared), **_sections(function.__doc__)}.values())
+        sections = _sections(shared)
+        if "Args" in sections:
+            sections["Args"] = _taken(sections["Args"], function)
+        function.__doc__ = "\n\n".join({**sections, **_sections(function.__doc__)}.values())
+
+
+def _taken(arguments: str, function: Callable[..., Any]) -> str:
+    """Those of the arguments that a function has."""
+    heading, *entries = re.split(r"\n(?=    \w)", arguments)
+    names = inspect.signature(function).parameters
+    return "\n".join([heading, *(entry for entry in entries if entry.strip().partition(":")[0] in names)])
 
 
 def _sections(docstring: str) -> dict[str, str]:

@@ -17,7 +17,8 @@ from ._comparison import compare_along as compare_along
 from .internal import checks, tree
 from .internal.mode import Mode, check_mode
 
-Path = tuple[Mode, ...]  # the modes of one derivative of a higher order, the innermost first
+Path = tuple[Mode, ...]
+"""The modes of one derivative of a higher order, the innermost first."""
 
 
 def assert_derivatives_match(

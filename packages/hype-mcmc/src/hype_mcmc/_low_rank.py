@@ -3,7 +3,7 @@ r"""A mass that is a diagonal and a few directions, for correlated densities of 
 The mass that suits a Gaussian of covariance $C$ is $C^{-1}$, which is also the covariance of its scores, the gradients
 of the log density. For a density that is no Gaussian, the metric $\Sigma$ of least Fisher divergence is the geometric
 mean of the covariance of the draws and the inverse covariance of the scores, the solution of $\Sigma\, C_s \Sigma =
-C_x$ (Seyboldt, Carlson and Carpenter 2024, as in nutpie). A full one needs more draws than dimensions. Here the scales
+C_x$ (Seyboldt, Carlson and Carpenter 2026, as in nutpie). A full one needs more draws than dimensions. Here the scales
 are the diagonal one of them, $\sqrt{\operatorname{var} x_i / \operatorname{var} s_i}$, and on the rescaled draws
 and scores it is solved in the span of their few leading principal components; what it has there that is neither wide
 nor narrow is left out as noise.
@@ -38,7 +38,7 @@ class LowRankMass(AbstractMass):
     orthonormal, as an optimizer may leave them.
 
     Warm-up finds it from draws and scores of each window, $M^{-1}$ being close to the metric of least Fisher
-    divergence (Seyboldt, Carlson and Carpenter 2024). It keeps the last draws and scores of a window, 20 for each
+    divergence (Seyboldt, Carlson and Carpenter 2026). It keeps the last draws and scores of a window, 20 for each
     direction, and finds their singular vectors when the window ends.
 
     Args:

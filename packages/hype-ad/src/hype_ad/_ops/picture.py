@@ -11,7 +11,10 @@ from .._types.to_array import Plain, TensorLike, to_array
 from .shape_checks import divisor
 
 UNICODE = " ·-▴▪●♦■█"
+"""Characters from the lowest level to the highest, for `visualize`."""
+
 ASCII = " .:xTYVXHNM"
+"""The same in ASCII."""
 
 
 def visualize(x: TensorLike, *, contrast: float = 1.2, palette: str = UNICODE) -> str:
