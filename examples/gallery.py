@@ -44,9 +44,10 @@ def run(name: str, folder: Path) -> str:
     began, used = time.perf_counter(), cpu_seconds()
     command = [sys.executable, str(EXAMPLES / f"{name}.py")]
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    took, used = time.perf_counter() - began, cpu_seconds() - used  # the second is less where the machine has other work
+    took, used = time.perf_counter() - began, cpu_seconds() - used
     if ended.returncode:
         raise RuntimeError(f"{name}.py failed:\n{ended.stderr}")
+    # Where the machine has other work, the processor's time is the nearer one to what an idle machine takes.
     return (
         f"\n[`{name}.py`](../examples/{name}.py), at most {min(took, used):.0f} s on two cores:\n\n"
         f"```text\n{tidy(ended.stdout)}\n```\n\n"
