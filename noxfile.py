@@ -221,6 +221,13 @@ def hypertrain(session: nox.Session) -> None:
 
 
 @nox.session
+def gallery(session: nox.Session) -> None:
+    """Run every example at its full size, or some by name, and put what they print and draw into the gallery."""
+    install(session, *group("examples"))
+    session.run("python", "examples/gallery.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Loops against the same written by hand, and against other libraries: all, or `nox -s bench -- NAME ...`."""
     install(session, *group("bench"))

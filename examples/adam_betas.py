@@ -96,16 +96,20 @@ def draw(result: Tuned, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
-    path = result.outer.w_history
-    left.plot(path.rate.value, color="tab:blue")
-    left.set(title="rate", xlabel="outer step", yscale="log")
-    middle.plot(1 - path.beta1.value, label=r"$1 - \beta_1$", color="tab:orange")
-    middle.plot(1 - path.beta2.value, label=r"$1 - \beta_2$", color="tab:green")
-    middle.set(title="betas", xlabel="outer step", yscale="log")
+    path, best = result.outer.w_history, int(np.argmin(result.outer.loss_history))
+    for axes, values, label, color in (
+        (left, path.rate.value, "rate", "tab:blue"),
+        (middle, 1 - path.beta1.value, r"$1 - \beta_1$", "tab:orange"),
+        (middle, 1 - path.beta2.value, r"$1 - \beta_2$", "tab:green"),
+    ):
+        axes.plot(values, label=label, color=color)
+        axes.plot(best, values[best], "*", color="tab:red", markersize=12)
+    left.set(title="rate (star: the best, taken as tuned)", xlabel="outer step", ylabel="rate", yscale="log")
+    middle.set(title="betas", xlabel="outer step", ylabel="one minus beta", yscale="log")
     middle.legend()
     for name, color, curve in zip(("the paper's", "tuned"), ("tab:gray", "tab:red"), result.curves, strict=True):
         right.plot(curve, label=name, color=color)
-    right.set(title="training loss of a minibatch", xlabel="step", yscale="log")
+    right.set(title="training loss of a minibatch", xlabel="step", ylabel="cross entropy", yscale="log")
     right.legend()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

@@ -125,9 +125,11 @@ def draw(result: Adapted, out: Path) -> None:
     left.axhline(90, color="tab:green", linewidth=0.8)
     left.set(title="angle of the true pendulum (180: hanging, 90: the aim)", xlabel="seconds", ylabel="degrees")
     left.legend(fontsize="small")
-    right.plot(result.outer.loss_history, color="tab:red")
+    tries = result.outer.loss_history
+    right.plot(tries, color="tab:red")
+    right.plot(jnp.argmin(tries), jnp.min(tries), "*", color="tab:red", markersize=12, label="the best")
     right.axhline(result.costs[2], color="black", linestyle="--", label="planned by the true model")
-    right.set(title="true cost of the plan", xlabel="try", yscale="log")
+    right.set(title="true cost of the plan", xlabel="try", ylabel="cost", yscale="log")
     right.legend()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

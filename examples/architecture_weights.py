@@ -79,6 +79,10 @@ def main(
         for k, name in enumerate(CANDIDATES):
             panel.plot(weights[0, :, i, k], label=name, linewidth=3 if k == TRUTH[i] else 1)
         panel.set(title=f"input {i}: {list(CANDIDATES)[TRUTH[i]]}")
+    for panel in panels[1]:
+        panel.set(xlabel="step of the tuning")
+    for panel in panels[:, 0]:
+        panel.set(ylabel="weight")
     panels[1, 3].legend(fontsize="small")
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

@@ -172,12 +172,15 @@ def draw(result: Augmented, out: Path) -> None:
     left.suptitle("images (above), and variants with the tuned strengths")
     history = middle.subplots()
     history.plot(result.tuned.history[:, 0], ".-", color="tab:gray")
-    history.set(title="validation loss, each at a seed of its own", xlabel="step of `tune`")
+    for label, value, color in (("start", result.tuned.start_value, "orange"), ("tuned", result.tuned.value, "green")):
+        history.axhline(value, color=f"tab:{color}", linestyle="--", label=f"{label}, at held-out seeds")
+    history.set(title="each step at a seed of its own", xlabel="step of `tune`", ylabel="validation loss")
+    history.legend(fontsize="small")
     losses = right.subplots()
     for i, it in enumerate(result.tested.values()):
         losses.plot(np.full(len(it.losses), i), it.losses, "o", alpha=0.5)
     losses.set_xticks(range(len(result.tested)), [name.replace(" ", "\n") for name in result.tested])
-    losses.set(title="test loss at new seeds", xlim=(-0.5, len(result.tested) - 0.5))
+    losses.set(title="new seeds", ylabel="test loss", xlim=(-0.5, len(result.tested) - 0.5))
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=100)
     plt.close(figure)

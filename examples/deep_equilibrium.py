@@ -94,10 +94,10 @@ def main(epochs: int = 20, hidden: int = 40, out: str = "out/deep_equilibrium.pn
     left.hist(
         steps, bins=np.arange(steps[1].max() + 2) - 0.5, histtype="stepfilled", alpha=0.6, label=["Anderson", "plain"]
     )
-    left.set(title="applications of the layer, for each test image")
+    left.set(title="until the state is found", xlabel="applications of the layer", ylabel="test images")
     left.legend()
     right.loglog(numbers, apart, "o-")
-    right.set(title="derivative through the steps: relative error", xlabel="applications of the layer")
+    right.set(title="derivative through the steps", xlabel="applications of the layer", ylabel="relative error")
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     print(f"The picture is in {out}.")

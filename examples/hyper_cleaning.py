@@ -175,8 +175,13 @@ def draw(result: Cleaning, out: Path) -> None:
     names, accuracies = [name.replace(": ", "\n") for name in result.accuracies], list(result.accuracies.values())
     points.scatter(accuracies, names, s=80, c=["tab:gray", "tab:blue", "tab:red", "tab:gray"])
     for name, accuracy in zip(names, accuracies, strict=True):
-        points.annotate(f"{accuracy:.1%}", (accuracy, name), (0, 8), textcoords="offset points", ha="center")
-    points.set(title="test accuracy", xlim=(min(accuracies) - 0.02, max(accuracies) + 0.02), ylim=(3.5, -0.7))
+        points.annotate(f"{accuracy:.2%}", (accuracy, name), (0, 8), textcoords="offset points", ha="center")
+    points.set(
+        title="test accuracy",
+        xlabel="of the test images",
+        xlim=(min(accuracies) - 0.02, max(accuracies) + 0.02),
+        ylim=(3.5, -0.7),
+    )
     points.grid(axis="x", alpha=0.4)
     points.xaxis.set_major_formatter("{x:.1%}")
     data = result.images.train

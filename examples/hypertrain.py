@@ -175,9 +175,11 @@ def draw(result: Comparison, out: Path) -> None:
     progress.plot(result.tuned.history, ".-", color="tab:red")
     for label, value, color in (("start", result.tuned.start_value, "gray"), ("tuned", result.tuned.value, "red")):
         progress.axhline(value, color=f"tab:{color}", linestyle="--", label=f"{label}, at held-out seeds: {value:.4f}")
-    schedules.set(title="learning rate", xlabel="step", yscale="log", ylim=(1e-3, None))
-    losses.set(title=f"test loss of {SEEDS} new seeds, and their mean", xticks=range(4), xticklabels=result.schedules)
-    progress.set(title="validation loss while tuning", xlabel="outer step")
+    schedules.set(title="schedules", xlabel="step", ylabel="learning rate", yscale="log", ylim=(1e-3, None))
+    losses.set(
+        title=f"{SEEDS} new seeds, and their mean", ylabel="test loss", xticks=range(4), xticklabels=result.schedules
+    )
+    progress.set(title="tuning", xlabel="outer step", ylabel="validation loss", yscale="log")
     schedules.legend()
     progress.legend()
     out.parent.mkdir(parents=True, exist_ok=True)

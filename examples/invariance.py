@@ -121,7 +121,10 @@ def draw(result: Invariance, out: Path) -> None:
     left.plot(result.angles, 100 * result.invariant, "o-", color="tab:red", label="with the sensitivity penalty")
     left.set(title="test error of rotated digits", xlabel="angle (degrees)", ylabel="percent", ylim=(0, None))
     left.legend()
-    right.plot(result.outer.loss_history, color="tab:red")
+    losses = result.outer.loss_history
+    right.plot(losses, color="tab:red")
+    right.plot(np.argmin(losses), np.min(losses), "*", color="tab:red", markersize=12, label="the best")
+    right.legend()
     right.set(title="tuning the penalty", xlabel="outer step", ylabel="validation loss of rotated digits")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

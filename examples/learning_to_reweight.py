@@ -86,12 +86,12 @@ def main(steps: int = 1000, out: str = "out/learning_to_reweight.png") -> tuple[
         left.plot(errors, label=name)
     share = total[wrong].sum() / total.sum()
     print(f"Wrong labels, {wrong.mean():.0%} of all, have {share:.0%} of the weight.")
-    left.set(title="test error", xlabel="step", ylim=(0, 0.4))
+    left.set(xlabel="step", ylabel="test error", ylim=(0, 0.4))
     left.legend()
     right.hist(
         [total[~wrong], total[wrong]], bins=30, histtype="stepfilled", alpha=0.6, label=["right label", "wrong label"]
     )
-    right.set(title="sum of the weights of an example", yscale="log")
+    right.set(xlabel="sum of the weights that an example had", ylabel="examples", yscale="log")
     right.legend()
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

@@ -124,11 +124,12 @@ def draw(found: Found, out: Path) -> None:
 
     figure, (history, scales) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     history.plot(found.search.history)
-    history.set(title="validation loss after fine-tuning, a new seed each step", xlabel="step of the tuning")
+    history.set(title="after fine-tuning, a new seed each step", xlabel="step of the tuning", ylabel="validation loss")
     for place, layer in enumerate(found.scales):
         scales.plot([place] * len(layer), layer, "o")
     scales.axhline(found.best, color="tab:gray", label="where they began")
-    scales.set(title="scale of each rank", xticks=range(3), xticklabels=["first", "second", "last layer"], yscale="log")
+    scales.set(title="adapters, rank by rank", ylabel="scale", yscale="log")
+    scales.set_xticks(range(3), ["first", "second", "last layer"])
     scales.minorticks_off()
     scales.legend()
     out.parent.mkdir(parents=True, exist_ok=True)

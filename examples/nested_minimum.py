@@ -1,9 +1,10 @@
 """A minimum inside of a minimum: min over x of f(x) + min over y of g(x, y), with the exact second derivatives of both.
 
 A ball rolls on a landscape g(x, y) to the nearest lowest height y, which depends on where x it is let go; the outer
-problem looks for the best place x. The value function is a function like any other, so Newton's method minimizes it
-with its exact gradient and Hessian, which come through the inner minimization in two ways: through all of its steps
-(`Checkpointed`), and by the implicit function theorem at its end (`Implicit`). Both are compared with each other.
+problem looks for the best place x near its start, a local minimum (there is a lower one). The value function is a
+function like any other, so Newton's method minimizes it with its exact gradient and Hessian, which come through the
+inner minimization in two ways: through all of its steps (`Checkpointed`), and by the implicit function theorem at its
+end (`Implicit`). Both are compared with each other.
 
     python examples/nested_minimum.py
 """
@@ -77,7 +78,7 @@ def draw(result: Nested, out: Path, inner_steps: int) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    across, up = np.linspace(-2.0, 1.6, 60), np.linspace(-1.6, 1.6, 50)
+    across, up = np.linspace(-2.6, 1.6, 60), np.linspace(-1.6, 1.6, 50)
     points = jnp.stack(jnp.meshgrid(across, up), axis=-1).reshape(-1, 2)
     heights = jax.jit(jax.vmap(lambda x: value_function(Implicit(), inner_steps, x)))(points).reshape(50, 60)
     figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
@@ -85,9 +86,11 @@ def draw(result: Nested, out: Path, inner_steps: int) -> None:
     figure.colorbar(filled, label="f(x) + min over y of g(x, y)")
     path = np.concatenate([result.outer.w_history[: int(result.outer.steps)], result.outer.w[None]])
     axes.plot(*path.T, "o-", color="white", markersize=4, label="Newton's method")
-    axes.plot(*path[-1], "*", color="tab:red", markersize=14, label="minimum")
+    axes.plot(*path[-1], "*", color="tab:red", markersize=14, label="the local minimum that it finds")
+    lowest = points[jnp.argmin(heights)]
+    axes.plot(*lowest, "x", color="white", markersize=9, label="the lowest value shown")
     axes.set(xlabel="$x_1$", ylabel="$x_2$", title="the value function of an inner minimization")
-    axes.legend()
+    axes.legend(facecolor="tab:gray", loc="lower left", fontsize="small")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     plt.close(figure)

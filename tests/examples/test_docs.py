@@ -1,5 +1,6 @@
 """The pages of docs/ say what is true: their Python blocks run, and the tables of operators give what they show."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hype_ad import _diff
 matplotlib.use("Agg")  # a page may draw
 
 DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES_FOLDER = DOCS.parent / "examples"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.S | re.M)
 PAGES = {page.relative_to(DOCS).as_posix(): page.read_text() for page in sorted(DOCS.rglob("*.md"))}
 OPERATORS = PAGES["hype-ad.md"]
@@ -59,3 +61,23 @@ def test_links_lead_somewhere(name):
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose)
     missing = [t for t in targets if "://" not in t and not ((DOCS / name).parent / t).exists()]
     assert missing == []
+
+
+def test_gallery_shows_every_example():
+    shown = re.findall(r"!\[.+\]\((images/(?:gallery/)?(\w+)\.png)\)\n\n<!-- (\w+)\.py -->", PAGES["gallery.md"])
+    assert all(picture == name for _, picture, name in shown)
+    assert all((DOCS / path).exists() for path, _, _ in shown)
+    assert {name for *_, name in shown} == {path.stem for path in EXAMPLES_FOLDER.glob("*.py")} - {"gallery"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_figures_are_described(name):
+    assert all(len(text) > 20 for text in re.findall(r"!\[([^\]]*)\]\(", PAGES[name]))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_headings_are_in_order(name):
+    prose = re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.S | re.M)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.M)]
+    assert levels.count(1) <= 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise([0, *levels]))

@@ -28,6 +28,10 @@ PAGES_OF_LIBRARIES = [
     # Its solution is as exact as its tolerance.
     Page("jaxopt", "jaxopt 0.8.5, jax 0.10.2", ("jaxopt",), [-0.55813903, -0.36795110], rtol=1e-5),
     Page("optimistix", "optimistix 0.1.0, jax 0.10.2", ("optimistix",), [0.002606361, -0.003088231, 0.753736141]),
+    # Monte Carlo estimates, with random numbers of their own.
+    Page("blackjax", "blackjax 1.7.1, jax 0.10.2", ("blackjax",), [1.252319694, 0.469418533, -0.028735165], rtol=0.03),
+    # What a search finds is near the best; how near is a matter of trials.
+    Page("optuna", "optuna 5.0.0, jax 0.10.2", ("optuna",), [0.118453537, 0.314629123], rtol=0.1),
     Page(
         "torchopt",
         "torchopt 0.7.3, torch 2.13.0",
