@@ -209,7 +209,7 @@ def site(session: nox.Session) -> None:
     built, pictures = (pathlib.Path(session.create_tmp()).absolute() / name for name in ("built", "pictures"))
     session.run("mkdocs", "build", "--strict", "--site-dir", str(built), env=SITE)
     environment = {"HYPE_SITE": str(built), "HYPE_PICTURES": str(pictures)}
-    session.run("pytest", "tests/site", *session.posargs, env=environment)
+    session.run("pytest", "--confcutdir=tests/site", "tests/site", *session.posargs, env=environment)
     session.log(f"Pictures to look at are in {pictures}.")
 
 
