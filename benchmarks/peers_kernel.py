@@ -124,7 +124,9 @@ def main(repeats=15, steps=400, posteriors=("Gaussian, condition 1e4", "logistic
         for chains in CHAINS:
             timed = steps * (10 if chains == 1 else 1)
             runs = {side: chain(*maker(f, *settings), x0, chains, timed) for side, maker in SIDES.items()}
-            programs = {side: lambda run=run: jax.block_until_ready(run(jax.random.key(0))) for side, run in runs.items()}
+            programs = {
+                side: lambda run=run: jax.block_until_ready(run(jax.random.key(0))) for side, run in runs.items()
+            }
             times = {side: 1e6 * seconds / timed for side, seconds in medians(programs, repeats).items()}
             row = {"microseconds a step": name, "chains": chains, **times}
             row |= {"ratio to the best peer": times["Hype"] / min(times["BlackJAX"], times["NumPyro"])}
