@@ -179,7 +179,9 @@ def draw(result: Comparison, out: Path) -> None:
     losses.set(
         title=f"{SEEDS} new seeds, and their mean", ylabel="test loss", xticks=range(4), xticklabels=result.schedules
     )
-    progress.set(title="tuning", xlabel="outer step", ylabel="validation loss", yscale="log")
+    # A step that is taken back can be far above all others.
+    top = 1.5 * max(result.tuned.history[0], result.tuned.start_value)
+    progress.set(title="tuning", xlabel="outer step", ylabel="validation loss", yscale="log", ylim=(None, top))
     schedules.legend()
     progress.legend()
     out.parent.mkdir(parents=True, exist_ok=True)
