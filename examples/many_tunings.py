@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> list[Done]:
     parser.add_argument(
         "--steps", type=int, default=10, help="of the shortest tuning; the longest makes three times as many"
     )
-    parser.add_argument("--out", default="examples/many_tunings.png")
+    parser.add_argument("--out", default="out/many_tunings.png")
     args = parser.parse_args(argv)
 
     local: dict[str, Any] = (
