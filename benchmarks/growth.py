@@ -4,11 +4,13 @@
     weights   of a network whose hypergradient of 20 steps is taken, 1e2 to 1e7
     numbers   hyperparameters that the hypergradient is by, 1e0 to 1e6, as penalties of the weights of a network
     trainings in one `vmap`ped hypergradient, 1 to 64
+    runs      of `train` in one `vmap`, with minibatches, validation every second epoch and early stopping, 1 to 16
     chains    of a plain call of `sample`, 1 to 4,096
 
 Memory is the temporary memory of the compiled program, compile time has tracing in it, and `traces` says how often the
 body of the loop is traced, which must not change. `slope` is the exponent between a row and the one before: 1 is as
-fast as the size, and less is better. In float32, on one core.
+fast as the size, and less is better. Sizes take turns, so that `times the first` is a ratio from one run. In float32,
+on one core.
 
     python benchmarks/growth.py                             # some minutes
     python benchmarks/growth.py --of T chains --picture growth.png --at-most 1e4
@@ -24,7 +26,19 @@ import jax
 import jax.numpy as jnp
 from _measure import medians, on_one_core, report
 from hype_mcmc import sample
-from hype_optim import Checkpointed, Momentum, Params, StepSchedule, minimize
+from hype_neural import FeedForward, Linear
+from hype_optim import (
+    Checkpointed,
+    CrossEntropyOnLinear,
+    Dataset,
+    Early,
+    Minibatch,
+    Momentum,
+    Params,
+    StepSchedule,
+    minimize,
+    train,
+)
 
 STEPS = 20
 ROWS = 32
@@ -97,6 +111,35 @@ def of_trainings(trainings, counted):
     return jax.vmap(jax.grad(value), (None, 0)), (rates, jax.random.split(jax.random.key(1), trainings))
 
 
+def of_runs(runs, counted):
+    inputs, noise = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(inputs, (1800, 64))
+    labels = jnp.argmax(x[:, :10] + jax.random.normal(noise, (1800, 10)), 1)
+    data, valid = Dataset(x[:1200], labels[:1200]), Dataset(x[1200:], labels[1200:])
+
+    def tanh(x):
+        counted()
+        return jnp.tanh(x)
+
+    params = Params(
+        20,
+        learning_rate=0.1,
+        momentum=Momentum(0.9),
+        loss=CrossEntropyOnLinear(),
+        batch=Minibatch(100),
+        early_stopping=Early(20, 20),
+        validation_interval=2,
+        silent=True,
+    )
+
+    def run(key):
+        first, last, order = jax.random.split(key, 3)
+        model = FeedForward([Linear(64, 30, key=first), tanh, Linear(30, 10, key=last)])
+        return train(model, data, params, valid=valid, key=order).valid_loss
+
+    return jax.vmap(run), (jax.random.split(jax.random.key(1), runs),)
+
+
 def of_chains(chains, counted):
     def density(x):
         counted()
@@ -114,24 +157,36 @@ GROWTH = {
     "weights": (of_weights, [10**n for n in range(2, 8)]),
     "numbers": (of_numbers, [10**n for n in range(7)]),
     "trainings": (of_trainings, [1, 2, 4, 16, 64]),
+    "runs": (of_runs, [1, 2, 4, 16]),
     "chains": (of_chains, [1, 4, 16, 64, 256, 1024, 4096]),
 }
 
 
-def measure(of, make, size, before, repeats):
-    traces = []
-    f, arguments = make(size, lambda: traces.append(1))
-    start = time.perf_counter()
-    program = jax.jit(f).lower(*arguments).compile()
-    compiling = time.perf_counter() - start
-    seconds = medians({"it": lambda: jax.block_until_ready(program(*arguments))}, repeats)["it"]
-    row = {"of": of, "size": size, "seconds": seconds, "MB": program.memory_analysis().temp_size_in_bytes / 1e6}
+def measure(of, make, sizes, repeats):
+    """A row for each size. All are timed in turns: what one takes is compared with what another does."""
+    rows, programs = [], {}
+    for size in sizes:
+        traces = []
+        f, arguments = make(size, lambda traces=traces: traces.append(1))
+        start = time.perf_counter()
+        program = jax.jit(f).lower(*arguments).compile()
+        compiling = time.perf_counter() - start
+        programs[str(size)] = lambda program=program, arguments=arguments: jax.block_until_ready(program(*arguments))
+        rows.append({"of": of, "size": size, "MB": program.memory_analysis().temp_size_in_bytes / 1e6})
+        rows[-1] |= {"compiling, s": compiling, "traces": len(traces)}
+    times = medians(programs, repeats)
+    rows = [{"of": of, "size": row["size"], "seconds": times[str(row["size"])]} | row for row in rows]
+    return [compared(row, rows[max(0, i - 1)], rows[0]) for i, row in enumerate(rows)]
+
+
+def compared(row, before, first):
+    """With the exponents between the row before and this one, and with the time beside the first row's."""
+    row = row | {"times the first": row["seconds"] / first["seconds"]}
     for name, short in (("seconds", "slope of time"), ("MB", "slope of memory")):
-        if before is not None and before["of"] == of:
-            row[short] = round(math.log(row[name] / before[name]) / math.log(size / before["size"]), 2)
-        else:
-            row[short] = None
-    return row | {"compiling, s": compiling, "traces": len(traces)}
+        is_first = row["size"] == before["size"]
+        slope = None if is_first else math.log(row[name] / before[name]) / math.log(row["size"] / before["size"])
+        row[short] = None if slope is None else round(slope, 2)
+    return row
 
 
 def draw(rows, path):
@@ -153,10 +208,7 @@ def main(of=tuple(GROWTH), at_most=math.inf, repeats=3, picture=None, rows_from=
     rows = [row for path in rows_from for row in json.loads(Path(path).read_text().splitlines()[-1])["rows"]]
     for name in of:
         make, sizes = GROWTH[name]
-        for size in sizes:
-            if size <= at_most:
-                rows.append(measure(name, make, size, rows[-1] if rows else None, repeats))
-                print({key: value for key, value in rows[-1].items() if value is not None}, flush=True)
+        rows += measure(name, make, [size for size in sizes if size <= at_most], repeats)
     if picture:
         draw(rows, picture)
     report("growth", rows)

@@ -18,6 +18,7 @@ from hype_optim import (
     RMSProp,
     StepSchedule,
     positive,
+    train,
     unit_interval,
 )
 
@@ -87,5 +88,36 @@ def test_one_program_for_all_values(configuration):
         assert (one.status, one.steps) == (result.status, result.steps)
         for name in ("w", "loss", "valid_loss", "loss_history", "valid_history", "learning_rate_history"):
             np.testing.assert_allclose(getattr(one, name), getattr(result, name), rtol=1e-9, err_msg=name)
+        for mine, its in zip(jax.tree.leaves(one.state), jax.tree.leaves(result.state), strict=True):
+            np.testing.assert_allclose(mine, its, rtol=1e-9)  # each has stayed where it ended
     if configuration is every_float:
         assert len({int(result.steps) for result in alone}) > 1  # they end at different steps
+
+
+def test_a_batch_of_trainings_validates_as_often_as_each():
+    """JAX would make of a branch that each takes for itself, and of all branches inside it, what is always computed."""
+    validations = 0
+
+    def count():
+        nonlocal validations
+        validations += 1
+
+    def predict(w, x):
+        if len(x) == len(VALID.x):
+            jax.debug.callback(count)
+        return x @ w.T
+
+    def run(w0):
+        params = Params(12, loss=squared_error, early_stopping=Early(9, 9), validation_interval=4, silent=True)
+        return train(jax.tree_util.Partial(predict, w0), DATA, params, valid=VALID, batched=True)
+
+    def validations_of(run, *arguments):
+        nonlocal validations
+        validations = 0
+        jax.block_until_ready(jax.jit(run)(*arguments).loss_history)
+        jax.effects_barrier()
+        return validations
+
+    alone = validations_of(run, START)
+    assert 3 <= alone < 12
+    assert validations_of(jax.vmap(run), jnp.stack([START, -START])) == alone

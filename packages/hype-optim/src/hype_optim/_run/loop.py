@@ -26,7 +26,7 @@ from .._config.constraint import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
 from .._objective import Objective
-from .._transform.while_loop import anywhere, with_derivative_of
+from .._transform.while_loop import anywhere, cond_anywhere, with_derivative_of
 from .judge import Judge
 from .problem import Problem
 from .sensitivity import first_tangent, with_tangent
@@ -136,7 +136,7 @@ def run_loop(
         method = params.method
         go_on = partial(advance, mixed and (method.takes_products_in_turn or not method.uses_hessian))
         idle = lambda state, *x: skip(state)
-        return lax.cond(state.running, go_on, like(go_on, idle), state, *x) if can_stop else go_on(state, *x)
+        return cond_anywhere(state.running, go_on, like(go_on, idle), state, *x) if can_stop else go_on(state, *x)
 
     run = partial(_until_it_ends, scan, skip, place) if can_stop else scan
     if not params.track_sensitivity:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.settled import settled
+from hype_ad.internal.tree import where
 from jax import lax
 from jaxtyping import Array, Bool, PyTree
 
@@ -69,9 +70,38 @@ def bounded_scan(
     @jax.checkpoint
     def step(carry: Carry, _: None) -> tuple[Carry, None]:
         # A module is not hashable, a lambda is.
-        return lax.cond(unfinished(carry), lambda carry: advance(carry), lambda carry: carry, carry), None
+        return cond_anywhere(unfinished(carry), lambda carry: advance(carry), lambda carry: carry, carry), None
 
     return lax.scan(step, settled(advance, init), length=max_steps)[0]
+
+
+def cond_anywhere(
+    condition: Bool[Array, ""], go_on: Callable[..., Carry], idle: Callable[..., Carry], *operands: PyTree
+) -> Carry:
+    """`lax.cond(condition, go_on, idle, *operands)`, under `vmap` with one branch for the whole batch.
+
+    JAX makes of a batched condition a selection between both branches, and copies for each in the batch what all of it
+    shares: data would be read anew for each, and a branch inside, to validate only now and then, be taken at each step.
+    Here the batch goes on where any of it does, `idle` is computed with it, and what is shared stays so.
+    """
+
+    def chosen(*operands: PyTree) -> Carry:
+        return where(_of_each(condition), go_on(*operands), idle(*operands))
+
+    return lax.cond(anywhere(condition), chosen, idle, *operands)
+
+
+@jax.custom_batching.custom_vmap
+def _of_each(condition: Bool[Array, ""]) -> Bool[Array, ""]:
+    """True, under `vmap` the condition: what a branch that was taken needs to know of it."""
+    return jnp.ones_like(condition)
+
+
+@_of_each.def_vmap
+def _of_each_batched(
+    size: int, batched: list[bool], condition: Bool[Array, " size"]
+) -> tuple[Bool[Array, " size"], bool]:
+    return condition, True
 
 
 @jax.custom_batching.custom_vmap
