@@ -180,7 +180,7 @@ def draw(result: Comparison, out: Path) -> None:
         title=f"{SEEDS} new seeds, and their mean", ylabel="test loss", xticks=range(4), xticklabels=result.schedules
     )
     # A step that is taken back can be far above all others.
-    top = 1.5 * max(result.tuned.history[0], result.tuned.start_value)
+    top = 1.5 * float(np.nanmax([*np.ravel(result.tuned.history[0]), result.tuned.start_value]))
     progress.set(title="tuning", xlabel="outer step", ylabel="validation loss", yscale="log", ylim=(None, top))
     schedules.legend()
     progress.legend()
