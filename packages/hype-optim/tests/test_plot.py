@@ -57,7 +57,12 @@ def test_a_sweep_has_a_curve_for_each_run():
 def test_the_rate_is_that_of_the_schedule(scale):
     f = lambda w: scale * valley(w)
     history = minimize(f, START, Params(learning_rate=StepSchedule(RATES), silent=True)).learning_rate_history
-    np.testing.assert_allclose(history, scale * RATES)  # no direction, no rate
+    np.testing.assert_allclose(history, RATES)
+
+
+def test_adaptive_steps_without_a_direction_have_no_rate():
+    result = minimize(lambda w: 0 * valley(w), START, Params(1, learning_rate=RMSProp(0.02, 0.9), silent=True))
+    assert result.learning_rate_history[0] == 0
 
 
 def test_the_rate_of_adaptive_steps_is_a_mean_of_rates():

@@ -33,9 +33,10 @@ class Result(eqx.Module):
         valid_loss: the loss of `w` on the validation data without the penalty, or `None`. Differentiable.
         loss_history: the objective at each step, before the step, in training that of the step's batch; NaN
             past `steps`.
-        learning_rate_history: the learning rate of each step: the length of the step, before momentum, over that of the
-            direction. Where rates differ between weights a mean of them, taken over a sample of at most 128 entries of
-            each leaf. NaN past `steps`; `None` if an Optax transformation made the steps.
+        learning_rate_history: the learning rate of each step: what a schedule of one number says, else the length of
+            the step, before momentum, over that of the direction (0 where that vanishes). Where rates differ between
+            weights a mean of them, taken over a sample of at most 128 entries of each leaf. NaN past `steps`; `None` if
+            an Optax transformation made the steps.
         valid_history: the validation loss at each check, or `None`. The last check is after the last step, and the
             others are `validation_interval` epochs apart.
         valid_steps: after how many steps of this run each check was, or `None`.
