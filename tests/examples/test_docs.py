@@ -29,8 +29,16 @@ def run_blocks(name):
     return names
 
 
+# What these show other tests hold too; they compile for long.
+LONG = ["mcmc", "training", "inference", "differentiable-inference", "derivative-operators", "methods", "extending"]
+
 # `test_migration.py` runs the pages of its folder.
-@pytest.mark.parametrize("name", [n for n, text in PAGES.items() if BLOCK.search(text) and "migration/" not in n])
+RUN = [name for name, text in PAGES.items() if BLOCK.search(text) and "migration/" not in name]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n.removesuffix(".md") in LONG else []) for n in RUN]
+)
 def test_blocks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a page may write files
     run_blocks(name)
