@@ -95,6 +95,7 @@ def test_the_centeredness_of_an_event_can_be_given_as_it_is_learned():
         plain.decentered({"x": c[:2]})
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_its_own_coordinates_only(key):
     """Also with other data, of which a model tells more than parameters."""
 

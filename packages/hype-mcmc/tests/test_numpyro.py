@@ -307,6 +307,7 @@ def scaled():
     numpyro.sample("y", dist.Normal(x, READ["scale"]), obs=2 * READ["scale"])
 
 
+@pytest.mark.slow
 def test_all_that_a_model_tells_is_of_what_it_reads_now(key):
     model, settings = from_numpyro(scaled), {"key": key, "num_warmup": 0, "num_samples": 10}
 

@@ -86,6 +86,7 @@ def test_a_run_that_can_get_no_lower_ends_and_says_so(method):
         result.check()
 
 
+@pytest.mark.slow
 def test_a_step_begins_with_what_the_search_has_evaluated():
     f, calls = counted(rosenbrock)
     result = minimize(f, jnp.array([-1.2, 1.0]), quiet(5_000, LBFGS(), tolerance=1e-6, keep_w_history=True))

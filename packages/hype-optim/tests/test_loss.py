@@ -6,8 +6,6 @@ from hype_ad.testing import assert_derivatives_match
 from hype_optim import CrossEntropyOnLinear, CrossEntropyOnSoftmax, L1Loss, L1Reg, L2Loss, L2Reg, NoReg, Quadratic
 from scipy.special import log_softmax
 
-pytestmark = pytest.mark.smoke
-
 PREDICTION, TARGET = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -0.5])
 ERROR = np.array([0.7, 1.7, -2.5])
 

@@ -35,7 +35,7 @@ METHODS = {**CONJUGATE, "NewtonCG": NewtonCG(), "Newton": Newton(), "LBFGS": LBF
 # That the others step as they should is seen in their derivatives.
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in {"LBFGS", "NewtonCG"} else pytest.mark.slow) for name in METHODS],
+    [pytest.param(name, marks=() if name == "LBFGS" else pytest.mark.slow) for name in METHODS],
 )
 def test_reaches_the_minima_of_standard_problems(name):
     params = quiet(80, method=METHODS[name], tolerance=1e-8)

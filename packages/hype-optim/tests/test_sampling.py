@@ -93,6 +93,7 @@ def test_weights_of_examples_are_those_of_a_mean():
     np.testing.assert_allclose(np.dot(split.loss_history, [0.4, 0.4, 0.2]), split.loss, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_with_respect_to_weights():
     def trained(at):
         weights, x = at
@@ -122,7 +123,7 @@ def test_padding_that_is_not_finite_counts_for_nothing():
     assert np.all(np.isfinite(of_data.weights))
 
 
-@pytest.mark.parametrize("loss", [CrossEntropyOnLinear, CrossEntropyOnSoftmax])
+@pytest.mark.parametrize("loss", [CrossEntropyOnLinear, pytest.param(CrossEntropyOnSoftmax, marks=pytest.mark.slow)])
 def test_an_ignored_label_does_not_count(loss):
     scores = jax.nn.softmax(jnp.asarray(np.random.default_rng(1).normal(size=(4, 3))))
     target = jnp.array([2, -1, 0, -1])

@@ -59,7 +59,6 @@ def test_values_are_those_at_held_out_seeds(tuned):
     assert tuned.growth is None
 
 
-@pytest.mark.smoke
 def test_the_rate_matters_more_than_a_setting_that_does_nothing():
     start = {"matters": positive(0.1), "idle": positive(0.1)}
     tuned = tune(lambda s, key: jnp.log(s["matters"]) ** 2, start, key=jax.random.key(0), steps=3, silent=True)
@@ -156,6 +155,7 @@ def test_a_step_that_fails_is_taken_back_and_counted(objective):
     assert f"{np.sum(tuned.returns)} steps taken back" in tuned.summary().replace("1 step ", "1 steps ")
 
 
+@pytest.mark.slow
 def test_trainings_that_fail_at_some_seeds_whatever_the_settings():
     sometimes = lambda s, key: jnp.where(jax.random.uniform(key) < 0.2, jnp.nan, jnp.log(s["x"]) ** 2)
     tuned = tune(sometimes, {"x": positive(0.1)}, key=jax.random.key(0), steps=40, silent=True)
@@ -280,6 +280,7 @@ def rough(settings, key):
     return x**2 + 1e-3 * jnp.sin(1e6 * x) + 0 * jnp.sqrt(x - x)
 
 
+@pytest.mark.slow
 def test_gradients_without_a_meaning_are_smoothed_and_that_is_said():
     with pytest.warns(UserWarning, match="are smoothed from step 3 on"):
         tuned = tune(rough, {"x": unbounded(1.0)}, key=jax.random.key(0), steps=40, silent=True)
