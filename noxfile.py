@@ -9,7 +9,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # also in CI: a session for a Python that is absent is skipped
-nox.options.sessions = ["lint", "types", "tests", "alone", "examples"]
+nox.options.sessions = ["lint", "types", "tests", "alone", "together"]
 
 ROOT = pathlib.Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
@@ -84,9 +84,16 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests of all packages, but those with sessions of their own: slow, bitwise, examples and pages."""
+    """The tests of the packages, but those with sessions of their own: slow and bitwise."""
     install(session, *group("tests"), *group("examples"))
-    pytest(session, "-m", QUICK, "--ignore=tests/examples")
+    pytest(session, "-m", QUICK, "--ignore=tests")
+
+
+@nox.session(python=PYTHONS)
+def together(session: nox.Session) -> None:
+    """What composes the packages: costs, own parts, every example, small, and the Python of the pages."""
+    install(session, *group("tests"), *group("examples"))
+    pytest(session, "-m", QUICK, "--ignore=packages")
 
 
 @nox.session(python=PYTHONS[0])
@@ -174,13 +181,6 @@ def types(session: nox.Session) -> None:
     """Static types."""
     install(session, *group("types"))
     session.run("pyright", *session.posargs)
-
-
-@nox.session
-def examples(session: nox.Session) -> None:
-    """Every example, small, and the Python of every page; those that compile for long are in `thorough`."""
-    install(session, *group("tests"), *group("examples"))
-    pytest(session, "-m", "not slow", "tests/examples")
 
 
 @nox.session
