@@ -86,14 +86,14 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """The tests of the packages, but those with sessions of their own: slow and bitwise."""
     install(session, *group("tests"), *group("examples"))
-    pytest(session, "-m", QUICK, "--ignore=tests")
+    pytest(session, "-m", QUICK, "-o", "testpaths=packages")
 
 
 @nox.session(python=PYTHONS)
 def together(session: nox.Session) -> None:
     """What composes the packages: costs, own parts, every example, small, and the Python of the pages."""
     install(session, *group("tests"), *group("examples"))
-    pytest(session, "-m", QUICK, "--ignore=packages")
+    pytest(session, "-m", QUICK, "-o", "testpaths=tests")
 
 
 @nox.session(python=PYTHONS[0])
