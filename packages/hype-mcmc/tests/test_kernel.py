@@ -77,7 +77,10 @@ def chain(kernel, which, key):
 
 @pytest.mark.parametrize(
     ("kernel", "logdensity"),
-    [*((HMC(0.9, 4), logdensity) for logdensity in OUTSIDE), (DynamicHMC(0.9, 4.0), nan_outside)],
+    [
+        *(pytest.param(HMC(0.9, 4), logdensity, marks=pytest.mark.slow) for logdensity in OUTSIDE),
+        (DynamicHMC(0.9, 4.0), nan_outside),
+    ],
 )
 def test_where_the_density_is_not_finite_no_chain_goes(kernel, logdensity, key):
     states, infos = chain(kernel, OUTSIDE.index(logdensity), key)

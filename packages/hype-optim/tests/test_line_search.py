@@ -100,7 +100,8 @@ def test_a_step_begins_with_what_the_search_has_evaluated():
     np.testing.assert_array_equal(result.w_history[made], result.w_history[-1])
 
 
-@pytest.mark.parametrize("rate", [StrongWolfe(), pytest.param(Backtrack(), marks=slow)])
+@slow
+@pytest.mark.parametrize("rate", [StrongWolfe(), Backtrack()])
 def test_steps_on_minibatches_begin_with_their_own_batch(rate):
     x = jnp.arange(1.0, 7.0)
     params = quiet(4, LBFGS(), rate, loss=Quadratic(), regularization=NoReg(), batch=Minibatch(2), keep_w_history=True)

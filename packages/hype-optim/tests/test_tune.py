@@ -114,11 +114,11 @@ class Model(eqx.Module):
 @pytest.mark.parametrize(
     ("start", "number"),
     [
-        (positive(2.0), lambda s: jnp.log(s)),
+        pytest.param(positive(2.0), lambda s: jnp.log(s), marks=pytest.mark.slow),
         (Params(learning_rate=positive(2.0)), lambda s: jnp.log(s.learning_rate.rate)),
-        (unbounded(Model(jnp.ones(()))), lambda s: s.activation(s.weight)),
+        pytest.param(unbounded(Model(jnp.ones(()))), lambda s: s.activation(s.weight), marks=pytest.mark.slow),
         (eqx.tree_at(lambda d: d.x, Dataset(np.ones(1), np.ones(1, int)), unbounded(np.ones(1))), lambda s: s.x[0]),
-        (interval(3.0, -1.0, 5.0), lambda s: s),
+        pytest.param(interval(3.0, -1.0, 5.0), lambda s: s, marks=pytest.mark.slow),
     ],
     ids=["a range", "Params", "a model", "a Dataset", "an interval"],
 )
@@ -145,7 +145,7 @@ def sharp(settings, key):
     return 2 - x + jnp.sqrt(jnp.where(x < 1, 1.0, 0 * x))
 
 
-@pytest.mark.parametrize("objective", [cliff, wall, pytest.param(sharp, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("objective", [cliff, *(pytest.param(f, marks=pytest.mark.slow) for f in (wall, sharp))])
 def test_a_step_that_fails_is_taken_back_and_counted(objective):
     start = {"x": unbounded(0.0)}
     tuned = tune(objective, start, key=jax.random.key(0), steps=50, gradient=ExactGradient(), silent=True)
