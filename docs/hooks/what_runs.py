@@ -81,7 +81,6 @@ def _construct(written: griffe.Class, thing: type) -> None:
         parameters = [_parameter(each, getattr(fields.get(each.name), "annotation", None)) for each in given]
         this = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
         made = griffe.Function("__init__", parameters=griffe.Parameters(this, *parameters), parent=written)
-        made.lineno, made.endlineno = written.lineno, written.endlineno  # its source is all of the class
         written.set_member("__init__", made)
 
 
