@@ -52,7 +52,7 @@ def folded(label: str, text: str) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows of text under a head, if there is one; the first column is flush left and is broken, the others right."""
-    style = lambda place: "text-align: right; white-space: nowrap" if place else _NAME
+    style = lambda place: "text-align: right; white-space: nowrap; padding-left: 1em" if place else _NAME
     cells = lambda kind, row: "".join(
         f'<{kind} style="{style(place)}">{escape(cell)}</{kind}>' for place, cell in enumerate(row)
     )
