@@ -100,6 +100,15 @@ def test_a_notebook_shows_the_table_and_the_steps(tuned):
     assert "history=f64" in seen[0]
 
 
+def test_a_notebook_shows_the_settings_that_matter_most(tuned):
+    settings = {f"setting{i}": positive(1.0) for i in range(50)}
+    matters = {name: jnp.array(float(i)) for i, name in enumerate(settings)}
+    shown = replace(tuned, start=settings, settings=settings, sensitivities=matters)._repr_html_()
+    assert "setting49</td>" in shown
+    assert "setting29</td>" not in shown
+    assert "30 more" in shown
+
+
 def test_a_step_that_jumped_does_not_hide_the_others(tuned):
     jumped = replace(tuned, history=tuned.history.at[3].set(1e24))
     assert "e+24" not in jumped._repr_html_()
