@@ -50,7 +50,7 @@ def where(condition: Bool[Array, ""], a: PyTree, b: PyTree) -> PyTree:
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Whether every entry of every leaf is finite."""
-    return reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)])
+    return ~_largest_of([jnp.any(~jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)])
 
 
 def all_equal(a: PyTree, b: PyTree) -> Bool[Array, ""]:
@@ -91,9 +91,20 @@ def power_of_two(tree: PyTree) -> Float[Array, ""]:
     return jnp.ldexp(jnp.ones_like(largest), jnp.clip(jnp.frexp(largest)[1] - 1, -limit, limit))
 
 
+MANY = 8
+
+
+def _largest_of(numbers: list[Array]) -> Array:
+    """The largest of some numbers; of many by its place, for XLA computes a chain anew in each kernel that reads it."""
+    if len(numbers) <= MANY:
+        return reduce(jnp.maximum, numbers)
+    together = jnp.stack(numbers)
+    return together[jnp.argmax(together)]
+
+
 def _largest(tree: PyTree) -> Float[Array, ""]:
     entries, dtype = jax.lax.stop_gradient(jax.tree.leaves(tree)), float_dtype(tree)
-    return reduce(jnp.maximum, [jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in entries])
+    return _largest_of([jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in entries])
 
 
 def same_shapes(a: PyTree, b: PyTree) -> bool:

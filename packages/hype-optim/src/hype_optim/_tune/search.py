@@ -6,10 +6,14 @@ point, and goes on with half the rate, which recovers slowly. What a search sugg
 over each quarter of the steps, of which held-out seeds choose.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.tree import dot, norm, quotient, scale, size, square_root, squared_norm, where, zeros_like
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 MOMENTUM, SQUARES = 0.9, 0.95
@@ -87,6 +91,12 @@ class Search(eqx.Module):
             successes=count,
         )
 
+    def with_each(self, change: Callable[[PyTree], PyTree]) -> "Search":
+        """The search with all that is shaped as a point changed in the same way."""
+        names = ("point", "origin", "best", "slope", "squares", "influence")
+        changed = {name: change(getattr(self, name)) for name in names}
+        return replace(self, **changed, sums=jax.vmap(change)(self.sums))
+
     def candidates(self) -> PyTree:
         """What may be chosen in the end, along a leading axis: where it began, its best point, the quarters' means."""
         some = jnp.maximum(self.counts, 1)
@@ -103,6 +113,19 @@ def advance(
     search: Search, value: Float[Array, ""], gradient: PyTree, rate: Float[Array, ""], quarter: Int[Array, ""]
 ) -> Search:
     """The search after the value and the gradient at its point, in a quarter of the steps."""
+    # As vectors: of what joins many separate numbers, compiling takes as many times twice as long.
+    gradient, unravel = ravel_pytree(gradient)
+    search = search.with_each(lambda tree: ravel_pytree(tree)[0])
+    return _advance(search, value, gradient, rate, quarter).with_each(unravel)
+
+
+def _advance(
+    search: Search,
+    value: Float[Array, ""],
+    gradient: Float[Array, " numbers"],
+    rate: Float[Array, ""],
+    quarter: Int[Array, ""],
+) -> Search:
     value = value.astype(search.best_value.dtype)
     usable = jnp.isfinite(value) & jnp.isfinite(squared_norm(gradient))
     allowed = jnp.maximum(JUMP * jnp.abs(search.best_value), NOISE * search.change)
