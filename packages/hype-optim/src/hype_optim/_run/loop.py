@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._adjoint.base import Load, Scan, Step
 from .._adjoint.recomputing import first_input
-from .._config.constraint import NoConstraint
+from .._config.constraint.base import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
 from .._objective import Objective
