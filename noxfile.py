@@ -9,18 +9,15 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # also in CI: a session for a Python that is absent is skipped
-nox.options.sessions = ["lint", "types", "tests", "alone", "examples"]
+nox.options.sessions = ["lint", "types", "tests", "alone", "together"]
 
 ROOT = pathlib.Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 PYTHONS = nox.project.python_versions(nox.project.load_toml(ROOT / "packages/hype-ad/pyproject.toml"))
 
-# Compiling takes most of the tests' time, and the sessions compile the same programs.
-CACHE = {
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "compiled"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+# JAX's cache of compiled programs is off: writing it costs a tenth of a first run, and only a second one gains.
+ENVIRONMENT = {
     "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # nobody reads which line of Python made which operation
     "PYTHONDONTWRITEBYTECODE": None,  # where it is set, each worker would compile all that it imports, JAX and all
 }
@@ -64,8 +61,8 @@ def install(session: nox.Session, *requirements: str) -> None:
     session.install(*editable, *requirements)
 
 
-def pytest(session: nox.Session, *arguments: str) -> None:
-    """Run tests, compiled quickly.
+def compiled_quickly(session: nox.Session) -> dict[str, str | None]:
+    """The environment of tests.
 
     A test runs what it compiles a few times, so LLVM need not optimize it, nor split it for threads that two workers do
     not have; `alone` compiles as users do.
@@ -77,14 +74,26 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     )
     if version.startswith("0.10."):  # a later one has no other emitters, and aborts on a flag that it does not know
         flags += " --xla_cpu_use_fusion_emitters=false"
-    session.run("pytest", *WORKERS, *arguments, *session.posargs, env=CACHE | {"XLA_FLAGS": flags})
+    return ENVIRONMENT | {"XLA_FLAGS": flags}
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    """Run tests, compiled quickly."""
+    session.run("pytest", *WORKERS, *arguments, *session.posargs, env=compiled_quickly(session))
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests of all packages, but those with sessions of their own: slow, bitwise, examples and pages."""
+    """The tests of the packages, but those with sessions of their own: slow and bitwise."""
     install(session, *group("tests"), *group("examples"))
-    pytest(session, "-m", QUICK, "--ignore=tests/examples")
+    pytest(session, "-m", QUICK, "-o", "testpaths=packages")
+
+
+@nox.session(python=PYTHONS)
+def together(session: nox.Session) -> None:
+    """What composes the packages: costs, own parts, every example, small, and the Python of the pages."""
+    install(session, *group("tests"), *group("examples"))
+    pytest(session, "-m", QUICK, "-o", "testpaths=tests")
 
 
 @nox.session(python=PYTHONS[0])
@@ -112,7 +121,7 @@ def alone(session: nox.Session, package: str) -> None:
         "(smoke or bitwise) and not slow",
         f"packages/{package}/tests",
         *session.posargs,
-        env=CACHE,
+        env=ENVIRONMENT,
     )
 
 
@@ -175,17 +184,11 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-def examples(session: nox.Session) -> None:
-    """Every example, small, and the Python of every page; those that compile for long are in `thorough`."""
-    install(session, *group("tests"), *group("examples"))
-    pytest(session, "-m", "not slow", "tests/examples")
-
-
-@nox.session
 def notebooks(session: nox.Session) -> None:
     """The notebooks of docs/notebooks, run from top to bottom in a kernel; with their outputs in out/notebooks."""
     install(session, *group("notebooks"))
-    session.run("pytest", "--noconftest", "tests/notebooks/check_notebooks.py", *session.posargs, env=CACHE)
+    check = ("pytest", "-n", "2", "--dist", "loadgroup", "--noconftest", "tests/notebooks/check_notebooks.py")
+    session.run(*check, *session.posargs, env=compiled_quickly(session))
 
 
 @nox.session

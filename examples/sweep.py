@@ -126,10 +126,14 @@ def draw(result: Sweeps, out: Path) -> None:
     epochs = np.arange(1, grid_history.shape[-1] + 1)
     for rate, history, color in zip(result.rates, grid_history[:, column], colors, strict=True):
         curves.plot(epochs, history, color=color, label=f"{rate:.2g}")
-    curves.set(title=f"at penalty {result.penalties[column]:.2g}, for each rate", xlabel="epoch", yscale="log")
+    curves.set(
+        title=f"at penalty {result.penalties[column]:.2g}, for each rate", xlabel="epoch", ylabel="validation loss"
+    )
+    curves.set_yscale("log")
     curves.legend(title="learning rate", fontsize="small", ncols=2)
     seeds.plot(epochs, seeds_history.T, color="tab:blue", alpha=0.4)
     seeds.set(title="the best pair with other seeds", xlabel="epoch", yscale="log", ylim=curves.get_ylim())
+    seeds.set_ylabel("validation loss")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     plt.close(figure)

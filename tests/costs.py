@@ -19,7 +19,7 @@ TOLERANCES = {"equations": 0.03, "arithmetic": 0.03, "temporary": 0.05}
 """By how much a number may exceed what is recorded, relatively; the others not at all."""
 
 AS_RECORDED = "--xla_cpu_enable_concurrency_optimized_scheduler=false" in os.environ.get("XLA_FLAGS", "")
-"""Whether memory counts. That flag of `nox -s tests` changes it by up to a half, and cannot be set for one program."""
+"""Whether memory counts: that flag of `nox -s together` changes it by up to a half, and is not set for one program."""
 
 
 def traced(job, body, *arrays, compiled=False):

@@ -3,7 +3,7 @@
 What has become cheaper passes; record it with the change that made it so, or it may be lost again unseen. To record,
 on each Python:
 
-    RECORD_COSTS=1 nox -s tests -- -n 0 tests/test_costs.py
+    RECORD_COSTS=1 nox -s together -- -n 0 tests/test_costs.py
 """
 
 import json

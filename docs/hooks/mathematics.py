@@ -6,7 +6,8 @@ The font is STIX Two Math, cut to the characters that formulas may have. It come
 import html
 import io
 import re
-from importlib.resources import files
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
 
 from fontTools import subset
@@ -43,7 +44,8 @@ def _mathml(match: re.Match[str]) -> str:
 
 
 def _font() -> bytes:
-    font = TTFont(io.BytesIO(files("ziamath").joinpath("fonts/STIXTwoMath-Regular.ttf").read_bytes()))
+    of_wheel = distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")  # an import would warn
+    font = TTFont(Path(of_wheel))
     cutter = subset.Subsetter()
     cutter.populate(unicodes=CHARACTERS)
     cutter.subset(font)

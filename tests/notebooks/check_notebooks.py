@@ -13,7 +13,11 @@ OUT = ROOT / "out" / "notebooks"  # with their outputs, to be looked at
 MOST_LINES = 12  # of text in the output of a cell
 
 
-@pytest.fixture(scope="module", params=SOURCES, ids=lambda path: path.stem)
+# One worker runs a notebook and all that is asked of it.
+EACH = [pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem)) for path in SOURCES]
+
+
+@pytest.fixture(scope="module", params=EACH)
 def executed(request):
     """A notebook after its run, which raises where a cell does."""
     notebook = jupytext.read(request.param)

@@ -37,6 +37,8 @@ def written(pages):
         ("tune", "reference/optim/tuning.html#hype_optim.tune"),
         ("check_hypergradient", "reference/optim/trust.html#hype_optim.check_hypergradient"),
         ("hypergradient", "hypergradients.html"),
+        ("mimimize", "reference/optim/running.html#hype_optim.minimize"),
+        ("hypergradeint", "hypergradients.html"),
     ],
 )
 def test_search(reader, root, text, place):

@@ -1,6 +1,9 @@
 """What each page of the built site must have, read from its HTML."""
 
+import importlib
+import inspect
 import posixpath
+import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
@@ -79,3 +82,16 @@ def test_formulas_are_mathml(pages):
 def test_every_public_name_is_shown(read, module):
     shown = set().union(*(page.anchors for path, page in read.items() if path.startswith("reference/")))
     assert [name for name in public_names(module) if f"{module}.{name}" not in shown] == []
+
+
+@pytest.mark.parametrize("module", sorted({*MODULES} - {"hype_ad.numerical"}))  # whose functions one function makes
+def test_classes_and_functions_show_their_source(pages, module):
+    entries = [e for path, text in pages.items() if "reference/" in path for e in re.split('(?=<h3 id="hype)', text)]
+    shown = {entry[len('<h3 id="') :].partition('"')[0] for entry in entries if "Source code in" in entry}
+    loaded = importlib.import_module(module)
+    things = {name: getattr(loaded, name) for name in public_names(module)}
+    written = {name: thing for name, thing in things.items() if inspect.isclass(thing) or inspect.isfunction(thing)}
+    own = {
+        f"{module}.{n}" for n, thing in written.items() if thing.__module__.startswith(module) and thing.__name__ == n
+    }
+    assert own - shown == set()  # and what has another home, or another name, is shown there

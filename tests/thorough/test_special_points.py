@@ -56,6 +56,8 @@ from hype_optim import (
     train,
 )
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3
 METHODS = [CG(), CD(), NonlinearCG(), DaiYuanCG(), NewtonCG(3), Newton(), LBFGS(2)]
 SEARCHES = [Backtrack(max_trials=8), StrongWolfe(max_trials=8)]
@@ -306,17 +308,13 @@ def check(params, dtype, rows):
 
 
 CONFIGURATIONS = list(configurations())
-# The most used ones are quick enough for each session.
-QUICK = {"GD-RMSProp-Nesterov-CrossEntropyOnLinear-L1Reg"}
 NARROW = [(jnp.float16, 4), (jnp.bfloat16, 1), (jnp.float32, 4)]
 
 
 def cases(variants):
     for i, params in enumerate(CONFIGURATIONS):
-        name = name_of(params)
         dtype, rows = variants[i % len(variants)]
-        marks = () if name in QUICK else pytest.mark.slow
-        yield pytest.param(params, dtype, rows, id=f"{name}-{jnp.dtype(dtype).name}-{rows}", marks=marks)
+        yield pytest.param(params, dtype, rows, id=f"{name_of(params)}-{jnp.dtype(dtype).name}-{rows}")
 
 
 @pytest.mark.parametrize(("params", "dtype", "rows"), list(cases([(jnp.float64, 4)])))

@@ -111,6 +111,7 @@ def test_errors_of_directions_and_orders():
 COVARIANCE = jnp.array([[1.0, 0.5, 0.0], [0.0, 2.0, -0.3], [0.0, 0.0, 0.4]])
 
 
+@pytest.mark.slow
 def test_estimates_are_within_their_errors_and_unbiased():
     samples = 1500
     correlated = lambda key, x: ad.random_normals(key, x) @ COVARIANCE

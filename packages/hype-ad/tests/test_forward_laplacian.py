@@ -117,28 +117,20 @@ def own_rules(x):
     return jnp.sum(halved_slope(x) ** 2) + jnp.sum(halved_slope(x[:2]))
 
 
-FUNCTIONS = (
-    *(perceptron, attention, products, of_two, moves, orders, activations, linear_algebra, convolved),
-    *(complex_values, loops, branches, own_rules),
-)
+FUNCTIONS = perceptron, products, of_two, moves, loops, own_rules
+RARER = attention, orders, activations, linear_algebra, convolved, complex_values, branches
 
 
-@pytest.fixture(scope="module")
-def derivatives():
-    """Ours and those of JAX, of all functions in one program."""
-
+@pytest.mark.parametrize("functions", [FUNCTIONS, pytest.param(RARER, marks=pytest.mark.slow)], ids=["common", "rarer"])
+def test_value_gradient_and_trace_of_the_hessian(functions):
     def both(f, x):
         forward = jax.jacfwd(f)
         ours = ad.value_and_grad_laplacian(f)(x)
         return ours, (f(x), forward(x), jnp.trace(jax.jacfwd(forward)(x)))
 
-    return dict(zip(FUNCTIONS, jax.jit(lambda x: [both(f, x) for f in FUNCTIONS])(X), strict=True))
-
-
-@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
-def test_value_gradient_and_trace_of_the_hessian(derivatives, f):
-    ours, expected = derivatives[f]
-    assert tree_allclose(ours, expected, rtol=1e-10, atol=1e-12)
+    found = jax.jit(lambda x: [both(f, x) for f in functions])(X)
+    for f, (ours, expected) in zip(functions, found, strict=True):
+        assert tree_allclose(ours, expected, rtol=1e-10, atol=1e-12), f.__name__
 
 
 def test_rules_for_reverse_mode_alone_are_used():
@@ -154,11 +146,12 @@ def test_no_derivative_is_nan_at_zero():
         return jnp.sum(safe + x**2.0 + jax.nn.relu(x) * x + jnp.abs(x) + x**3) + jnp.prod(x)
 
     zero = jnp.zeros(3)
-    value, gradient, laplacian = jax.jit(ad.value_and_grad_laplacian(f))(zero)
-    assert tree_allclose((value, gradient), (f(zero), jax.grad(f)(zero)), rtol=0)
-    assert tree_allclose(laplacian, jnp.trace(jax.jacfwd(jax.jacfwd(f))(zero)), rtol=0)
+    expected = lambda x: (f(x), jax.grad(f)(x), jnp.trace(jax.jacfwd(jax.jacfwd(f))(x)))
+    ours, theirs = jax.jit(lambda x: (ad.value_and_grad_laplacian(f)(x), expected(x)))(zero)
+    assert tree_allclose(ours, theirs, rtol=0)
 
 
+@pytest.mark.slow
 def test_tensors_and_pytrees_have_derivatives_of_their_kind():
     def f(p):
         return (p["m"] @ p["v"]).sum() * p["d"] ** 2 + jnp.sum(jnp.sin(p["a"])).astype(float) * p["v"][0]

@@ -76,6 +76,15 @@ def test_text_is_escaped():
     ElementTree.fromstring(f"<div>{page}</div>")  # and what is left is well formed
 
 
+def test_long_names_leave_room_for_the_numbers():
+    name = "a_long_name_" * 30
+    (first, second) = ElementTree.fromstring(html.table((), [(name, "1.5")])).iter("td")
+    assert "overflow-wrap: anywhere" in first.get("style")
+    assert "overflow-wrap" not in second.get("style")
+    picture = ElementTree.fromstring(html.curves("step", name, {"": (np.arange(2), np.arange(2.0))}))
+    assert max(len(text.text) for text in picture.iter(f"{SVG}text")) < 80
+
+
 def test_tables_have_a_head_if_there_is_one():
     assert "<th" in html.table(("a", "b"), [("c", "1")])
     assert "<th" not in html.table((), [("c", "1")])

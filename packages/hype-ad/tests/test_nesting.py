@@ -101,7 +101,7 @@ def expected():
 
 
 # These arrange what others of the list compute.
-ARRANGED = {"diff", "diff2", "grad forward", "gradv", "hvp", "jacobian reverse", "jacobian_t", "vjp"}
+ARRANGED = {"diff", "diff2", "grad forward", "gradv", "hessian_diag", "hvp", "jacobian reverse", "jacobian_t", "vjp"}
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,16 @@ def nested(f, m, n, differentiate):
     return f
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+# The others are rules of the same kind.
+FIRST = {"power", "atan2", "maximum"}
+
+
+def each_problem(test):
+    marked = [pytest.param(p, id=p.name, marks=() if p.name in FIRST else pytest.mark.slow) for p in PROBLEMS]
+    return pytest.mark.parametrize("problem", marked)(test)
+
+
+@each_problem
 def test_all_derivatives_to_third_order(problem):
     f = lambda x, y: jnp.asarray(problem.f(x, y))
     by_mode = [nested(f, m, n, mode) for mode in (jax.grad, jax.jacfwd) for m, n in ORDERS]
@@ -107,7 +116,7 @@ def test_all_derivatives_to_third_order(problem):
                 np.testing.assert_allclose(both, [expected] * 2, rtol=1e-12, atol=1e-12, err_msg=f"{(a, b, m, n)}")
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+@each_problem
 def test_series_have_these_derivatives_too(problem):
     directions = [(1.0, 0.0), (0.0, 1.0), (1.0, -2.0)]
 

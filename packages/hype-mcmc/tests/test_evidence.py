@@ -81,6 +81,7 @@ def test_logistic_regression_against_quadrature(key):
     within(annealed_importance_sampling(sampler, logdensity, key=key), truth)
 
 
+@pytest.mark.slow
 def test_positions_are_pytrees_and_a_run_that_does_not_arrive_is_nan(key):
     target = lambda x: -0.5 * ((x["a"] - 100) ** 2 + jnp.sum(x["b"] ** 2)) * 1e4
     settings = {"key": key, "num_particles": 20, "num_runs": 2, "max_stages": 1}

@@ -7,8 +7,6 @@ from hype_mcmc import HMC, DenseMass, DiagonalMass, LowRankMass, Moments, UnitMa
 
 from .problems import quartic, quartic_of_tree, step
 
-pytestmark = pytest.mark.smoke
-
 
 @eqx.filter_jit
 def adapted(mass, covariance):

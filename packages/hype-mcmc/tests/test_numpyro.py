@@ -307,6 +307,7 @@ def scaled():
     numpyro.sample("y", dist.Normal(x, READ["scale"]), obs=2 * READ["scale"])
 
 
+@pytest.mark.slow
 def test_all_that_a_model_tells_is_of_what_it_reads_now(key):
     model, settings = from_numpyro(scaled), {"key": key, "num_warmup": 0, "num_samples": 10}
 
@@ -329,6 +330,7 @@ def test_all_that_a_model_tells_is_of_what_it_reads_now(key):
     assert abs(after[0] - before[0]) > 0.5
 
 
+@pytest.mark.slow
 def test_a_start_may_be_a_draw_of_other_data_and_is_checked(run, key):
     fewer, settings = from_numpyro(schools, SIGMA, y=Y + 1.0), {"key": key, "num_warmup": 0, "num_samples": 1}
     x0 = {name: draws[0, -1] for name, draws in run.draws.items()}

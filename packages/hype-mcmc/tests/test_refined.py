@@ -49,6 +49,7 @@ def time_in_the_spike(kernel, key):
     return jnp.mean(part), jnp.std(part) / np.sqrt(chains), jnp.mean(accepted), steps
 
 
+@pytest.mark.slow
 def test_the_target_stays_invariant_by_the_correction_alone(key):
     settings = {"step_size": 1.5, "length": 2, "mass": DiagonalMass(np.ones(1)), "tolerance": 1.0, "max_refinements": 5}
     truth = norm.cdf(2.0) - 0.5 + norm.cdf(0.2) - 0.5

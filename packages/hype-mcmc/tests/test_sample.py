@@ -116,6 +116,7 @@ def test_new_data_and_settings_do_not_recompile(key):
     assert given.draws.shape == (2, 5, 3)
 
 
+@pytest.mark.slow
 def test_a_density_that_reads_something_else_now_is_sampled_as_it_is_now(key):
     center = {"of the density": jnp.array(0.0)}
     density = lambda x: -0.5 * (x - center["of the density"]) ** 2

@@ -3,6 +3,7 @@
 import importlib.metadata
 import sys
 import types
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -192,8 +193,10 @@ def test_a_notebook_shows_warnings_and_draws_that_are_not_finite(run):
 
 def test_a_notebook_shows_the_first_rows_of_many(run):
     many = jnp.repeat(run.draws["mu"][..., None], 300, axis=-1)
-    shown = changed(run, draws={"mu": many})._repr_html_()
-    assert "280 more rows" in shown
+    samples = changed(run, draws={"mu": many})
+    assert "280 more rows" in samples._repr_html_()
+    shown = replace(samples.summary(), warnings=("too few",))._repr_html_()
+    assert shown.index("280 more rows") < shown.index("too few")  # what belongs to the table is below it
     shown = changed(run, draws={"mu": jnp.repeat(many, 4, axis=-1)})._repr_html_()
     assert "Diagnostics of all 1,200 numbers" in shown
 

@@ -119,6 +119,7 @@ def test_draws_are_there_in_both_coordinates(run):
     assert plain.unconstrained is plain.draws
 
 
+@pytest.mark.slow
 def test_expectations_are_of_the_run_in_the_coordinates_of_what_is_given(run):
     """The mean of a gamma distribution is its shape; by the log density of the parameters, and by the model."""
 
@@ -267,6 +268,7 @@ def log_factor(y):
     return jnp.log(FACTOR["of the bijection"])
 
 
+@pytest.mark.slow
 def test_a_bijection_that_reads_something_else_now_is_another_one(key):
     transform, settings = Bijection(times, divided, log_factor), {"num_warmup": 0, "num_samples": 2, "key": key}
     target = jax.tree_util.Partial(jnp.negative)

@@ -63,6 +63,7 @@ def test_derivatives_in_the_vector(key):
     assert_derivatives_match(lambda w: jax.vmap(model.decode(w))(DATA.x[:2]), model.encode(), num_directions=1)
 
 
+@pytest.mark.slow
 def test_training_is_that_of_hype_optim(key):
     model = network(key)
     result = model.train(DATA, PARAMS, valid=DATA[:3], key=key)

@@ -133,6 +133,7 @@ def test_memory_for_one_number_does_not_grow(derivative):
     assert long < 20 * state + 8 * 8 * 4096
 
 
+@pytest.mark.slow
 def test_many_numbers_go_to_checkpointing():
     rates = jnp.full(200, 0.1)
     ours, exact = (memory(jax.grad, rates, adjoint, 200) for adjoint in (Auto(2 * 10**6), Checkpointed(2)))

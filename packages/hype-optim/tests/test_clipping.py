@@ -5,8 +5,6 @@ import pytest
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import NoClip, NormClip
 
-pytestmark = pytest.mark.smoke
-
 GRADIENT = {"a": jnp.array([3.0, 0.0]), "b": jnp.array(4.0)}
 
 

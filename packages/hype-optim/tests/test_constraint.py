@@ -71,7 +71,7 @@ SETS = {
 }
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", ["box", *(pytest.param(n, marks=pytest.mark.slow) for n in SETS if n != "box")])
 def test_finds_the_minimum_in_a_set(name):
     constraint, settings = SETS[name]
     result = run(constraint, momentum=Momentum(0.5))
@@ -95,6 +95,7 @@ def test_finds_the_minimum_in_an_l1_ball():
     np.testing.assert_allclose(result.w, split[:5] - split[5:], atol=2e-6)
 
 
+@pytest.mark.slow
 def test_soft_thresholding_is_scikit_learns_lasso():
     from sklearn.linear_model import Lasso
 

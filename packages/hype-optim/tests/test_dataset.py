@@ -150,8 +150,10 @@ def test_random_subset(data, key):
         (np.array([9, 3]), [9, 3]),
     ],
 )
-@pytest.mark.parametrize("stratify", [False, True])
-@pytest.mark.parametrize("with_key", [False, True])
+@pytest.mark.parametrize(
+    ("stratify", "with_key"),
+    [(False, False), (True, True), *(pytest.param(a, not a, marks=pytest.mark.slow) for a in (False, True))],
+)
 def test_split_has_each_row_once(data, key, sizes, lengths, stratify, with_key):
     parts = data.split(sizes, key if with_key else None, stratify=stratify)
     assert list(map(len, parts)) == lengths

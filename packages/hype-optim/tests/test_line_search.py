@@ -86,6 +86,7 @@ def test_a_run_that_can_get_no_lower_ends_and_says_so(method):
         result.check()
 
 
+@pytest.mark.slow
 def test_a_step_begins_with_what_the_search_has_evaluated():
     f, calls = counted(rosenbrock)
     result = minimize(f, jnp.array([-1.2, 1.0]), quiet(5_000, LBFGS(), tolerance=1e-6, keep_w_history=True))
@@ -99,7 +100,8 @@ def test_a_step_begins_with_what_the_search_has_evaluated():
     np.testing.assert_array_equal(result.w_history[made], result.w_history[-1])
 
 
-@pytest.mark.parametrize("rate", [StrongWolfe(), pytest.param(Backtrack(), marks=slow)])
+@slow
+@pytest.mark.parametrize("rate", [StrongWolfe(), Backtrack()])
 def test_steps_on_minibatches_begin_with_their_own_batch(rate):
     x = jnp.arange(1.0, 7.0)
     params = quiet(4, LBFGS(), rate, loss=Quadratic(), regularization=NoReg(), batch=Minibatch(2), keep_w_history=True)

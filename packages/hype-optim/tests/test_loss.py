@@ -6,8 +6,6 @@ from hype_ad.testing import assert_derivatives_match
 from hype_optim import CrossEntropyOnLinear, CrossEntropyOnSoftmax, L1Loss, L1Reg, L2Loss, L2Reg, NoReg, Quadratic
 from scipy.special import log_softmax
 
-pytestmark = pytest.mark.smoke
-
 PREDICTION, TARGET = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -0.5])
 ERROR = np.array([0.7, 1.7, -2.5])
 
@@ -53,7 +51,12 @@ def test_cross_entropy_stays_finite_where_a_softmax_has_underflowed():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size"), [(jnp.float16, 1e-4), (jnp.float16, 1e3), (jnp.float32, 1e-30), (jnp.float64, 1e200)]
+    ("dtype", "size"),
+    [
+        (jnp.float16, 1e-4),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((jnp.float16, 1e3), (jnp.float32, 1e-30))),
+        (jnp.float64, 1e200),
+    ],
 )
 def test_a_norm_whose_squares_no_number_of_its_dtype_holds(dtype, size):
     target = jnp.asarray([3 * size, 4 * size], dtype)

@@ -53,12 +53,17 @@ def by_hand(model, state, batches, rate=0.1):
         predictions, state = predict(batch.x, state)
         return jnp.mean(jnp.sum((predictions - batch.y) ** 2, 1)), state
 
-    for batch in batches:
+    @eqx.filter_jit
+    def step(model, state, batch):
         (_, state), slope = eqx.filter_value_and_grad(loss, has_aux=True)(model, state, batch)
-        model = eqx.apply_updates(model, jax.tree.map(lambda g: -rate * g, slope))
+        return eqx.apply_updates(model, jax.tree.map(lambda g: -rate * g, slope)), state
+
+    for batch in batches:
+        model, state = step(model, state, batch)
     return model, state
 
 
+@eqx.filter_jit
 def final_loss(model, state, data=DATA):
     model = eqx.nn.inference_mode(model)
     predictions = jax.vmap(lambda x: model(x, state)[0])(data.x)

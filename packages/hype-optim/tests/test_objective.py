@@ -80,6 +80,7 @@ def test_each_step_has_a_key_and_so_has_the_report():
     np.testing.assert_array_equal(again.loss_history, result.loss_history)
 
 
+@pytest.mark.slow
 def test_a_keyed_model_is_reported_with_the_key_that_the_caller_gives():
     class Noisy(eqx.Module):
         weight: jax.Array

@@ -84,7 +84,9 @@ def gradient_through(method):
     return jax.grad(end)(jnp.zeros(2))
 
 
-@pytest.mark.parametrize("method", [optax.adam(0.1), Optax(optax.adam, {"learning_rate": 0.1})])
+@pytest.mark.parametrize(
+    "method", [pytest.param(optax.adam(0.1), marks=pytest.mark.slow), Optax(optax.adam, {"learning_rate": 0.1})]
+)
 def test_a_derivative_that_may_be_nan_is_warned_of(method):
     with pytest.warns(UserWarning, match="eps_root"):
         gradient = gradient_through(method)

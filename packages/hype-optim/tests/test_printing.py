@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
-from hype_optim import Implicit, Params, minimize
+from hype_optim import Checkpointed, Implicit, Params, check_hypergradient, forecast, minimize
 
 PARAMS = Params(3, learning_rate=0.25, adjoint=Implicit(), track_sensitivity=True, silent=True)
 
@@ -50,6 +50,13 @@ def test_a_notebook_shows_the_numbers_and_the_curve(result):
     assert repr(result).replace("<", "&lt;").replace(">", "&gt;") in shown  # all else, folded
 
 
+def test_a_notebook_shows_no_rate_where_no_step_was_made():
+    params = Params(3, learning_rate=0.25, tolerance=1e-3, silent=True)
+    shown = minimize(lambda w: jnp.sum(w**2), jnp.zeros(2), params)._repr_html_()
+    assert ">0</td>" in shown
+    assert "learning rate</td>" not in shown
+
+
 def test_a_notebook_shows_validation_beside_training(result):
     checks = {"valid_loss": jnp.array(0.5), "valid_history": jnp.array([2.0, 0.5]), "valid_steps": jnp.array([1, 3])}
     shown = replace(result, **checks)._repr_html_()
@@ -74,3 +81,12 @@ def test_a_notebook_shows_what_is_traced_by_its_shapes(result, transform):
 
 def test_a_notebook_shows_shapes_of_what_was_never_computed():
     assert "<pre" in eqx.filter_eval_shape(run, jnp.ones(2))._repr_html_()
+
+
+def test_a_notebook_shows_checks_and_forecasts_as_tables_with_sentences_below():
+    loss = lambda params: minimize(lambda w: jnp.sum(w**2), jnp.ones(2), params).loss
+    params = Params(3, learning_rate=0.25, silent=True)
+    for report in (check_hypergradient(loss, params), forecast(loss, params, [Checkpointed()])):
+        shown, last = report._repr_html_(), str(report).splitlines()[-1]
+        assert shown.count("<tr>") == 1 + len(report.rows)
+        assert f"<p>{last}</p>".replace("'", "&#x27;") in shown

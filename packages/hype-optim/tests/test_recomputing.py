@@ -199,7 +199,8 @@ def test_mixed_mode_keeps_less(method):
     assert bytes_of(MIXED) < 0.7 * bytes_of(Singly(mixed=False))
 
 
-@pytest.mark.parametrize("adjoint", [pytest.param(Checkpointed(), marks=pytest.mark.slow), Auto()], ids=repr)
+@pytest.mark.slow
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Auto()], ids=repr)
 def test_steps_without_a_second_derivative_are_made(adjoint, monkeypatch):
     monkeypatch.setattr(recomputing, "CACHE", 0)
     decay = Params(5, learning_rate=0.1, momentum=Momentum(0.9), adjoint=Reversible(), silent=True)

@@ -83,9 +83,8 @@ def test_steps_are_undone_bit_for_bit(decay, steps):
     assert np.log2(1 / decay) <= bits <= 1.05 * np.log2(1 / decay)
 
 
-@pytest.mark.parametrize(
-    "batch", [Minibatch(4), pytest.param(Minibatch(8), marks=pytest.mark.slow)], ids=["validated", "full"]
-)
+@pytest.mark.parametrize("batch", [Minibatch(4), Minibatch(8)], ids=["validated", "full"])
+@pytest.mark.slow
 def test_derivatives_are_those_of_other_adjoints_and_of_differences(batch):
     params = Params(
         25,
@@ -180,6 +179,7 @@ def test_the_run_is_near_the_one_in_floats():
     assert (mine.status, mine.steps) == (other.status, other.steps)
 
 
+@pytest.mark.slow
 def test_a_bit_that_is_wrong_is_found(monkeypatch):
     take_back = fixed_point.take_back
     flip = lambda words: jax.tree.map(lambda w: w.at[0].set(w[0] ^ jnp.uint32(1)), words)

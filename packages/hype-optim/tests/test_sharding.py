@@ -146,6 +146,7 @@ def run_on_two(program):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_inside_of_a_shard_map_of_the_caller_and_in_batches():
     """Weights that differ are runs of their own; the same weights with different losses are refused."""
     run_on_two(INSIDE)

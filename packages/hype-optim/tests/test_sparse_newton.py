@@ -109,6 +109,7 @@ def test_missing_entries_give_no_step():
     assert jnp.isnan(minimize(chain, START, params).w["b"])
 
 
+@pytest.mark.slow
 def test_a_run_without_a_direction_says_so():
     cone = lambda w: jnp.sum(jnp.sqrt(jnp.abs(w - 1)) * (w - 1)) + w[0] * w[1]  # of infinite curvature at 1
     for settings, method, w0 in [

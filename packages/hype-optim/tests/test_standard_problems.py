@@ -145,9 +145,10 @@ def test_newtons_methods_solve_what_scipys_trust_regions_solve_in_any_units(meth
     assert np.max(ratios) < 1.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "name", "change_units", "most"),
-    [(Newton(), "Biggs", True, 200), pytest.param(NewtonCG(), "Wood", False, 50, marks=pytest.mark.slow)],
+    [(Newton(), "Biggs", True, 200), (NewtonCG(), "Wood", False, 50)],
     ids=["Newton", "NewtonCG"],
 )
 def test_newtons_methods_make_few_steps_where_curvature_is_negative(method, name, change_units, most):

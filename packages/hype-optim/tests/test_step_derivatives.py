@@ -81,7 +81,7 @@ def outcome(result):
 
 
 # Derivatives of Newton's own steps follow; those of one conjugate gradient and of one rate of its kind stand for all.
-RARE = {"newton", "cg", "cd", "dai-yuan", "ada grad"}
+RARE = {"newton", "nonlinear cg", "cg", "cd", "dai-yuan", "ada grad"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in RUNS])
@@ -141,8 +141,11 @@ def test_derivatives_of_newton_where_eigenvalues_coincide():
 @pytest.mark.parametrize(
     "name",
     [
-        *("dai-yuan", "newton", "rms prop"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("cg", "lbfgs", "newton cg", "adam", "ada grad")),
+        *("newton", "rms prop"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("cg", "dai-yuan", "lbfgs", "newton cg", "adam", "ada grad")
+        ),
     ],
 )
 def test_derivatives_are_finite_where_the_gradient_is_zero(name):

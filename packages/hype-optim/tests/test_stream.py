@@ -114,6 +114,7 @@ def test_one_chunk_is_read_ahead_and_each_once():
     assert len(chunks) <= 96 // length + 3
 
 
+@pytest.mark.slow
 def test_another_stream_is_no_other_program_and_readers_are_let_go(files):
     traces = []
 

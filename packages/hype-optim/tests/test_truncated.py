@@ -32,6 +32,7 @@ def test_it_is_exact_for_the_last_steps():
     np.testing.assert_allclose(run(RATES, Truncated(7)).loss_history, run(RATES, None).loss_history, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_second_derivatives():
     last = lambda rates: run(jnp.concatenate([RATES[:-3], rates]), Truncated(3)).loss
     assert_derivatives_match(last, RATES[-3:], order=2, num_directions=1)

@@ -59,7 +59,6 @@ def test_values_are_those_at_held_out_seeds(tuned):
     assert tuned.growth is None
 
 
-@pytest.mark.smoke
 def test_the_rate_matters_more_than_a_setting_that_does_nothing():
     start = {"matters": positive(0.1), "idle": positive(0.1)}
     tuned = tune(lambda s, key: jnp.log(s["matters"]) ** 2, start, key=jax.random.key(0), steps=3, silent=True)
@@ -101,6 +100,15 @@ def test_a_notebook_shows_the_table_and_the_steps(tuned):
     assert "history=f64" in seen[0]
 
 
+def test_a_notebook_shows_the_settings_that_matter_most(tuned):
+    settings = {f"setting{i}": positive(1.0) for i in range(50)}
+    matters = {name: jnp.array(float(i)) for i, name in enumerate(settings)}
+    shown = replace(tuned, start=settings, settings=settings, sensitivities=matters)._repr_html_()
+    assert "setting49</td>" in shown
+    assert "setting29</td>" not in shown
+    assert "30 more" in shown
+
+
 def test_a_step_that_jumped_does_not_hide_the_others(tuned):
     jumped = replace(tuned, history=tuned.history.at[3].set(1e24))
     assert "e+24" not in jumped._repr_html_()
@@ -115,11 +123,11 @@ class Model(eqx.Module):
 @pytest.mark.parametrize(
     ("start", "number"),
     [
-        (positive(2.0), lambda s: jnp.log(s)),
+        pytest.param(positive(2.0), lambda s: jnp.log(s), marks=pytest.mark.slow),
         (Params(learning_rate=positive(2.0)), lambda s: jnp.log(s.learning_rate.rate)),
-        (unbounded(Model(jnp.ones(()))), lambda s: s.activation(s.weight)),
+        pytest.param(unbounded(Model(jnp.ones(()))), lambda s: s.activation(s.weight), marks=pytest.mark.slow),
         (eqx.tree_at(lambda d: d.x, Dataset(np.ones(1), np.ones(1, int)), unbounded(np.ones(1))), lambda s: s.x[0]),
-        (interval(3.0, -1.0, 5.0), lambda s: s),
+        pytest.param(interval(3.0, -1.0, 5.0), lambda s: s, marks=pytest.mark.slow),
     ],
     ids=["a range", "Params", "a model", "a Dataset", "an interval"],
 )
@@ -146,7 +154,7 @@ def sharp(settings, key):
     return 2 - x + jnp.sqrt(jnp.where(x < 1, 1.0, 0 * x))
 
 
-@pytest.mark.parametrize("objective", [cliff, wall, pytest.param(sharp, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("objective", [cliff, *(pytest.param(f, marks=pytest.mark.slow) for f in (wall, sharp))])
 def test_a_step_that_fails_is_taken_back_and_counted(objective):
     start = {"x": unbounded(0.0)}
     tuned = tune(objective, start, key=jax.random.key(0), steps=50, gradient=ExactGradient(), silent=True)
@@ -156,6 +164,7 @@ def test_a_step_that_fails_is_taken_back_and_counted(objective):
     assert f"{np.sum(tuned.returns)} steps taken back" in tuned.summary().replace("1 step ", "1 steps ")
 
 
+@pytest.mark.slow
 def test_trainings_that_fail_at_some_seeds_whatever_the_settings():
     sometimes = lambda s, key: jnp.where(jax.random.uniform(key) < 0.2, jnp.nan, jnp.log(s["x"]) ** 2)
     tuned = tune(sometimes, {"x": positive(0.1)}, key=jax.random.key(0), steps=40, silent=True)
@@ -280,6 +289,7 @@ def rough(settings, key):
     return x**2 + 1e-3 * jnp.sin(1e6 * x) + 0 * jnp.sqrt(x - x)
 
 
+@pytest.mark.slow
 def test_gradients_without_a_meaning_are_smoothed_and_that_is_said():
     with pytest.warns(UserWarning, match="are smoothed from step 3 on"):
         tuned = tune(rough, {"x": unbounded(1.0)}, key=jax.random.key(0), steps=40, silent=True)

@@ -58,8 +58,8 @@ class Summary:
     def _repr_html_(self) -> str:
         """The table, or the first rows of a long one, and the warnings, as a notebook shows them."""
         left = len(self.names) - _LISTED
-        parts = [html.paragraph(f"Warning: {warning}") for warning in self.warnings]
-        parts += [html.paragraph(f"... and {left:,} more rows, all of which `print` shows.")] if left > 0 else []
+        parts = [html.paragraph(f"... and {left:,} more rows, all of which `print` shows.")] if left > 0 else []
+        parts += [html.paragraph(f"Warning: {warning}") for warning in self.warnings]
         return html.table(_HEAD, self._cells()[:_LISTED]) + "".join(parts)
 
     def _cells(self) -> list[tuple[str, ...]]:

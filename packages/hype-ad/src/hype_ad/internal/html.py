@@ -17,6 +17,8 @@ _LEFT, _BOTTOM, _TOP = 64, 40, 22  # room for numbers and words around it
 _COLORS = ("#3b82c4", "#c2601a", "#2e9447")
 _PLACES = 200  # a curve of more points is drawn by the ends, the lowest and the highest in so many intervals
 _LINES = 30  # of one name
+_LETTERS = 70  # of a text in a picture
+_NAME = "text-align: left; min-width: 8em; overflow-wrap: anywhere"  # a long name does not push the numbers away
 _DECADE = 10.0  # positive values that differ by more get a logarithmic scale
 _SVG = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="11" fill="currentColor"'
 
@@ -49,10 +51,10 @@ def folded(label: str, text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text under a head, if there is one; the first column is flush left, the others right."""
-    side = lambda place: "right" if place else "left"
+    """Rows of text under a head, if there is one; the first column is flush left and is broken, the others right."""
+    style = lambda place: "text-align: right; white-space: nowrap; padding-left: 1em" if place else _NAME
     cells = lambda kind, row: "".join(
-        f'<{kind} style="text-align: {side(place)}">{escape(cell)}</{kind}>' for place, cell in enumerate(row)
+        f'<{kind} style="{style(place)}">{escape(cell)}</{kind}>' for place, cell in enumerate(row)
     )
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     above = f"<thead><tr>{cells('th', head)}</tr></thead>" if head else ""
@@ -172,6 +174,7 @@ def _legend(names: Mapping[str, Any]) -> list[str]:
 
 
 def _text(x: int | float, y: int | float, text: str, anchor: str) -> str:
+    text = text if len(text) <= _LETTERS else f"{text[: _LETTERS // 2]} … {text[-_LETTERS // 2 :]}"
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
 
 

@@ -23,6 +23,7 @@ from .._transform.jaxpr import influential
 from .._transform.nondifferentiable import NoDerivativeError, has_derivative
 
 RIGHT = ("ok", "no influence", "unseen")
+_HEAD = ("hyperparameter", "reverse", "forward", "difference", "+-", "verdict")
 
 
 @dataclass(frozen=True)
@@ -76,21 +77,26 @@ class HypergradientCheck:
 
     def __str__(self) -> str:
         """The table, with notes below it."""
-        number = lambda x: "" if x is None else f"{x: .6e}"
-        short = lambda x: "" if x is None else f"{x:.0e}"
-        cells = [
-            (row.path, *map(number, (row.reverse, row.forward, row.difference)), short(row.error), row.verdict)
-            for row in self.rows
-        ]
-        lines = table(("hyperparameter", "reverse", "forward", "difference", "+-", "verdict"), cells)
-        notes = [f"{row.path}: {row.note}" for row in self.rows if row.note]
-        wrong = sum(row.verdict not in RIGHT for row in self.rows)
-        verdict = "All derivatives are right." if self.ok else f"{wrong} of {len(self.rows)} derivatives failed."
-        return "\n".join([lines, *notes, f"{verdict} f = {self.value:.8g}, computed in {self.dtype}."])
+        return "\n".join([table(_HEAD, self._cells()), *self._notes()])
 
     def _repr_html_(self) -> str:
         """The same, as a notebook shows it."""
-        return html.preformatted(str(self))
+        return html.table(_HEAD, self._cells()) + "".join(map(html.paragraph, self._notes()))
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        number = lambda x: "" if x is None else f"{x: .6e}"
+        short = lambda x: "" if x is None else f"{x:.0e}"
+        return [
+            (row.path, *map(number, (row.reverse, row.forward, row.difference)), short(row.error), row.verdict)
+            for row in self.rows
+        ]
+
+    def _notes(self) -> list[str]:
+        """What a derivative that failed may come from, and the verdict on all."""
+        wrong = sum(row.verdict not in RIGHT for row in self.rows)
+        verdict = "All derivatives are right." if self.ok else f"{wrong} of {len(self.rows)} derivatives failed."
+        notes = [f"{row.path}: {row.note}" for row in self.rows if row.note]
+        return [*notes, f"{verdict} f = {self.value:.8g}, computed in {self.dtype}."]
 
 
 def check_hypergradient(

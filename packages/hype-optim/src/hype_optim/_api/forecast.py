@@ -20,6 +20,7 @@ from .._transform.nondifferentiable import NoDerivativeError, has_derivative
 
 EXACT = (Unrolled(), Checkpointed(2), Checkpointed(3), Checkpointed(4))
 PLAIN, FORWARD, FORWARD_ALL = "a plain run", "forward mode, one number", "forward mode, all numbers"
+_NOTE = "Arithmetic is relative to that of a plain run; memory is by XLA's analysis of compiled programs."
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,17 @@ class Forecast:
 
     def __str__(self) -> str:
         """The table."""
-        at_least = lambda row: "" if row.exact else "at least "
-        cells = [(row.name, text.memory(row.bytes), f"{at_least(row)}{row.time:.2f}") for row in self.rows]
-        lines = text.table((f"hypergradient of {self.numbers:,} numbers", "temporary memory", "arithmetic"), cells)
-        return (
-            f"{lines}\nArithmetic is relative to that of a plain run; memory is by XLA's analysis of compiled programs."
-        )
+        return f"{text.table(*self._table())}\n{_NOTE}"
 
     def _repr_html_(self) -> str:
         """The same, as a notebook shows it."""
-        return html.preformatted(str(self))
+        return html.table(*self._table()) + html.paragraph(_NOTE)
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The head, and the rows."""
+        at_least = lambda row: "" if row.exact else "at least "
+        cells = [(row.name, text.memory(row.bytes), f"{at_least(row)}{row.time:.2f}") for row in self.rows]
+        return (f"hypergradient of {self.numbers:,} numbers", "temporary memory", "arithmetic"), cells
 
 
 def forecast(f: Callable[[Any], Any], params: PyTree, adjoints: Sequence[AbstractAdjoint] | None = None) -> Forecast:

@@ -39,7 +39,7 @@ def plot_histories(
     if rate is not None:
         right = axes[0, 1]
         _curves(right, steps, rate, "tab:green", "learning rate")
-        right.set(xlabel="step", title="learning rate")
+        right.set(xlabel="step", ylabel="learning rate", title="learning rate")
         _scale(right, np.asarray(rate))
     figure.suptitle(title)
     return figure

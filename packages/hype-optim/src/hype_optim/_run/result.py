@@ -86,6 +86,8 @@ class Result(eqx.Module):
         told = {name: value for name, value in told.items() if value is not None}
         if not html.has_values(*told.values(), *(array for pair in curves.values() for array in pair)):
             return html.preformatted(repr(self))
+        if self.learning_rate_history is not None and np.isnan(self.learning_rate_history).all():
+            del told["learning rate"]  # no step was made
         rows = [(name, html.number(value)) for name, value in told.items()]
         parts = html.table((), rows), html.curves("step", "loss", curves), html.folded("fields", repr(self))
         return html.page(f"Result: {self._ending()}", *parts)

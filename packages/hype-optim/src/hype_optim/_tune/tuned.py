@@ -19,6 +19,7 @@ from .settings import named_ranges
 from .state import TuneState
 
 _LISTED = 4  # so many entries of an array are shown one by one
+_SHOWN = 20  # settings in a notebook
 _HEAD = ("setting", "start", "tuned", "sensitivity")
 
 if TYPE_CHECKING:
@@ -92,9 +93,12 @@ class Tuned(eqx.Module):
             "start, held out": (ends, np.full(2, self.start_value)),
             "tuned, held out": (ends, np.full(2, self.value)),
         }
+        rows = self._rows()
+        left = f"... and {len(rows) - _SHOWN:,} more, which matter less and which `print(tuned.summary())` shows."
         parts = [
             *map(html.paragraph, self._lines()),
-            html.table(_HEAD, self._rows()),
+            html.table(_HEAD, rows[:_SHOWN]),
+            html.paragraph(left) if len(rows) > _SHOWN else "",
             html.curves("step", "value", curves),
         ]
         return html.page("Tuned", *parts, html.folded("fields", repr(self)))
