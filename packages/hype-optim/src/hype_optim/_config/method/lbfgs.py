@@ -40,8 +40,7 @@ class LBFGS(AbstractMethod):
     The inverse Hessian is $\gamma I$, with $\gamma = s \cdot y / y \cdot y$ of the newest pair, changed by every pair
     of a step $s$ and a change of the gradient $y$ (in the compact form of Byrd, Nocedal & Schnabel 1994, which is the
     two-loop recursion of Nocedal & Wright 2006, algorithm 7.4, without its loops). A pair of a step without positive
-    curvature is not kept. The default rate is `StrongWolfe(c2=0.9)`, which makes all
-    curvatures positive.
+    curvature is not kept. The default rate is `StrongWolfe(c2=0.9)`, which makes all curvatures positive.
 
     Args:
         history: how many pairs are kept.
@@ -86,7 +85,7 @@ def _remember(memory: _Memory, w: PyTree, gradient: PyTree) -> _Pairs:
     rest = jnp.pad(old.inverse[1:, 1:], (0, 1))
     last = jnp.eye(len(rest), dtype=rest.dtype)[-1]
     diagonal = tree.quotient(jnp.ones_like(curvature), jnp.where(keep, curvature, 0))
-    column = diagonal * (last - rest @ _products(steps, change))
+    column = diagonal * (last - _products(rest, _products(steps, change)))
     new = _Pairs(
         steps,
         jax.tree.map(push, old.changes, change),
@@ -108,13 +107,14 @@ def _products(vectors: PyTree, v: PyTree) -> Float[Array, " pairs"]:
 
 
 def _combined(weights: Float[Array, " pairs"], vectors: PyTree) -> PyTree:
-    """The vectors, each times its weight, added up."""
-    return jax.tree.map(lambda leaf: jnp.tensordot(weights.astype(leaf.dtype), leaf, 1), vectors)
+    """The vectors, each times its weight, added up; by no matrix product, which may be in reduced precision."""
+    along = lambda leaf: weights.astype(leaf.dtype).reshape(-1, *(1,) * (leaf.ndim - 1))
+    return jax.tree.map(lambda leaf: jnp.sum(along(leaf) * leaf, axis=0), vectors)
 
 
 def _inverse_hessian_product(pairs: _Pairs, gradient: PyTree) -> PyTree:
     """The product by theorem 2.2 of Byrd, Nocedal & Schnabel (1994), one product after the other."""
-    weights = pairs.inverse @ _products(pairs.steps, gradient)
+    weights = _products(pairs.inverse, _products(pairs.steps, gradient))
     q = tree.scale(pairs.gamma, tree.subtract(gradient, _combined(weights, pairs.changes)))
-    others = (pairs.curvatures * weights - _products(pairs.changes, q)) @ pairs.inverse
+    others = _combined(pairs.curvatures * weights - _products(pairs.changes, q), pairs.inverse)
     return tree.add(q, _combined(others, pairs.steps))

@@ -115,7 +115,8 @@ def _downhill(
     matrix, factor = lax.cond(definite, lambda hessian: (hessian, factor), bent, hessian)
     # Lineax raises from compiled code where the derivative of a solve is not finite; a run has a status for that.
     solve = lambda _, b: jax.scipy.linalg.cho_solve((factor, True), b)
-    direction = lax.custom_linear_solve(lambda x: matrix @ x, negative, solve, symmetric=True)
+    product = lambda x: jnp.sum(matrix * x[None], axis=1)  # not in reduced precision
+    direction = lax.custom_linear_solve(product, negative, solve, symmetric=True)
     none = lambda *_: jnp.zeros_like(direction)
     return direction + lax.cond(definite, none, _nudge, negative, hessian, direction, units, length)
 
