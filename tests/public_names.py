@@ -9,10 +9,11 @@ MODULES = ["hype_ad", "hype_ad.numerical", "hype_ad.testing", "hype_optim", "hyp
 
 
 def public_names(module: str) -> list[str]:
-    """What a module defines, or takes as `import name as name` from within its package."""
+    """What a module or its stub defines, or takes as `import name as name` from within its package."""
     loaded = importlib.import_module(module)
     assert loaded.__file__
-    statements = ast.parse(Path(loaded.__file__).read_text()).body
+    stub = Path(loaded.__file__).with_suffix(".pyi")
+    statements = ast.parse((stub if stub.exists() else Path(loaded.__file__)).read_text()).body
     names = {name for statement in statements for name in _made(statement) if not name.startswith("_")}
     return sorted(name for name in names if not isinstance(getattr(loaded, name), ModuleType))
 

@@ -4,6 +4,7 @@ import ast
 import importlib
 import pkgutil
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,30 @@ def test_what_takes_long_to_load_waits_until_it_is_used(package):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             assert not [name for name in names if name.startswith(slow)], path
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_any_module_can_be_loaded_first(package):
+    """No two modules need each other while they are loaded: which comes first depends on what is used."""
+    source = ROOT / "packages" / package.replace("_", "-") / "src"
+    modules = {_name(path.relative_to(source)): path for path in source.rglob("*.py")}
+    assert len(modules) > 10
+    needs = {name: set(_loaded_with(name, path)) & set(modules) for name, path in modules.items()}
+    TopologicalSorter(needs).prepare()  # raises at a cycle
+
+
+def _name(path):
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def _loaded_with(name, path):
+    """The modules of a module's own package that it imports where it is loaded; its parents' are not among them."""
+    folder = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            within = folder[: len(folder) - node.level + 1] if node.level else []
+            module = ".".join([*within, *([node.module] if node.module else [])])
+            yield from {module, *(f"{module}.{alias.name}" for alias in node.names)} - {".".join(folder), name}
 
 
 def _extras(folder):

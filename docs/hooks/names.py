@@ -43,8 +43,9 @@ def _places() -> dict[str, list[str]]:
     """Where each name is defined, package by package."""
     places: dict[str, list[str]] = {}
     for package in PACKAGES:
-        for name, thing in vars(importlib.import_module(package)).items():
-            home = getattr(thing, "__module__", None) or package
-            if not name.startswith("_") and home.partition(".")[0] == package:
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            home = getattr(getattr(module, name), "__module__", None) or package
+            if home.partition(".")[0] == package:
                 places.setdefault(name, []).append(f"{package}.{name}")
     return places

@@ -22,7 +22,7 @@ class WhatRuns(griffe.Extension):
         """Goes through the package and its public modules."""
         for path in [pkg.path, *PARTS.get(pkg.path, [])]:
             within = pkg if path == pkg.path else pkg[path.removeprefix(f"{pkg.path}.")]
-            for name, thing in vars(importlib.import_module(path)).items():
+            for name, thing in inspect.getmembers(importlib.import_module(path)):
                 if name in within.members:
                     _complete(_written(pkg, within.members[name]), thing)
                 elif getattr(thing, "__module__", None) == path:  # one statement that makes several names

@@ -1,56 +1,7 @@
 """Hamiltonian Monte Carlo that samples well by default, and whose step size and mass matrix have derivatives."""
 
-from ._adjoint import AbstractTrajectoryAdjoint as AbstractTrajectoryAdjoint
-from ._adjoint import CheckpointedTrajectory as CheckpointedTrajectory
-from ._annealing import AnnealedHMC as AnnealedHMC
-from ._annealing import elbo as elbo
-from ._constrained import Constrained as Constrained
-from ._criterion import chees as chees
-from ._criterion import expected_squared_jump as expected_squared_jump
-from ._dynamics import Dynamics as Dynamics
-from ._dynamics import Phase as Phase
-from ._evidence import Evidence as Evidence
-from ._evidence import annealed_importance_sampling as annealed_importance_sampling
-from ._evidence import sequential_monte_carlo as sequential_monte_carlo
-from ._expectation import expectation as expectation
-from ._expectation import log_evidence_ratio as log_evidence_ratio
-from ._hmc import HMC as HMC
-from ._hmc import DynamicHMC as DynamicHMC
-from ._integrator import Integrator as Integrator
-from ._integrator import leapfrog as leapfrog
-from ._integrator import mclachlan as mclachlan
-from ._integrator import yoshida as yoshida
-from ._kernel import AbstractAdaptiveKernel as AbstractAdaptiveKernel
-from ._kernel import AbstractKernel as AbstractKernel
-from ._kernel import AbstractKernelInfo as AbstractKernelInfo
-from ._kernel import AbstractKernelState as AbstractKernelState
-from ._length import AbstractLength as AbstractLength
-from ._length import FixedSteps as FixedSteps
-from ._length import RandomLength as RandomLength
-from ._logdensity import log_of as log_of
-from ._low_rank import LowRankMass as LowRankMass
-from ._mass import AbstractMass as AbstractMass
-from ._mass import DenseMass as DenseMass
-from ._mass import DiagonalMass as DiagonalMass
-from ._mass import UnitMass as UnitMass
-from ._mcse import mcse as mcse
-from ._model import AbstractModel as AbstractModel
-from ._model import Predictive as Predictive
-from ._moments import Moments as Moments
-from ._numpyro import NumPyroModel as NumPyroModel
-from ._numpyro import from_numpyro as from_numpyro
-from ._refined import RefinedHMC as RefinedHMC
-from ._reversible import ReversibleTrajectory as ReversibleTrajectory
-from ._sample import sample as sample
-from ._samples import SamplerState as SamplerState
-from ._samples import Samples as Samples
-from ._summary import Summary as Summary
-from ._transform import AbstractTransform as AbstractTransform
-from ._transform import Bijection as Bijection
-from ._transform import CholeskyCorrelation as CholeskyCorrelation
-from ._transform import Interval as Interval
-from ._transform import Ordered as Ordered
-from ._transform import Positive as Positive
-from ._transform import Simplex as Simplex
-from ._transition import HMCInfo as HMCInfo
-from ._transition import HMCState as HMCState
+from hype_ad.internal.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
+
+del attach

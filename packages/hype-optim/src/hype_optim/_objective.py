@@ -11,7 +11,7 @@ from hype_ad.internal import mixed_mode
 from hype_ad.internal.mode import Mode
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._config.constraint import AbstractConstraint, NoConstraint
+from ._config.constraint.base import AbstractConstraint, NoConstraint
 
 Scalar = Float[Array, ""] | D
 """What an objective returns."""

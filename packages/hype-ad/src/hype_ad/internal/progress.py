@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import equinox as eqx
 import jax
@@ -21,11 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int, PyTree
-from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from tqdm import tqdm  # loaded with the first bar
 
 REPORTS = 20
 
-_BARS: dict[int, tqdm] = {}  # by the nanosecond at which the run began
+_BARS: "dict[int, tqdm]" = {}  # by the nanosecond at which the run began
 _LOCK = threading.Lock()
 
 
@@ -121,6 +123,8 @@ class Bar:
 
     def _show(self, run: int, made: int, label: str = "", text: str | None = None) -> None:
         if run not in _BARS:
+            from tqdm import tqdm
+
             _BARS[run] = tqdm(desc=label, total=self.total, initial=made, unit=self.unit, file=stream())
         bar = _BARS[run]
         if text is not None:
@@ -160,4 +164,6 @@ def _nanoseconds(start: Any) -> int:
 
 def _write(line: str) -> None:
     if line:
+        from tqdm import tqdm
+
         tqdm.write(line, file=stream())

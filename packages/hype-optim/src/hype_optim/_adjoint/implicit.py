@@ -26,7 +26,7 @@ from hype_ad.internal.sparse import as_sparsity
 from hype_ad.internal.tree import float_dtype, ravel, subtract
 from jaxtyping import Array, Float, PyTree
 
-from .._config.constraint import NoConstraint
+from .._config.constraint.base import NoConstraint
 from .._transform.linear_solve import solve_linear
 from .._transform.nondifferentiable import nondifferentiable
 from .._transform.sparse_solve import check_size, solve_definite

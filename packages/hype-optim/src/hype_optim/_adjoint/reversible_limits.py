@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from .._config.constraint import NoConstraint
+from .._config.constraint.base import NoConstraint
 from .._config.momentum import Momentum
 from .._run.status import Status
 

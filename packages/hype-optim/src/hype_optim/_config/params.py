@@ -28,7 +28,7 @@ from .._hyperparameter.converters import (
 from .._hyperparameter.ranges import is_range
 from .batch import AbstractBatch, Full
 from .clipping import AbstractGradientClipping, NoClip
-from .constraint import AbstractConstraint, AbstractSet, NoConstraint
+from .constraint.base import AbstractConstraint, AbstractSet, NoConstraint
 from .early_stopping import AbstractEarlyStopping, NoEarly
 from .learning_rate.backtrack import Backtrack
 from .learning_rate.base import AbstractLearningRate, Unscaled

@@ -22,11 +22,11 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._adjoint.base import Load, Scan, Step
 from .._adjoint.recomputing import first_input
-from .._config.constraint import NoConstraint
+from .._config.constraint.base import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
 from .._objective import Objective
-from .._transform.while_loop import anywhere, cond_anywhere, with_derivative_of
+from .._transform.while_loop import anywhere, cond_anywhere, of_each, with_derivative_of
 from .judge import Judge
 from .problem import Problem
 from .sensitivity import first_tangent, with_tangent
@@ -182,7 +182,7 @@ def _until_it_ends(
     def end_early(carry: PyTree) -> tuple[PyTree, Histories]:
         def advance(reached: tuple[Array, PyTree, Histories]) -> tuple[Array, PyTree, Histories]:
             i, carry, histories = reached
-            carry, new = step(carry, at(i))
+            carry, new = step(_known_to_run(carry), at(i))
             return i + 1, carry, jax.tree.map(lambda all, one: all.at[i].set(one), histories, new)
 
         def unfinished(reached: tuple[Array, PyTree, Histories]) -> Bool[Array, ""]:
@@ -204,6 +204,12 @@ def _until_it_ends(
 
     whole = lambda carry: scan(either, carry, places, load)
     return with_derivative_of(whole, end_early, carry)
+
+
+def _known_to_run(carry: PyTree) -> PyTree:
+    """The carry where some run of the batch goes on: without a batch it does, and no branch is compiled for another."""
+    state = replace(_state(carry), running=of_each(_state(carry).running))
+    return state if isinstance(carry, RunState) else (state, *carry[1:])
 
 
 def _state(carry: PyTree) -> RunState:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._config.constraint import AbstractConstraint
+from .._config.constraint.base import AbstractConstraint
 from .._objective import Kind
 
 

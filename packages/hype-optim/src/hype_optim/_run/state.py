@@ -9,7 +9,7 @@ from hype_ad.internal.checks import instance
 from hype_ad.internal.tree import where
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from .._config.constraint import AbstractConstraint, AbstractSet
+from .._config.constraint.base import AbstractConstraint, AbstractSet
 from .._config.params import Params
 from .status import Status, has_failed
 

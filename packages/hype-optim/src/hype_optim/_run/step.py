@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from hype_ad.internal.tree import add, all_finite, quotient, square_root, squared_norm, subtract
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._config.constraint import NoConstraint
+from .._config.constraint.base import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch, Found
 from .._config.learning_rate.schedule import AbstractSchedule
 from .._config.params import Params

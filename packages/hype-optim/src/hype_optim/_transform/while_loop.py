@@ -86,18 +86,18 @@ def cond_anywhere(
     """
 
     def chosen(*operands: PyTree) -> Carry:
-        return where(_of_each(condition), go_on(*operands), idle(*operands))
+        return where(of_each(condition), go_on(*operands), idle(*operands))
 
     return lax.cond(anywhere(condition), chosen, idle, *operands)
 
 
 @jax.custom_batching.custom_vmap
-def _of_each(condition: Bool[Array, ""]) -> Bool[Array, ""]:
-    """True, under `vmap` the condition: what a branch that was taken needs to know of it."""
+def of_each(condition: Bool[Array, ""]) -> Bool[Array, ""]:
+    """True, under `vmap` the condition: what is left to know of it where it holds for any of the batch."""
     return jnp.ones_like(condition)
 
 
-@_of_each.def_vmap
+@of_each.def_vmap
 def _of_each_batched(
     size: int, batched: list[bool], condition: Bool[Array, " size"]
 ) -> tuple[Bool[Array, " size"], bool]:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..._hyperparameter.converters import Hyperparameter, at_least, open_fraction, optional, positive_number
 from ..._objective import Iterate
-from ..constraint import NoConstraint
+from ..constraint.base import NoConstraint
 from .line import AbstractLineSearch, Found, Line, Search, Trial
 from .projected import search_projected
 

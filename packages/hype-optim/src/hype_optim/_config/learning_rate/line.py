@@ -17,6 +17,8 @@ from hype_ad.internal.tree import (
     power_of_two,
     quotient,
     scale,
+    square_root,
+    squared_norm,
     where,
     zeros_like,
 )
@@ -30,9 +32,25 @@ from .base import AbstractLearningRate
 class Trial(eqx.Module):
     """A length, and the objective and its slope there."""
 
-    length: Float[Array, ""]
-    value: Float[Array, ""]
-    slope: Float[Array, ""]
+    numbers: Float[Array, "3"]  # in one array, so that a selection between two trials is one operation
+
+    def __init__(self, length: Float[Array, ""], value: Float[Array, ""], slope: Float[Array, ""]):
+        self.numbers = jnp.stack([length, value, slope])
+
+    @property
+    def length(self) -> Float[Array, ""]:
+        """The length."""
+        return self.numbers[0]
+
+    @property
+    def value(self) -> Float[Array, ""]:
+        """The objective there."""
+        return self.numbers[1]
+
+    @property
+    def slope(self) -> Float[Array, ""]:
+        """Its slope there."""
+        return self.numbers[2]
 
 
 class Search(eqx.Module):
@@ -134,7 +152,7 @@ class Line:
         3.5), and for a first step that of a step of length 1. So the unit of the objective does not matter.
         """
         slope = self.start.slope
-        size = norm(self._direction).astype(slope.dtype)
+        size = square_root(squared_norm(self._direction)).astype(slope.dtype)  # its largest entry is near 1
         unit = jnp.where(size > 0, quotient(jnp.ones_like(size), size), 1)
         same = quotient(last, slope)
         same = jnp.where((same > 0) & jnp.isfinite(same), same, unit)

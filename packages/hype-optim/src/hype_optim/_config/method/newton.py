@@ -102,13 +102,21 @@ def _downhill(
 ) -> Float[Array, " n"]:
     """The Newton direction from minus the gradient, or what takes its place, in some units of the weights."""
     fixed = lax.stop_gradient(hessian)
-    pivots = jnp.diagonal(jnp.linalg.cholesky(fixed)) ** 2  # NaN if it has no such factor
+    factor = jnp.linalg.cholesky(fixed)  # NaN if it has none
     # Rounding alone gives a singular Hessian small pivots, and a step of any length where nothing is to be gained. A
     # pivot is small by the entry that it comes from, and not by others, which may have other units.
-    definite = jnp.all(pivots > 100 * len(hessian) * jnp.finfo(hessian.dtype).eps * jnp.diagonal(fixed))
-    matrix = lax.cond(definite, lambda hessian: hessian, absolute_value, hessian)
+    small = 100 * len(hessian) * jnp.finfo(hessian.dtype).eps * jnp.diagonal(fixed)
+    definite = jnp.all(jnp.diagonal(factor) ** 2 > small)
+
+    def bent(hessian: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
+        matrix = absolute_value(hessian)
+        return matrix, jnp.linalg.cholesky(lax.stop_gradient(matrix))
+
+    matrix, factor = lax.cond(definite, lambda hessian: (hessian, factor), bent, hessian)
     # Lineax raises from compiled code where the derivative of a solve is not finite; a run has a status for that.
-    direction = jax.scipy.linalg.solve(matrix, negative, assume_a="pos")
+    solve = lambda _, b: jax.scipy.linalg.cho_solve((factor, True), b)
+    product = lambda x: jnp.sum(matrix * x[None], axis=1)  # not in reduced precision
+    direction = lax.custom_linear_solve(product, negative, solve, symmetric=True)
     none = lambda *_: jnp.zeros_like(direction)
     return direction + lax.cond(definite, none, _nudge, negative, hessian, direction, units, length)
 

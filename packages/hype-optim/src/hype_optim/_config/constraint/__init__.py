@@ -1,0 +1,1 @@
+"""Constraints: what the weights are brought back to after a step."""
