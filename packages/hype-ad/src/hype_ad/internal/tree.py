@@ -205,6 +205,6 @@ def _quotient_jvp(primals: tuple, tangents: tuple) -> tuple[Float[Array, "..."],
 
 
 def square_root(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The square root, and 0 with derivative 0 where `x` is not above 0."""
-    above = x > 0
-    return jnp.where(above, jnp.sqrt(jnp.where(above, x, 1)), 0)
+    """The square root, and 0 with derivative 0 where `x` is at most 0."""
+    none = x <= 0
+    return jnp.where(none, 0, jnp.sqrt(jnp.where(none, 1, x)))
