@@ -111,18 +111,20 @@ class TrajectoryLength(eqx.Module):
         return TrajectoryLength(log_length, log_average, products, center, direction, variance, count)
 
     def restart(self, old: AbstractMass, new: AbstractMass, is_last: Bool[Array, ""]) -> "TrajectoryLength":
-        """Begin anew with the length found, in the time that a new mass counts, or a shorter one if it can grow yet."""
-        stretch = _squared_length(self.direction, new) / _squared_length(self.direction, old)
-        log_length = self.log_average + 0.5 * jnp.log(stretch).astype(self.log_average.dtype)
-        log_length = jnp.where(is_last, log_length, jnp.minimum(log_length, math.log(_OF_ROUND)))
-        zero = jnp.zeros_like
+        """Go on with a new mass: with the length found, in the time that it counts.
+
+        Unless it `is_last`, which changes little, begin anew, and with a length that is rather too short.
+        """
+        stretch = (_squared_length(self.direction, new) / _squared_length(self.direction, old)).astype(self.count.dtype)
+        stretched = lambda log_length: log_length + 0.5 * jnp.log(stretch)
+        shorter = jnp.minimum(stretched(self.log_average), math.log(_OF_ROUND))
         return replace(
             self,
-            log_length=log_length,
-            log_average=log_length,
-            products=zero(self.products),
-            variance=zero(self.variance),
-            count=zero(self.count),
+            log_length=jnp.where(is_last, stretched(self.log_length), shorter),
+            log_average=jnp.where(is_last, stretched(self.log_average), shorter),
+            products=jnp.where(is_last, self.products, 0.0),
+            variance=jnp.where(is_last, self.variance * stretch, 0.0),
+            count=jnp.where(is_last, self.count, 0.0),
         )
 
 

@@ -102,7 +102,7 @@ def warm_up(
             ),
             learned.step_size.update(harmonic_mean(acceptance), target_acceptance),
             jnp.where(now.cautious, follow_acceptance(learned.log_scale, acceptance), 0.0),
-            tree.where(t < stop, length, learned.length),
+            length if stop else learned.length,
         )
         agreement = None if agreement is None else agreement.update(after)
         ends = jnp.asarray(False) if agreement is None else is_enough(agreement, now.seen)
