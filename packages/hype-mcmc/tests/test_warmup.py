@@ -144,7 +144,9 @@ def test_a_length_does_not_shrink_below_a_part_of_the_width_of_the_draws(key):
     start = TrajectoryLength.start(jnp.asarray(0.01), jnp.zeros(1))
     state, _ = jax.lax.scan(update, start, jax.random.split(key, 300))
     np.testing.assert_allclose(np.exp(state.log_length), 0.6 * deviation, rtol=0.1)
-    assert state.restart(UnitMass(), UnitMass(), jnp.asarray(True)).variance == 0
+    again, on = (state.restart(UnitMass(), UnitMass(), jnp.asarray(is_last)) for is_last in (False, True))
+    assert again.variance == again.count == 0
+    assert (on.variance, on.count) == (state.variance, 300)
 
 
 def test_a_new_mass_begins_with_a_length_that_can_grow_but_for_the_last_one():

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal import tree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._custom_types import ChainKeys, LogDensity
