@@ -212,7 +212,7 @@ def test_chains_agree_where_their_blocks_are_alike(key):
 def test_a_mass_wants_draws_for_what_it_has_of_each_dimension():
     x = jnp.zeros(100)
     masses = [UnitMass(), DiagonalMass(), LowRankMass(30), DenseMass()]
-    assert [draws_wanted(mass.shaped(x), x) for mass in masses] == [300, 300, 313, 1000]
+    assert [draws_wanted(mass.shaped(x), x) for mass in masses] == [200, 200, 313, 1000]
 
 
 def two_modes(distance, x):
@@ -229,7 +229,7 @@ def test_warm_up_is_as_long_as_it_takes_the_chains_to_agree(key):
         return sample(target, starts, chained=True, key=key, num_samples=4, **settings)
 
     one, two = run(jnp.asarray(0.0)), run(jnp.asarray(10.0))
-    assert 275 <= int(one.warmup_transitions) < 400
+    assert 250 <= int(one.warmup_transitions) < 400
     assert int(one.warmup_steps) < 0.7 * int(two.warmup_steps)
     assert int(two.warmup_transitions) == 500
     both = jax.jit(jax.vmap(run))(jnp.array([0.0, 10.0]))

@@ -18,7 +18,7 @@ from .._transition import HMCState
 
 BLOCK = 25  # transitions
 _LARGEST_RHAT = 1.1  # among a hundred numbers, of independent draws, about 1.03 to 1.06
-_FEWEST_DRAWS = 300
+_FEWEST_DRAWS = 200
 _DRAWS_OF_FLOAT = 10
 
 
