@@ -106,5 +106,6 @@ def draw(
     report.end(tally)
     draws, record = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), kept)
     after = SamplerState(chains, kernel, keys, state.iteration + thin * num_samples)
-    warmup = {"warmup_steps": spent.steps, "warmup_transitions": spent.transitions}
-    return Samples(draws=draws, **record._asdict(), **warmup, state=after)
+    return Samples(
+        draws=draws, **record._asdict(), warmup_steps=spent.steps, warmup_transitions=spent.transitions, state=after
+    )
