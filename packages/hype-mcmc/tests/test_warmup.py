@@ -4,8 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hype_mcmc import HMC, DenseMass, DiagonalMass, DynamicHMC, HMCInfo, Phase, RandomLength, UnitMass
-from hype_mcmc._warmup.schedule import windows
+from hype_mcmc import (
+    HMC,
+    DenseMass,
+    DiagonalMass,
+    DynamicHMC,
+    HMCInfo,
+    HMCState,
+    LowRankMass,
+    Phase,
+    RandomLength,
+    UnitMass,
+)
+from hype_mcmc._warmup.agreement import BLOCK, Agreement, draws_wanted
+from hype_mcmc._warmup.schedule import stop_of, windows
 from hype_mcmc._warmup.step_size import DualAveraging, follow_acceptance, harmonic_mean
 from hype_mcmc._warmup.trajectory_length import TrajectoryLength
 
@@ -17,7 +29,10 @@ def test_windows_are_those_of_stan_before_a_longer_end():
     np.testing.assert_array_equal(np.flatnonzero(schedule.close) + 1, [100, 150, 250, 450, 900])
     np.testing.assert_array_equal(schedule.collect, (np.arange(1000) >= 75) & (np.arange(1000) < 900))
     np.testing.assert_array_equal(schedule.cautious, np.arange(1000) < 100)
-    np.testing.assert_array_equal(schedule.lengthen, np.arange(1000) < 900)
+    np.testing.assert_array_equal(schedule.short, np.arange(1000) < 150)
+    assert stop_of(1000) == 900
+    np.testing.assert_array_equal(np.flatnonzero(schedule.seen == 1), [100, 150, 250, 450])
+    np.testing.assert_array_equal(schedule.seen[[99, 149, 249, 449, 899, 900]], [0, 50, 100, 200, 450, 0])
 
 
 @pytest.mark.parametrize("num_warmup", [0, 1, 19, 20, 60, 124, 125, 126, 500, 3000])
@@ -31,6 +46,7 @@ def test_windows_of_any_number_fit(num_warmup):
         last = np.flatnonzero(schedule.collect)[-1]
         assert schedule.close[last]
         assert np.all(np.diff(np.flatnonzero(schedule.collect)) == 1)
+        assert stop_of(num_warmup) == last + 1
 
 
 @pytest.mark.parametrize("start", [1e-3, 1.0, 100.0])
@@ -128,7 +144,16 @@ def test_a_length_does_not_shrink_below_a_part_of_the_width_of_the_draws(key):
     start = TrajectoryLength.start(jnp.asarray(0.01), jnp.zeros(1))
     state, _ = jax.lax.scan(update, start, jax.random.split(key, 300))
     np.testing.assert_allclose(np.exp(state.log_length), 0.6 * deviation, rtol=0.1)
-    assert state.restart(UnitMass(), UnitMass()).variance == 0
+    again, on = (state.restart(UnitMass(), UnitMass(), jnp.asarray(is_last)) for is_last in (False, True))
+    assert again.variance == again.count == 0
+    assert (on.variance, on.count) == (state.variance, 300)
+
+
+def test_a_new_mass_begins_with_a_length_that_can_grow_but_for_the_last_one():
+    state = TrajectoryLength.start(jnp.asarray(30.0), jnp.zeros(1))
+    old, new = DiagonalMass(np.ones(1)), DiagonalMass(np.array([0.25]))
+    np.testing.assert_allclose(np.exp(state.restart(old, new, jnp.asarray(True)).log_length), 15.0)
+    np.testing.assert_allclose(np.exp(state.restart(old, new, jnp.asarray(False)).log_length), 1.85)
 
 
 @pytest.mark.slow
@@ -159,3 +184,61 @@ def test_a_chain_that_starts_far_up_a_steep_wall_comes_down(key):
 def test_the_chain_that_accepts_least_has_the_largest_say():
     np.testing.assert_allclose(harmonic_mean(jnp.array([0.5, 1.0])), 2 / 3)
     np.testing.assert_allclose(harmonic_mean(jnp.array([0.0, 1.0, 1.0, 1.0])), 4 / 23)
+
+
+def agrees(draws):
+    """By the draws of two blocks, after one that is forgotten."""
+    draws = jnp.concatenate([jnp.ones_like(draws[:BLOCK]), draws])
+    states = HMCState(draws, draws[:, :, 0], draws)
+    learn = lambda agreement, state: (agreement.update(state), None)
+    agreement, _ = jax.lax.scan(learn, Agreement.start(jax.tree.map(lambda x: x[0], states)), states)
+    first, second = np.split(np.asarray(draws), 3)[1:]
+    np.testing.assert_allclose(agreement.mean[0], second.mean(axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(agreement.squares_before[1], BLOCK * first[:, :, 0].var(axis=0), rtol=1e-9, atol=1e-12)
+    return bool(agreement.is_reached())
+
+
+def test_chains_agree_where_their_blocks_are_alike(key):
+    draws = jax.random.normal(key, (2 * BLOCK, 4, 100))
+    assert agrees(draws)
+    assert not agrees(draws.at[:, 2, 7].add(2.0))  # one of them is elsewhere, in one number
+    assert not agrees(draws.at[BLOCK:].add(1.0))  # all are on their way
+    assert not agrees(draws.at[:, :, 7].set(3.0))  # none moves
+    assert not agrees(draws.at[3, 1, 7].set(jnp.nan))
+    slow = jnp.cumsum(draws, axis=0) / np.sqrt(2 * BLOCK)
+    assert not agrees(slow)
+
+
+def test_a_mass_wants_draws_for_what_it_has_of_each_dimension():
+    x = jnp.zeros(100)
+    masses = [UnitMass(), DiagonalMass(), LowRankMass(30), DenseMass()]
+    assert [draws_wanted(mass.shaped(x), x) for mass in masses] == [200, 200, 313, 1000]
+
+
+def two_modes(distance, x):
+    """Normal of variance 1, at both ends of a distance."""
+    return jnp.logaddexp(-0.5 * jnp.sum((x - distance) ** 2), -0.5 * jnp.sum((x + distance) ** 2))
+
+
+def test_warm_up_is_as_long_as_it_takes_the_chains_to_agree(key):
+    """In one program, and the same for each density alone and beside the other one."""
+
+    def run(distance, **settings):
+        starts = distance * jnp.array([[1.0, 1.0], [-1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])
+        target = jax.tree_util.Partial(two_modes, distance)
+        return sample(target, starts, chained=True, key=key, num_samples=4, **settings)
+
+    one, two = run(jnp.asarray(0.0)), run(jnp.asarray(10.0))
+    assert 250 <= int(one.warmup_transitions) < 400
+    assert int(one.warmup_steps) < 0.7 * int(two.warmup_steps)
+    assert int(two.warmup_transitions) == 500
+    both = jax.jit(jax.vmap(run))(jnp.array([0.0, 10.0]))
+    np.testing.assert_array_equal(both.warmup_transitions, [one.warmup_transitions, 500])
+    np.testing.assert_array_equal(both.warmup_steps, [one.warmup_steps, two.warmup_steps])
+
+
+@pytest.mark.slow
+def test_warm_up_is_as_long_as_is_said_or_as_few_chains_need(key):
+    settings = {"key": key, "num_samples": 4}
+    assert int(sample(standard_normal, jnp.zeros(2), num_warmup=330, **settings).warmup_transitions) == 330
+    assert int(sample(standard_normal, jnp.zeros(2), num_chains=3, **settings).warmup_transitions) == 500

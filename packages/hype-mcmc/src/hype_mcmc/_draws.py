@@ -49,6 +49,18 @@ def advance(
     return jax.vmap(step)(keys, states, scales)
 
 
+class Spent(NamedTuple):
+    """What warm-up took: steps of the integrator of all chains together, and transitions of each."""
+
+    steps: Int[Array, ""]
+    transitions: Int[Array, ""]
+
+    @classmethod
+    def nothing(cls) -> "Spent":
+        """There was none yet."""
+        return cls(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
 class _Record(NamedTuple):
     """What is kept of a transition of each chain, or of the transitions to a draw; as `Samples` has it."""
 
@@ -61,7 +73,7 @@ class _Record(NamedTuple):
 def draw(
     logdensity: LogDensity,
     state: SamplerState,
-    warmup_steps: Int[Array, ""],
+    spent: Spent,
     num_samples: int,
     thin: int,
     report: Reporter,
@@ -94,4 +106,6 @@ def draw(
     report.end(tally)
     draws, record = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), kept)
     after = SamplerState(chains, kernel, keys, state.iteration + thin * num_samples)
-    return Samples(draws=draws, **record._asdict(), warmup_steps=warmup_steps, state=after)
+    return Samples(
+        draws=draws, **record._asdict(), warmup_steps=spent.steps, warmup_transitions=spent.transitions, state=after
+    )

@@ -80,7 +80,7 @@ class RefinedHMC(AbstractAdaptiveKernel):
     tolerance: Float[Array, ""]
     max_refinements: int = eqx.field(static=True)
 
-    least_length: ClassVar[float] = 1.2  # in a funnel most draws ask for less than the way out of its neck
+    least_length: ClassVar[float] = 1.6  # in a funnel most draws ask for less than the way out of its neck
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from ._constrained import Constrained
 from ._custom_types import LogDensity, Position
 from ._devices import Placement, can_be_read
 from ._diagnostics import beyond_precision, frozen_for
-from ._draws import draw
+from ._draws import Spent, draw
 from ._hmc import DynamicHMC
 from ._kernel import AbstractAdaptiveKernel, AbstractKernel
 from ._logdensity import watched_logdensity
@@ -34,6 +34,9 @@ from ._samples import SamplerState, Samples
 from ._start import check_start, number_of_chains, start, start_at
 from ._warmup import Warmup, warm_up
 
+_MOST_WARMUP = 500
+_CHAINS_TO_AGREE = 4  # fewer say too little by agreeing
+
 
 def sample(
     logdensity: LogDensity,
@@ -42,7 +45,7 @@ def sample(
     *,
     key: PRNGKeyArray | None = None,
     num_samples: int = 1000,
-    num_warmup: int = 500,
+    num_warmup: int | None = None,
     num_chains: int | None = None,
     transform: PyTree[Any] = None,
     chained: bool = False,
@@ -94,7 +97,9 @@ def sample(
         num_samples: draws to keep of each chain.
         num_warmup: transitions, not kept, that adapt step size, mass (unless it is a `UnitMass`) and trajectory
             length (if it is a `RandomLength`) of the kernel, from all chains together. With fewer than 20 only the
-            step size. 0 for a kernel that is no `AbstractAdaptiveKernel`.
+            step size. 0 for a kernel that is no `AbstractAdaptiveKernel`. If not given, as many as are needed: from
+            250, when four chains agree soon, to 500, which it is with fewer than four chains. In reverse mode a
+            number has to be given.
         num_chains: how many chains; 4, or as many as `x0` has.
         transform: the constraints of the parameters, such as `{"scale": Positive(), "shift": None}`: a pytree of
             transforms and None built like `x0`. The chains move without constraints, and the log density gets the
@@ -134,7 +139,8 @@ def sample(
     if kernel is not None:
         instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
     num_samples = integer("num_samples", num_samples, 1)
-    num_warmup = integer("num_warmup", num_warmup, 0)
+    may_end = num_warmup is None
+    num_warmup = _MOST_WARMUP if num_warmup is None else integer("num_warmup", num_warmup, 0)
     thin = integer("thin", thin, 1)
     boolean("chained", chained)
     boolean("silent", silent)
@@ -174,7 +180,8 @@ def sample(
     begun = start(kernel, logdensity, x0, key, spread, chains, chained, given)
     check_start(place.readable(begun), chained, given)
     state = SamplerState(begun.states, kernel, begun.keys, jnp.zeros((), jnp.int32))
-    warmup = Warmup(begun.warmup_keys, target, num_warmup) if num_warmup else None
+    may_end = may_end and num_chains >= _CHAINS_TO_AGREE
+    warmup = Warmup(begun.warmup_keys, target, num_warmup, may_end) if num_warmup else None
     with clearing():
         run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
         if is_default and warmup is not None and (stay := _longest_stay(run)):
@@ -251,9 +258,9 @@ def _run(
         total = transitions + (0 if warmup is None else warmup.num_transitions)
         report = reporter(state.chains.logdensity, total, loud)
     if warmup is None:
-        return place.result(draw(logdensity, state, jnp.zeros((), jnp.int32), num_samples, thin, report))
-    state, steps = warm_up(logdensity, state, warmup, transitions, report)
-    return place.result(draw(logdensity, state, steps, num_samples, thin, report))
+        return place.result(draw(logdensity, state, Spent.nothing(), num_samples, thin, report))
+    state, spent = warm_up(logdensity, state, warmup, transitions, report)
+    return place.result(draw(logdensity, state, spent, num_samples, thin, report))
 
 
 def _check_resumed(

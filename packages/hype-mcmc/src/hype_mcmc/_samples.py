@@ -55,6 +55,7 @@ class Samples(eqx.Module):
         num_steps: steps of the integrator that a draw took.
         warmup_steps: steps of the integrator that all chains together took in warm-up, and in a first run if the draws
             were made anew.
+        warmup_transitions: transitions of each chain in the warm-up of the kernel that made the draws.
         state: where the run stopped, for `sample(..., state=...)`.
         model: what was sampled, if it is an `AbstractModel` or has constraints.
     """
@@ -65,6 +66,7 @@ class Samples(eqx.Module):
     divergences: Bool[Array, "chains draws"]
     num_steps: Int[Array, "chains draws"]
     warmup_steps: Int[Array, ""]
+    warmup_transitions: Int[Array, ""]
     state: SamplerState
     model: AbstractModel | None = None
     coordinates: PyTree[Float[Array, "chains draws ..."]] = None

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 
 class Schedule(NamedTuple):
@@ -11,10 +11,10 @@ class Schedule(NamedTuple):
 
     collect: Bool[np.ndarray, " warmup"]  # the draws count for the mass
     close: Bool[np.ndarray, " warmup"]  # a window ends: the mass is replaced, and the step size starts anew
-    # No mass has been estimated yet, so long trajectories would be a waste, and a chain may be where the density is far
-    # steeper than where the others are.
+    # No mass has been estimated yet, and a chain may be where the density is far steeper than where the others are.
     cautious: Bool[np.ndarray, " warmup"]
-    lengthen: Bool[np.ndarray, " warmup"]  # the trajectory length is adapted, as it is until the last window ends
+    short: Bool[np.ndarray, " warmup"]  # the mass is none or a rough one, so long trajectories would be a waste
+    seen: Int[np.ndarray, " warmup"]  # transitions of the window so far; 0 in the first one, which starts anywhere
 
 
 def windows(num_warmup: int) -> Schedule:
@@ -26,14 +26,14 @@ def windows(num_warmup: int) -> Schedule:
     density that needs smaller steps, and then freeze there. Of fewer than 500 transitions the end is a fifth; fewer
     than 20 adapt the step size only.
     """
-    collect, close, cautious, lengthen = np.zeros((4, num_warmup), bool)
+    collect, close, cautious, short = np.zeros((4, num_warmup), bool)
+    seen = np.zeros(num_warmup, np.int32)
     if num_warmup < 20:
-        return Schedule(collect, close, cautious, lengthen)
-    first, last, window = 75, min(100, num_warmup // 5), 25
-    if first + window + last > num_warmup:
+        return Schedule(collect, close, cautious, short, seen)
+    first, stop, window = 75, stop_of(num_warmup), 25
+    if first + window > stop:
         first = int(0.15 * num_warmup)
-        window = num_warmup - first - last
-    stop = num_warmup - last
+        window = stop - first
     collect[first:stop] = True
     begin = first
     while begin < stop:
@@ -41,7 +41,15 @@ def windows(num_warmup: int) -> Schedule:
         # A window that would leave too little for the next one takes all that is left.
         end = stop if end + 2 * window > stop else end
         close[end - 1] = True
+        if begin > first:
+            seen[begin:end] = 1 + np.arange(end - begin)
         begin, window = end, 2 * window
-    cautious[: np.argmax(close) + 1] = True
-    lengthen[:stop] = True
-    return Schedule(collect, close, cautious, lengthen)
+    ends = np.flatnonzero(close) + 1
+    cautious[: ends[0]] = True
+    short[: ends[1 if len(ends) > 2 else 0]] = True
+    return Schedule(collect, close, cautious, short, seen)
+
+
+def stop_of(num_warmup: int) -> int:
+    """After how many transitions the end begins, in which the step size alone is adapted."""
+    return num_warmup - min(100, num_warmup // 5) if num_warmup >= 20 else 0

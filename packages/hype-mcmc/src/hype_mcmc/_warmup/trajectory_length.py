@@ -17,8 +17,12 @@ largest.
 In a funnel all chains may be in the neck for a while, where everything turns quickly: then $c$ says that trajectories
 are too long, they become too short to leave, and $c$ says so for ever. So the length stays above a part of the
 solution, with $\sigma$ from the draws of the whole window, as the mass is.
+
+A new mass is meant to make the density round, so the next window begins with no more than 1.85: what was found with the
+old mass may be many times too long, and a length grows faster than it shrinks, and for fewer gradients.
 """
 
+import math
 from dataclasses import replace
 
 import equinox as eqx
@@ -38,7 +42,8 @@ _DOUBT = 10.0  # transitions in which a window counts for half
 _RATE = 0.5  # of the first changes of the logarithm
 _DELAY = 10.0  # transitions until changes have become smaller by the root of two
 _MEMORY = 20.0  # transitions that the correlation is computed from
-_RECENT = 8.0  # averages are over about the last eighth
+_RECENT = 3.0  # averages are over about the last third
+_OF_ROUND = 1.85  # the length for a Gaussian that the mass makes round
 
 
 class TrajectoryLength(eqx.Module):
@@ -105,18 +110,21 @@ class TrajectoryLength(eqx.Module):
         variance = self.variance + (variance - self.variance) / (count + _DOUBT)
         return TrajectoryLength(log_length, log_average, products, center, direction, variance, count)
 
-    def restart(self, old: AbstractMass, new: AbstractMass) -> "TrajectoryLength":
-        """Begin anew with the length found, in the time that a new mass counts."""
-        stretch = _squared_length(self.direction, new) / _squared_length(self.direction, old)
-        log_length = self.log_average + 0.5 * jnp.log(stretch).astype(self.log_average.dtype)
-        zero = jnp.zeros_like
+    def restart(self, old: AbstractMass, new: AbstractMass, is_last: Bool[Array, ""]) -> "TrajectoryLength":
+        """Go on with a new mass: with the length found, in the time that it counts.
+
+        Unless it `is_last`, which changes little, begin anew, and with a length that is rather too short.
+        """
+        stretch = (_squared_length(self.direction, new) / _squared_length(self.direction, old)).astype(self.count.dtype)
+        stretched = lambda log_length: log_length + 0.5 * jnp.log(stretch)
+        shorter = jnp.minimum(stretched(self.log_average), math.log(_OF_ROUND))
         return replace(
             self,
-            log_length=log_length,
-            log_average=log_length,
-            products=zero(self.products),
-            variance=zero(self.variance),
-            count=zero(self.count),
+            log_length=jnp.where(is_last, stretched(self.log_length), shorter),
+            log_average=jnp.where(is_last, stretched(self.log_average), shorter),
+            products=jnp.where(is_last, self.products, 0.0),
+            variance=jnp.where(is_last, self.variance * stretch, 0.0),
+            count=jnp.where(is_last, self.count, 0.0),
         )
 
 
