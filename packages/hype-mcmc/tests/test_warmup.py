@@ -1,5 +1,7 @@
 """What warm-up learns, piece by piece and as a whole."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -242,3 +244,16 @@ def test_warm_up_is_as_long_as_is_said_or_as_few_chains_need(key):
     settings = {"key": key, "num_samples": 4}
     assert int(sample(standard_normal, jnp.zeros(2), num_warmup=330, **settings).warmup_transitions) == 330
     assert int(sample(standard_normal, jnp.zeros(2), num_chains=3, **settings).warmup_transitions) == 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [jax.grad, jax.jacfwd])
+def test_a_warm_up_that_may_end_has_the_derivative_of_one_that_may_not(mode, monkeypatch):
+    monkeypatch.setattr(sys.modules["hype_mcmc._sample"], "_MOST_WARMUP", 6)  # of many the derivative has no meaning
+
+    def mean(center, num_warmup):
+        logdensity = lambda x: -0.5 * jnp.sum((x - center) ** 2)
+        settings = {"key": jax.random.key(0), "num_samples": 5, "num_warmup": num_warmup, "silent": True}
+        return jnp.mean(sample(logdensity, jnp.zeros(2), HMC(0.5, 3), **settings).draws)
+
+    np.testing.assert_allclose(mode(mean)(1.0, None), mode(mean)(1.0, 6), rtol=1e-9)

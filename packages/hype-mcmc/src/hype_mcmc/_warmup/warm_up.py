@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from hype_ad.internal.while_loop import bounded_while_loop
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._custom_types import ChainKeys, LogDensity
@@ -138,7 +139,7 @@ def _repeat(transition: Callable[[_Carry, Any], _Carry], carry: _Carry, warmup: 
         return jax.lax.scan(lambda carry, now: (transition(carry, now), None), carry, schedule)[0]
     at = lambda t: jax.tree.map(lambda part: part[t], schedule)
     is_left = lambda carry: carry.t < warmup.num_transitions
-    return jax.lax.while_loop(is_left, lambda carry: transition(carry, at(carry.t)), carry)
+    return bounded_while_loop(is_left, lambda carry: transition(carry, at(carry.t)), carry, warmup.num_transitions)
 
 
 def _adapted(

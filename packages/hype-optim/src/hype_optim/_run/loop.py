@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.settled import is_placed, like, settled, varying
 from hype_ad.internal.tree import at_least_single, norm, where
+from hype_ad.internal.while_loop import anywhere, cond_anywhere, of_each, with_derivative_of
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -26,7 +27,6 @@ from .._config.constraint.base import NoConstraint
 from .._config.learning_rate.line import AbstractLineSearch
 from .._config.params import Params
 from .._objective import Objective
-from .._transform.while_loop import anywhere, cond_anywhere, of_each, with_derivative_of
 from .judge import Judge
 from .problem import Problem
 from .sensitivity import first_tangent, with_tangent

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.tree import add, all_finite, quotient, square_root, squared_norm, subtract
+from hype_ad.internal.while_loop import with_derivative_of
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._config.constraint.base import NoConstraint
@@ -12,7 +13,6 @@ from .._config.learning_rate.line import AbstractLineSearch, Found
 from .._config.learning_rate.schedule import AbstractSchedule
 from .._config.params import Params
 from .._objective import Iterate, Objective
-from .._transform.while_loop import with_derivative_of
 from .state import Memory, RunState
 
 _SAMPLE = 64

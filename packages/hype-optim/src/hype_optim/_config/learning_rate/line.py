@@ -22,10 +22,10 @@ from hype_ad.internal.tree import (
     where,
     zeros_like,
 )
+from hype_ad.internal.while_loop import bounded_while_loop, while_loop, with_derivative_of
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._objective import Iterate
-from ..._transform.while_loop import bounded_while_loop, while_loop, with_derivative_of
 from .base import AbstractLearningRate
 
 

@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal import tree
+from hype_ad.internal.while_loop import bounded_while_loop
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._hyperparameter.converters import at_least, optional
 from ..._objective import Iterate
-from ..._transform.while_loop import bounded_while_loop
 from ..learning_rate.backtrack import Backtrack
 from .base import AbstractMethod
 

@@ -10,11 +10,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, PyTree
+
 from hype_ad.internal.closing import closure_convert
 from hype_ad.internal.settled import settled
 from hype_ad.internal.tree import where
-from jax import lax
-from jaxtyping import Array, Bool, PyTree
 
 Carry = Any
 
