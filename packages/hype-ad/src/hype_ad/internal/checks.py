@@ -30,7 +30,8 @@ def known(x: Any) -> bool:
 def instance(name: str, value: Any, kind: type[T], accepted: str) -> T:
     """`value`, if it is an instance of `kind`, else a TypeError."""
     if not isinstance(value, kind):
-        raise TypeError(f"`{name}` must be {accepted}, got {value!r}.")
+        got = f"the class {value.__name__}, which has to be called" if isinstance(value, type) else repr(value)
+        raise TypeError(f"`{name}` must be {accepted}, got {got}.")
     return value
 
 

@@ -64,7 +64,7 @@ def _method(given: AbstractMethod | optax.GradientTransformation | None) -> Abst
                 'or compiled: write Optax(optax.sgd, {"learning_rate": rate}) in place of optax.sgd(rate).'
             )
         return Optax(partial(_constant, given))
-    accepted = "a method such as GD() or Newton(), or an Optax transformation"
+    accepted = "a method such as GD() or Newton(), or an Optax transformation such as optax.adam(0.1)"
     return instance("method", GD() if given is None else given, AbstractMethod, accepted)
 
 
@@ -75,7 +75,8 @@ def _constant(transformation: optax.GradientTransformation) -> optax.GradientTra
 def _learning_rate(given: AbstractLearningRate | HyperparameterLike | None) -> AbstractLearningRate:
     if is_real(given) or is_range(given):
         return Constant(given)
-    return instance("learning_rate", given, AbstractLearningRate, "a number or a rate such as Constant(0.1)")
+    accepted = "a number, a rate such as Constant(0.1), or one for each step as StepSchedule([0.1, 0.2])"
+    return instance("learning_rate", given, AbstractLearningRate, accepted)
 
 
 def _loss(given: Loss | None) -> Any:
