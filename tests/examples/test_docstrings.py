@@ -20,8 +20,9 @@ FIRST = {
 
 def documented(package):
     """The public names of a package, and the methods of its classes, with their docstrings."""
-    for name, thing in vars(package).items():
-        if not name.startswith("_") and (inspect.isclass(thing) or inspect.isfunction(thing)):
+    for name in package.__all__:
+        thing = getattr(package, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
             yield f"{package.__name__}.{name}", thing.__doc__ or ""
             for method, function in vars(thing).items() if inspect.isclass(thing) else ():
                 yield f"{package.__name__}.{name}.{method}", getattr(function, "__doc__", None) or ""
