@@ -17,7 +17,7 @@ SEEN = [  # the pages that pictures are taken of
     "reference/mcmc/kernels.html",
     "reference/formulas.html",
 ]
-SLOWEST = ["index.html", "gallery.html", "reference/mcmc/kernels.html", "reference/optim/data.html", "mcmc.html"]
+SLOWEST = ["index.html", "gallery.html", "reference/mcmc/kernels.html", "reference/ad/products.html", "mcmc.html"]
 
 
 @pytest.fixture(params=["served", "from disk"])
