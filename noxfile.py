@@ -104,25 +104,27 @@ def checked(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("package", PACKAGES, ids=PACKAGES)
-def alone(session: nox.Session, package: str) -> None:
-    """One package with only what is below it, from wheels: each module imports, smoke and bitwise tests pass."""
+def alone(session: nox.Session) -> None:
+    """Each package with only what is below it, from wheels: each module imports, smoke and bitwise tests pass."""
     dist = pathlib.Path(session.create_tmp()) / "dist"
-    for name in below(package):
+    shutil.rmtree(dist, ignore_errors=True)
+    for name in PACKAGES:
         session.run("uv", "build", "--wheel", "-q", "--out-dir", str(dist), f"packages/{name}", external=True)
-    wheels = [str(max(dist.glob(f"{name.replace('-', '_')}-*.whl"))) for name in below(package)]
-    session.install(*wheels)
-    session.run("python", "-c", IMPORT_ALL, package.replace("-", "_"))  # before the tests' tools hide what is missing
+    upwards = sorted(PACKAGES, key=lambda package: len(below(package)))
+    for package in upwards:  # before the tests' tools hide what is missing
+        _install_only(session, package, dist)
+        session.run("python", "-c", IMPORT_ALL, package.replace("-", "_"), env=ENVIRONMENT)
     session.install(*group("tests"))
-    session.run(
-        "pytest",
-        *WORKERS,
-        "-m",
-        "(smoke or bitwise) and not slow",
-        f"packages/{package}/tests",
-        *session.posargs,
-        env=ENVIRONMENT,
-    )
+    for package in upwards:
+        _install_only(session, package, dist)
+        tests = ("-m", "(smoke or bitwise) and not slow", f"packages/{package}/tests")
+        session.run("pytest", *WORKERS, *tests, *session.posargs, env=ENVIRONMENT)
+
+
+def _install_only(session: nox.Session, package: str, dist: pathlib.Path) -> None:
+    """Install a package and what is below it from wheels, and none of the others."""
+    session.run("uv", "pip", "uninstall", "-q", *PACKAGES, external=True, silent=True)
+    session.install(*[str(next(dist.glob(f"{name.replace('-', '_')}-*.whl"))) for name in below(package)])
 
 
 @nox.session
