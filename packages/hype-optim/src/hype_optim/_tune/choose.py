@@ -100,4 +100,4 @@ def _rank(values: np.ndarray) -> tuple[int, float]:
 
 def at(points: PyTree, indices: np.ndarray) -> PyTree:
     """Some of the points."""
-    return jax.tree.map(lambda leaf: leaf[jnp.asarray(indices)], points)
+    return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0, mode="clip"), points)

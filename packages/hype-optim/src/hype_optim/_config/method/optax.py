@@ -121,12 +121,13 @@ class Optax(AbstractMethod):
             zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), w)
             ones = jax.tree.map(jnp.ones_like, zeros)
             update = lambda g: transformation.update(g, transformation.init(zeros), zeros)[0]
+            # One program: each operation by itself would be compiled too.
+            is_finite = jax.jit(lambda point, tangent: all_finite(jax.jvp(update, (point,), (tangent,))[1]))
             try:
                 with jax.numpy_dtype_promotion("standard"):
-                    tangent = jax.jvp(update, (zeros,), (ones,))[1]
+                    return bool(is_finite(zeros, ones))
             except (TypeError, ValueError):  # it asks for more than a gradient
                 return True
-            return bool(all_finite(tangent))
 
     def _transformation(self) -> optax.GradientTransformationExtraArgs:
         return optax.with_extra_args_support(self._made())
