@@ -11,11 +11,10 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._documentation import like
 from ..internal import tree
 from .checks import check_floats, scalar_value
 from .directions import along_each
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 
 
 def hessian_diag(f: Function) -> Function:
@@ -37,14 +36,8 @@ def hessian_diag(f: Function) -> Function:
     return without_value(value_and_hessian_diag(f))
 
 
-@like(hessian_diag)
+@giving(hessian_diag, "value", "diagonal")
 def value_and_hessian_diag(f: Function) -> Function:
-    r"""Value $f(x)$ and diagonal of the Hessian from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, diagonal).
-    """
-
     def value_and_diagonal(x: PyTree) -> tuple[Any, PyTree]:
         check_floats("x", x)
         value, (_, seconds) = along_each(along_direction(f, x), x)
