@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
 from .dependence_rules import RULES, NeedsReverse, check_size, height, identity, mixed, united, width
 from .pattern import Pattern, stacked, without_entries
-from .programs import CALLS, as_function, scan_counts, size_of
+from .programs import CALLS, as_function, called, closed, scan_counts, size_of
 
 # Entries of a coefficient that is evaluated to look for zeros in it.
 _LARGEST_VALUE = 2**24
@@ -91,7 +91,7 @@ def _evaluated_later(program: ClosedJaxpr, equation: JaxprEqn, given: Values) ->
 def _through(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> Sequence[Pattern | None]:
     name = equation.primitive.name
     if name in _INNER and _INNER[name] in equation.params:
-        return dependences(_closed(equation.params[_INNER[name]]), patterns, given)
+        return dependences(closed(equation.params[_INNER[name]]), patterns, given)
     if name == "cond":
         branches = [dependences(branch, patterns[1:], given[1:]) for branch in equation.params["branches"]]
         return [united(of_branches) for of_branches in zip(*branches, strict=True)]
@@ -103,7 +103,7 @@ def _through(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) 
         lengths, programs = equation.params["const_lengths"], equation.params["jaxprs"]
         first, end = lengths.matvec + lengths.vecmat, sum(lengths)
         chosen = [*range(first, first + lengths.solve), *range(end, len(patterns))]
-        return dependences(_closed(programs.solve), [patterns[i] for i in chosen], [given[i] for i in chosen])
+        return dependences(closed(programs.solve), [patterns[i] for i in chosen], [given[i] for i in chosen])
     if name == "custom_lin":
         raise NeedsReverse
     if name in RULES:
@@ -113,10 +113,6 @@ def _through(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) 
 
 def _numbers(value: Callable[[], Any] | None) -> Callable[[], np.ndarray] | None:
     return None if value is None else lambda: np.asarray(value())
-
-
-def _closed(program: Any) -> ClosedJaxpr:
-    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, [])
 
 
 def _while(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> list[Pattern | None]:
@@ -146,7 +142,7 @@ def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> 
     """Reads the body once, in terms of its own inputs, and follows the carry by products of matrices."""
     parameters = equation.params
     length, (constants, carries) = parameters["length"], scan_counts(equation)
-    body = _closed(parameters["jaxpr"])
+    body = called(equation)
     sizes = [size_of(var) for var in body.jaxpr.invars]
     outs = [size_of(var) for var in body.jaxpr.outvars]
     columns = next(width(pattern) for pattern in patterns if pattern is not None)

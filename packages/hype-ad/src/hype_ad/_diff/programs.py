@@ -69,10 +69,14 @@ def as_function(jaxpr: Jaxpr, equation: JaxprEqn) -> Apply:
     return jaxpr_as_fun(ClosedJaxpr(single, []))
 
 
+def closed(program: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
+    """A program with its constants, of which one that is not closed has none."""
+    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, [])
+
+
 def called(equation: JaxprEqn) -> ClosedJaxpr:
     """The program of an equation that calls one."""
-    inner = equation.params["jaxpr"]
-    return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, [])
+    return closed(equation.params["jaxpr"])
 
 
 def scan_counts(equation: JaxprEqn) -> tuple[int, int]:
