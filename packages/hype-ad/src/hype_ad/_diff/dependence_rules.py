@@ -52,10 +52,16 @@ def width(pattern: Pattern) -> int:
     return cast(tuple[int, int], pattern.shape)[1]
 
 
-def identity(size: int, first: int, columns: int) -> Pattern:
-    """Entries that depend each on a column of its own, from column `first` on."""
-    places = np.arange(size)
-    return of_entries(places, first + places, (size, columns))
+def own_columns(sizes: Sequence[int], moving: Sequence[bool]) -> list[Pattern | None]:
+    """Inputs whose entries depend each on a column of its own, where they depend on anything."""
+    bounds = np.cumsum([0, *sizes])
+    of_input = lambda first, size: of_entries(np.arange(size), first + np.arange(size), (size, int(bounds[-1])))
+    return [of_input(*pair) if moves else None for *pair, moves in zip(bounds[:-1], sizes, moving, strict=True)]
+
+
+def filled(patterns: Patterns, sizes: Iterable[int], columns: int) -> list[Pattern]:
+    """Dependences of variables of these sizes, without entries where there is none."""
+    return [without_entries(size, columns) if p is None else p for size, p in zip(sizes, patterns, strict=True)]
 
 
 def united(patterns: Iterable[Pattern | None]) -> Pattern | None:

@@ -14,6 +14,7 @@ from .._types.by_rank import in_kind
 from ..internal import tree
 from ..internal.checks import boolean
 from ..internal.mode import Mode, check_mode, explain_mode
+from ..internal.programs import all_equations
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import nested
 from .checks import float_value, parts, shape
@@ -21,7 +22,6 @@ from .coloring import Coloring, Places
 from .directions import in_batches
 from .forms import Function, giving, without_value
 from .gradient import value_gradient
-from .programs import has_operation
 from .sparsity import Sparsity, as_sparsity, found_jacobian
 
 Push = Callable[[PyTree], tuple[Any, PyTree]]
@@ -241,7 +241,7 @@ def _check_shape(sparsity: Sparsity, out: PyTree, x: PyTree) -> None:
 
 def _goes_forward(linear: Callable[[PyTree], PyTree], x: PyTree) -> bool:
     """Whether a linear function can be evaluated: that of a `custom_vjp` can only be transposed."""
-    return not has_operation(jax.make_jaxpr(linear)(x).jaxpr, "custom_lin")
+    return not any(each.primitive.name == "custom_lin" for each in all_equations(jax.make_jaxpr(linear)(x)))
 
 
 def recovered(
