@@ -46,18 +46,18 @@ class Training(NamedTuple):
 
     predict: Callable[..., Any]
     w: PyTree
-    static: PyTree
-    model_state: PyTree
     data: Dataset | Stream
     params: Params
-    valid: Dataset | Stream | None
-    key: PRNGKeyArray | None
-    evaluation_key: PRNGKeyArray | None
-    objective: Callable[..., Any] | None
-    batched: bool
-    keyed: bool
-    axis_name: Any
-    state: RunState | None
+    static: PyTree = None
+    model_state: PyTree = None
+    valid: Dataset | Stream | None = None
+    key: PRNGKeyArray | None = None
+    evaluation_key: PRNGKeyArray | None = None
+    objective: Callable[..., Any] | None = None
+    batched: bool = False
+    keyed: bool = False
+    axis_name: Any = None
+    state: RunState | None = None
 
     @property
     def size(self) -> int:
