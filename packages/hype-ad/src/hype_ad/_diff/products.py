@@ -104,11 +104,9 @@ def value_and_jacobianv(f: Function) -> Function:
     return value_and_product
 
 
+@like(jacobianv)
 def jacobian_tv(f: Function) -> Function:
     r"""Transposed Jacobian times vector, $J(x)^\top u$, in reverse mode. `vjp` gives it for many `u` at one point.
-
-    Args:
-        f: function of a point (`D`, `DV`, `DM`, array or pytree of them) to any pytree of floats.
 
     Returns:
         A function of `x` and a `u` of the shape of f(x), that gives a pytree of the structure and types of `x`.

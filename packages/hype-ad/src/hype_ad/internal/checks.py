@@ -5,7 +5,7 @@ Values that a transformation traces have no value yet, so they pass every check 
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -75,7 +75,7 @@ def static_number(
     if not (above < value < below and at_least <= value):
         limits = {"above": above, "at least": at_least, "below": below}
         ends = [f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit)]
-        range_ = " and ".join(ends) if ends and not math.isinf(value) else "finite"
+        range_ = " and ".join(ends) if ends and math.isfinite(value) else "finite"
         raise ValueError(f"`{name}` must be {range_}, got {value}.")
     return float(value)
 
@@ -137,6 +137,15 @@ def check_entries(
     index = tuple(map(int, wrong[0]))
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     raise ValueError(f"`{name}` must be {accepted}, got {entries[index]} at index {index}{more}.")
+
+
+def check_devices(devices: Any) -> np.ndarray:
+    """`devices` as an array; a TypeError if it is no list of devices, a ValueError if empty or not all different."""
+    if not isinstance(devices, Sequence) or not all(isinstance(device, jax.Device) for device in devices):
+        raise TypeError(f"`devices` must be a list of devices, such as `jax.devices()`, got {devices!r}.")
+    if not devices or len(set(devices)) != len(devices):
+        raise ValueError(f"`devices` must be one or more different devices, got {devices}.")
+    return np.array(devices)
 
 
 def check_key(name: str, value: Any) -> PRNGKeyArray:

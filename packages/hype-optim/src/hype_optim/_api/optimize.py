@@ -15,7 +15,7 @@ from .._run.result import Result
 from .._run.state import RunState, check_state
 from .._run.training import Training, fit
 from .minimize import minimize
-from .train import checked
+from .train import checked, examples
 
 
 class Optimize:
@@ -47,4 +47,4 @@ class Optimize:
         """Fit a model given as a function `f(w, x)` of weights and one example to data, as `train` does."""
         function("f", f, "a function of weights and one example")
         settings = {"valid": valid, "key": key, "batched": batched, "state": check_state(state)}
-        return fit(checked("w0", Training(f, as_arrays(w0), data, as_params(params), **settings)))
+        return fit(checked("w0", Training(f, as_arrays(w0), examples("data", data), as_params(params), **settings)))

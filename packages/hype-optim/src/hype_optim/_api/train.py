@@ -118,7 +118,7 @@ def train(
     training = Training(
         predict=_call,
         w=model,
-        data=data,
+        data=examples("data", data, objective),
         params=as_params(params),
         objective=objective,
         valid=valid,
@@ -150,9 +150,8 @@ def _call(model: Callable[..., Any], *args: Any, **keywords: Any) -> PyTree:
 def checked(name: str, given: Training, where: Callable[[Any], PyTree] | PyTree | None = None) -> Training:
     """What a training is given, checked, with its weights apart; `name` is what the caller calls the weights."""
     data, params, objective = given.data, given.params, given.objective
-    _check_examples("data", data, objective)
     if given.valid is not None:
-        _check_examples("valid", given.valid, objective)
+        examples("valid", given.valid, objective)
     if isinstance(data, Stream) and params.batch.size(len(data)) == len(data):
         raise ValueError(f"`batch` must be smaller than a Stream, got {params.batch!r}: take Minibatch(n).")
     w, static = partition(name, given.w, where)
@@ -176,7 +175,8 @@ def checked(name: str, given: Training, where: Callable[[Any], PyTree] | PyTree 
     )
 
 
-def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
+def examples(name: str, data: Dataset | Stream, objective: Any = None) -> Dataset | Stream:
+    """Data that can be trained on, by a loss or by an objective; else a TypeError or a ValueError."""
     if not isinstance(data, Dataset | Stream):
         raise TypeError(f"`{name}` must be a `Dataset(x, y)` or a `Stream`, got {data!r}.")
     if len(data) == 0:
@@ -187,6 +187,7 @@ def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
         raise ValueError(f"The `weights` of `{name}` must not all be 0.")
     if objective is None and not has_targets:
         raise ValueError(f"`{name}` must have targets `y` for the loss, got none; or give `train` an `objective`.")
+    return data
 
 
 def _check_objective(objective: Any, params: Params, batched: bool, keyed: bool) -> None:
