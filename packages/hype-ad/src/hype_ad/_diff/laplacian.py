@@ -11,9 +11,8 @@ from .._types.by_rank import in_kind
 from ..internal import tree
 from . import forward_laplacian
 from .checks import check_floats, parts, scalar_value
-from .directions import along_each
+from .directions import along_direction, along_each
 from .forms import Function, giving, without_value
-from .hessian_diagonal import along_direction
 from .local_jacobian import TooLarge
 
 

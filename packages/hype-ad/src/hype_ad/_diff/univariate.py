@@ -64,9 +64,8 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
 
     Above order 2 the Taylor series of `f` is computed, operation by operation, at a cost that grows as the square of n;
     of linear solves inside `f`, at one that doubles with each order. Operations that a Python loop repeats often become
-    a loop of the compiled program. Where `f` looks at the value of `x` in
-    Python, it is evaluated once more, by n nested forward modes, and then the cost of all of it doubles with each
-    order.
+    a loop of the compiled program. Where `f` looks at the value of `x` in Python, it is evaluated once more, by n
+    nested forward modes, and then the cost of all of it doubles with each order.
 
     Examples:
         >>> from hype_ad import D, diffn
