@@ -173,7 +173,7 @@ def _advance(
         damping=jnp.where(success, damping, jnp.minimum(search.damping, 1) / 2),
         returned=~success,
         returns=tally(search.returns, ~success),
-        sums=jnp.where(here[:, None], search.sums + search.point, search.sums),
+        sums=jnp.where(here[:, None], search.sums + search.point[None], search.sums),
         counts=tally(search.counts, here),
         influence=search.influence + gradient**2,
         successes=tally(search.successes, success),
