@@ -108,9 +108,8 @@ def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int
 def start_at(model: AbstractModel | None, x0: PyTree[Any], state: Any, chained: bool) -> Position:
     """The position that is meant by `x0`, in unconstrained coordinates.
 
-    Raises:
-        ValueError: if it is not given and not known, or if it is known not to be what the model allows.
-        TypeError: if it is not made of floats.
+    A ValueError if it is not given and not known, or if it is known not to be what the model allows; a TypeError if it
+    is not made of floats.
     """
     if x0 is None:
         x0 = None if model is None or chained else model.initial()

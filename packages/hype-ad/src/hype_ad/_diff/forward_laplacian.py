@@ -54,8 +54,7 @@ def derivatives(
 ) -> tuple[Array, Float[Array, " size"], Array]:
     """(value, gradient, Laplacian) of a program from arrays, the coordinates, to one number.
 
-    Raises:
-        TooLarge: if the Jacobian of a value on the way takes too much memory.
+    A TooLarge if the Jacobian of a value on the way takes too much memory.
     """
     size, first = sum(leaf.size for leaf in leaves), 0
     arguments = []
