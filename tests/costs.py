@@ -12,7 +12,8 @@ puts, reads of arrays at that second call, from Python to the device and back
 import os
 
 import jax
-from hype_optim._transform.jaxpr import _inner, operations
+from hype_ad.internal.programs import all_equations
+from hype_optim._transform.jaxpr import operations
 from jax._src.array import ArrayImpl
 
 TOLERANCES = {"equations": 0.03, "arithmetic": 0.03, "temporary": 0.05}
@@ -31,7 +32,7 @@ def traced(job, body, *arrays, compiled=False):
         return body(*args)
 
     program = jax.jit(lambda arrays: job(counted, *arrays)).trace(arrays)
-    names = list(_primitives(program.jaxpr.jaxpr))
+    names = [equation.primitive.name for equation in all_equations(program.jaxpr)]
     found = {
         "equations": len(names),
         "arithmetic": round(operations(program.jaxpr)[0]),
@@ -41,13 +42,6 @@ def traced(job, body, *arrays, compiled=False):
     if compiled and AS_RECORDED:
         found["temporary"] = program.lower().compile().memory_analysis().temp_size_in_bytes
     return found
-
-
-def _primitives(jaxpr):
-    for equation in jaxpr.eqns:
-        yield equation.primitive.name
-        for inner in _inner(equation):
-            yield from _primitives(inner)
 
 
 def called(job, monkeypatch, capfd):

@@ -61,6 +61,7 @@ def test_minimize_stays_in_an_interval():
         (lambda: interval(6.0, 2.0, 5.0), "`value` must be above 2 and below 5, got 6.0"),
         (lambda: interval(3.0, 5.0, 2.0), "`low` must be below 2, got 5.0"),
         (lambda: interval(3.0, 2.0, np.inf), "`high` must be finite, got inf"),
+        (lambda: interval(3.0, -np.inf, 5.0), "`low` must be finite, got -inf"),
         (lambda: positive(2.0, upper=1.0), "`value` must be above 0 and below 1, got 2.0"),
         (lambda: positive(0.5, upper=-1.0), "`upper` must be above 0, got -1.0"),
         (lambda: unbounded(np.nan), "`value` must be finite, got nan"),

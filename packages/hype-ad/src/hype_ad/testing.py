@@ -66,7 +66,7 @@ def assert_derivatives_match(
     for mode in modes:
         check_mode("modes", mode)
 
-    floats, rest = eqx.partition(x, _is_float)
+    floats, rest = eqx.partition(x, eqx.is_inexact_array_like)
     _check_float64("x", jax.tree.map(jnp.asarray, floats))
     floats = jax.tree.map(np.asarray, floats)  # what NumPy draws and moves compiles nothing
 
@@ -97,7 +97,9 @@ def assert_derivatives_match(
                 return np.asarray(derivatives(_moved(floats, t, direction), directions)[below])
 
             found = derivatives(floats, directions)
-            values = {_spell(path): float(found[path]) for path in itertools.product(modes, repeat=level)}
+            values = {
+                " over ".join(reversed(path)): float(found[path]) for path in itertools.product(modes, repeat=level)
+            }
             compared = compare_along(along, values, rtol=rtol, atol=atol)
             _assert_right(compared, f"derivative of order {level} along {name}", rtol, atol, mode_rtol)
 
@@ -215,16 +217,8 @@ def _assert_right(
     )
 
 
-def _spell(path: Path) -> str:
-    return " over ".join(reversed(path))
-
-
 def _relative(reference: float, value: float) -> str:
     return f"{abs(value - reference) / max(abs(reference), 1e-300):.1e} relatively"
-
-
-def _is_float(leaf: Any) -> bool:
-    return isinstance(leaf, float) or eqx.is_inexact_array_like(leaf)
 
 
 def _check_float64(name: str, tree: PyTree) -> None:

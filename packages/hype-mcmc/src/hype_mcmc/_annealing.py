@@ -16,7 +16,7 @@ from ._custom_types import LogDensity, Position
 from ._dynamics import Phase, drift, kick
 from ._logdensity import value_and_gradient, watched_logdensity
 from ._mass import AbstractMass, UnitMass, kinetic_energy
-from ._position import as_position, check_same_shape, interpolate
+from ._position import as_gaussian, interpolate
 from ._random import standard_normal
 
 
@@ -63,12 +63,7 @@ class AnnealedHMC(eqx.Module):
         mass: AbstractMass | None = None,
         persistence: float = 0.9,
     ):
-        self.mean = as_position("mean", mean)
-        jax.tree.map(lambda leaf: check_entries("mean", leaf, np.isfinite, "finite"), mean)
-        scale = as_position("scale", scale, positive)
-        if isinstance(scale, jax.Array) and scale.ndim == 0:
-            scale = jax.tree.map(lambda m: jnp.full_like(m, scale.astype(m.dtype)), self.mean)
-        check_same_shape("scale", scale, self.mean, "mean")
+        self.mean, scale = as_gaussian(mean, scale)
         self.log_scale = jax.tree.map(jnp.log, scale)
         num_steps = integer("num_steps", num_steps, 1)
         steps = positive("step_size", step_size)

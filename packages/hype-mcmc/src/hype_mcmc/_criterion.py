@@ -13,7 +13,7 @@ from ._checks import positive
 from ._custom_types import LogDensity, Position
 from ._kernel import AbstractAdaptiveKernel
 from ._logdensity import watched_logdensity
-from ._position import as_position, check_same_shape, first_of, mean_of
+from ._position import as_position, check_same_shape, first_of, leading_axis, mean_of
 from ._transition import HMCInfo
 
 
@@ -93,7 +93,7 @@ def chees(
         TypeError: if the positions are not made of floats, or an argument is not of its kind.
     """
     positions = _check(kernel, positions)
-    chains = _number_of_chains(positions)
+    chains = leading_axis("`positions`", positions)
     if chains < 2:
         raise ValueError(f"`positions` must be of at least two chains, to have a mean to change about; got {chains}.")
     return _chees(kernel, watched_logdensity(logdensity), positions, check_key("key", key))
@@ -103,7 +103,7 @@ def _check(kernel: AbstractAdaptiveKernel, positions: PyTree[Any]) -> Position:
     """The positions of chains, if the kernel fits them."""
     instance("kernel", kernel, AbstractAdaptiveKernel, "a kernel that follows trajectories, such as `HMC`")
     positions = as_position("positions", positions)
-    _number_of_chains(positions)
+    leading_axis("`positions`", positions)
     kernel.mass.check(first_of(positions))
     return positions
 
@@ -151,16 +151,8 @@ def _transitions(
         rate = jnp.where(jnp.isfinite(state.logdensity), info.acceptance_rate, jnp.nan)
         return eqx.tree_at(lambda info: info.acceptance_rate, info, rate)
 
-    return jax.vmap(transition)(jnp.arange(_number_of_chains(positions), dtype=jnp.int32), positions)
+    return jax.vmap(transition)(jnp.arange(leading_axis("`positions`", positions), dtype=jnp.int32), positions)
 
 
 def _weighted(info: HMCInfo, x: Float[Array, ""]) -> Float[Array, ""]:
     return info.acceptance_rate * x.astype(info.acceptance_rate.dtype)
-
-
-def _number_of_chains(positions: Position) -> int:
-    shapes = [leaf.shape for leaf in jax.tree.leaves(positions)]
-    sizes = {shape[:1] for shape in shapes}
-    if len(sizes) != 1 or () in sizes:
-        raise ValueError(f"`positions` must share a leading axis over chains, got shapes {shapes}.")
-    return shapes[0][0]

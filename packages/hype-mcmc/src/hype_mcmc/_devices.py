@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
-import numpy as np
-from hype_ad.internal.checks import known
+from hype_ad.internal.checks import check_devices, known
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -31,11 +30,7 @@ class Placement(eqx.Module):
         self.mesh, self.is_even = None, True
         if devices is None:
             return
-        if not isinstance(devices, Sequence) or not all(isinstance(device, jax.Device) for device in devices):
-            raise TypeError(f"`devices` must be a list of devices, such as `jax.devices()`, got {devices!r}.")
-        if not devices or len(set(devices)) != len(devices):
-            raise ValueError(f"`devices` must be one or more different devices, got {devices}.")
-        self.mesh = Mesh(np.array(devices), ("chains",))
+        self.mesh = Mesh(check_devices(devices), ("chains",))
         self.is_even = num_chains % len(devices) == 0
 
     def split(self, tree: Tree) -> Tree:

@@ -12,19 +12,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import check_entries, check_key, instance, integer
+from hype_ad.internal.checks import check_key, instance, integer
 from hype_ad.internal.tree import ravel, unravel
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree
 
 from ._annealing import AnnealedHMC
-from ._checks import number, positive
+from ._checks import number
 from ._custom_types import ChainKeys, LogDensity, Position
 from ._hmc import HMC
 from ._length import FixedSteps
 from ._logdensity import watched_logdensity
 from ._mass import DiagonalMass
-from ._position import as_position, check_same_shape
+from ._position import as_gaussian
 
 _BISECTIONS = 40
 _ACCEPTANCE = 0.8
@@ -140,12 +140,7 @@ def sequential_monte_carlo(
         TypeError: if `mean` is not made of floats, or an argument is not of its kind.
     """
     logdensity = watched_logdensity(logdensity)
-    mean = as_position("mean", mean)
-    jax.tree.map(lambda leaf: check_entries("mean", leaf, np.isfinite, "finite"), mean)
-    scale = as_position("scale", scale, positive)
-    if isinstance(scale, jax.Array) and scale.ndim == 0:
-        scale = jax.tree.map(lambda m: jnp.full_like(m, scale.astype(m.dtype)), mean)
-    check_same_shape("scale", scale, mean, "mean")
+    mean, scale = as_gaussian(mean, scale)
     least = number("least_effective", least_effective, lambda x: (x > 0) & (x < 1), "above 0 and below 1")
     settings = _Settings(
         integer("num_particles", num_particles, 2),

@@ -10,7 +10,7 @@ $a_0$ (Foerster et al. 2018, "DiCE") it holds to any order, in reverse and forwa
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -69,7 +69,7 @@ def expectation(
         TypeError: if `draws` is not made of floats, or an argument is not of its kind.
     """
     g = numbers_as_arrays(function("g", g, "a function of a position"))
-    mean, worth = _expectation(watched(g), *_check(draws, logdensity, drawn_from, batch_size))
+    mean, worth = _expectation(watched(g), _check(draws, logdensity, drawn_from, batch_size))
     _warn(worth, "The expectation")
     return mean
 
@@ -97,7 +97,7 @@ def log_evidence_ratio(
         ValueError: as in `expectation`.
         TypeError: as in `expectation`.
     """
-    ratio, worth = _log_evidence_ratio(*_check(draws, logdensity, drawn_from, batch_size))
+    ratio, worth = _log_evidence_ratio(_check(draws, logdensity, drawn_from, batch_size))
     _warn(worth, "The log evidence ratio")
     return ratio
 
@@ -160,28 +160,29 @@ def _check_centeredness(model: Any, source: Any) -> None:
             )
 
 
-def _check(
-    draws: PyTree[Any], logdensity: LogDensity, drawn_from: LogDensity | None, batch_size: int
-) -> tuple[Position, LogDensity, LogDensity | None, int]:
-    """The arguments, with the draws of all chains along one axis and cut off from what they were computed of."""
+class _Weighing(NamedTuple):
+    """Draws of all chains along one axis, and the densities that weigh them."""
+
+    draws: Position
+    logdensity: LogDensity
+    drawn_from: LogDensity | None
+    batch_size: int
+
+
+def _check(draws: PyTree[Any], logdensity: LogDensity, drawn_from: LogDensity | None, batch_size: int) -> _Weighing:
+    """The arguments, with the draws cut off from what they were computed of."""
     positions = check_draws(_positions(draws, logdensity, logdensity if drawn_from is None else drawn_from))
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), positions)
     if drawn_from is not None:
         drawn_from = watched_logdensity(drawn_from, "drawn_from")
     number = jax.tree.leaves(flat)[0].shape[0]
     batch_size = min(integer("batch_size", batch_size, 1), number)
-    return jax.lax.stop_gradient(flat), watched_logdensity(logdensity), drawn_from, batch_size
+    return _Weighing(jax.lax.stop_gradient(flat), watched_logdensity(logdensity), drawn_from, batch_size)
 
 
 @eqx.filter_jit
-def _expectation(
-    g: Callable[[Any], PyTree[Any]],
-    draws: Position,
-    logdensity: LogDensity,
-    drawn_from: LogDensity | None,
-    batch_size: int,
-) -> tuple[PyTree[Array], Float[Array, ""]]:
-    weights, worth, _, values = _weigh(g, draws, logdensity, drawn_from, batch_size)
+def _expectation(g: Callable[[Any], PyTree[Any]], given: _Weighing) -> tuple[PyTree[Array], Float[Array, ""]]:
+    weights, worth, _, values = _weigh(g, given)
 
     def mean(values: Float[Array, "draws ..."]) -> Float[Array, "..."]:
         # About the mean, so that in the covariance nothing large cancels.
@@ -193,21 +194,16 @@ def _expectation(
 
 
 @eqx.filter_jit
-def _log_evidence_ratio(
-    draws: Position, logdensity: LogDensity, drawn_from: LogDensity | None, batch_size: int
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    weights, worth, log_scale, _ = _weigh(lambda x: (), draws, logdensity, drawn_from, batch_size)
+def _log_evidence_ratio(given: _Weighing) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    weights, worth, log_scale, _ = _weigh(lambda x: (), given)
     return jnp.log(jnp.mean(weights)) + log_scale, worth
 
 
 def _weigh(
-    g: Callable[[Any], PyTree[Any]],
-    draws: Position,
-    logdensity: LogDensity,
-    drawn_from: LogDensity | None,
-    batch_size: int,
+    g: Callable[[Any], PyTree[Any]], given: _Weighing
 ) -> tuple[Float[Array, " draws"], Float[Array, ""], Float[Array, ""], PyTree[Float[Array, "draws ..."]]]:
     """The weights up to a factor, what part of the draws they are worth, the logarithm of the factor, and `g`."""
+    draws, logdensity, drawn_from, batch_size = given
     model: Any = getattr(logdensity, "function", logdensity)
     as_draw = model.constrain if isinstance(model, AbstractModel) else lambda x: x
 

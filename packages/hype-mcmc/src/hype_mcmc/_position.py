@@ -5,10 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.checks import float_array
+import numpy as np
+from hype_ad.internal.checks import check_entries, float_array
 from hype_ad.internal.tree import size
 from jaxtyping import Array, Float, PyTree
 
+from ._checks import positive
 from ._custom_types import Position
 
 
@@ -50,6 +52,26 @@ def check_same_shape(name: str, x: PyTree, like: Position, like_name: str = "pos
     got, expected = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (x, like))
     if got != expected:
         raise ValueError(f"`{name}` must have the shapes of the {like_name}, {expected}, got {got}.")
+
+
+def as_gaussian(mean: PyTree[Any], scale: PyTree[Any]) -> tuple[Position, Position]:
+    """The mean of a Gaussian and its standard deviations, of which one number is the same in all directions."""
+    mean = as_position("mean", mean)
+    jax.tree.map(lambda leaf: check_entries("mean", leaf, np.isfinite, "finite"), mean)
+    scale = as_position("scale", scale, positive)
+    if isinstance(scale, jax.Array) and scale.ndim == 0:
+        scale = jax.tree.map(lambda m: jnp.full_like(m, scale.astype(m.dtype)), mean)
+    check_same_shape("scale", scale, mean, "mean")
+    return mean, scale
+
+
+def leading_axis(name: str, positions: PyTree[Array]) -> int:
+    """How many positions there are along the leading axis: a ValueError if arrays differ in it or have none."""
+    shapes = [leaf.shape for leaf in jax.tree.leaves(positions)]
+    sizes = {shape[:1] for shape in shapes}
+    if len(sizes) != 1 or () in sizes:
+        raise ValueError(f"{name} must share a leading axis over chains, got shapes {shapes}.")
+    return shapes[0][0]
 
 
 def first_of(positions: PyTree) -> PyTree:

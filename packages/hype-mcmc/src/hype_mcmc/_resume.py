@@ -31,10 +31,8 @@ def resume(kernel: AbstractKernel[Any, Any], logdensity: LogDensity, chains: PyT
     """The states of chains, along the leading axis, to go on from with a density.
 
     With the density that they come from they are the same bit for bit, and their derivatives are with respect to the
-    arrays of `logdensity` too. With another one they are new states at the same positions.
-
-    Raises:
-        ValueError: if it is known that a chain cannot leave its position.
+    arrays of `logdensity` too. With another one they are new states at the same positions; a ValueError if it is known
+    that a chain cannot leave its own.
     """
     states, usable = _states(kernel, logdensity, chains)
     if known(usable) and not np.all(np.asarray(usable)):

@@ -16,7 +16,7 @@ from ._custom_types import ChainKeys, LogDensity, Position
 from ._kernel import AbstractKernel
 from ._logdensity import watched_logdensity
 from ._model import AbstractModel
-from ._position import as_position
+from ._position import as_position, leading_axis
 from ._random import uniform
 from ._rounding import rounding
 
@@ -99,13 +99,7 @@ def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int
         num_chains = integer("num_chains", num_chains, 1)
     if not chained:
         return _NUM_CHAINS if num_chains is None else num_chains
-    shapes = [leaf.shape for leaf in jax.tree.leaves(x0)]
-    sizes = {shape[:1] for shape in shapes}
-    if len(sizes) != 1 or () in sizes:
-        raise ValueError(
-            f"With `chained=True` the arrays of `x0` must share a leading axis over chains, got shapes {shapes}."
-        )
-    size = shapes[0][0]
+    size = leading_axis("With `chained=True` the arrays of `x0`", x0)
     if num_chains not in (None, size):
         raise ValueError(f"`num_chains` must be the leading axis of `x0`, {size}, or be left out; got {num_chains}.")
     return size
@@ -114,9 +108,8 @@ def number_of_chains(x0: Position, num_chains: int | None, chained: bool) -> int
 def start_at(model: AbstractModel | None, x0: PyTree[Any], state: Any, chained: bool) -> Position:
     """The position that is meant by `x0`, in unconstrained coordinates.
 
-    Raises:
-        ValueError: if it is not given and not known, or if it is known not to be what the model allows.
-        TypeError: if it is not made of floats.
+    A ValueError if it is not given and not known, or if it is known not to be what the model allows; a TypeError if it
+    is not made of floats.
     """
     if x0 is None:
         x0 = None if model is None or chained else model.initial()

@@ -1,7 +1,7 @@
 """A table of diagnostics, with warnings in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hype_ad.internal import html
@@ -98,9 +98,7 @@ def summarize(
         ebfmi=ebfmi(energy.astype(np.float64)),
         warnings=(),
     )
-    return Summary(
-        **{**vars(table), "warnings": (*_stays(draws, energy, acceptance), *_warnings(table, draws), *_rounded(energy))}
-    )
+    return replace(table, warnings=(*_stays(draws, energy, acceptance), *_warnings(table, draws), *_rounded(energy)))
 
 
 def _stays(draws: Float[np.ndarray, "rows chains draws"], energy: np.ndarray, acceptance: np.ndarray) -> list[str]:

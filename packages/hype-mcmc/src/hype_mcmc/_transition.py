@@ -58,12 +58,7 @@ class HMCInfo(eqx.Module):
 
 
 def init(mass: AbstractMass, position: PyTree[ArrayLike], logdensity: LogDensity) -> HMCState:
-    """The state of a chain at a position; differentiable in it.
-
-    A ValueError if the mass does not fit the position, if the log density is not one number, or if it or its gradient
-    is known not to be finite there; a TypeError if the position is not made of floats, or the log density is not a
-    function.
-    """
+    """The state of a chain at a position, with the checks that `HMC.init` says."""
     position = as_position("position", position)
     mass.check(position)
     value, gradient = value_and_gradient(check_logdensity(logdensity), position)

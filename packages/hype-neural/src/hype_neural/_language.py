@@ -76,14 +76,7 @@ class Language(eqx.Module):
         return jnp.array([place.get(token, replacement) for token in tokens], jnp.int32)
 
     def encode_one_hot(self, text: str | Iterable[str]) -> Float[Array, "time tokens"]:
-        """A row for each token of a text, with a 1 at its place in the vocabulary.
-
-        Args:
-            text: a text, or its tokens.
-
-        Raises:
-            ValueError: if a token is not in the vocabulary, and there is no token for unknown ones.
-        """
+        """A row for each token of a text, with a 1 at its place in the vocabulary; otherwise as `encode`."""
         return jax.nn.one_hot(self.encode(text), len(self), dtype=jnp.result_type(float))
 
     def decode(self, places: ArrayLike | Sequence[int]) -> str:

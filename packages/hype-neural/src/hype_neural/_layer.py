@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from hype_ad import DV
 from hype_ad.internal import tree
 from hype_ad.internal.checks import as_array
@@ -84,10 +83,7 @@ class AbstractLayer(eqx.Module):
                 f"`w` must be a vector of the layer's {self.num_parameters} weights, got shape {vector.shape}."
             )
         weights, rest = eqx.partition(self, eqx.is_inexact_array)
-        leaves, structure = jax.tree.flatten(weights)
-        pieces = jnp.split(vector, np.cumsum([leaf.size for leaf in leaves])[:-1].tolist())
-        new = [piece.reshape(leaf.shape).astype(leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=False)]
-        return eqx.combine(jax.tree.unflatten(structure, new), rest)
+        return eqx.combine(tree.unravel(vector, weights), rest)
 
     def train(
         self,

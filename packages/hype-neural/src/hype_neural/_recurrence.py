@@ -34,10 +34,6 @@ def _adjoint(value: AbstractAdjoint) -> Checkpointed | Unrolled:
     return value
 
 
-def _steps_or_none(truncate: int | None) -> int | None:
-    return None if truncate is None else integer("truncate", truncate, 1)
-
-
 class Recurrence(eqx.Module):
     """How a recurrent layer goes through a sequence.
 
@@ -58,7 +54,9 @@ class Recurrence(eqx.Module):
     reverse: bool = eqx.field(static=True, converter=partial(boolean, "reverse"), default=False)
     last: bool = eqx.field(static=True, converter=partial(boolean, "last"), default=False)
     adjoint: Checkpointed | Unrolled = eqx.field(converter=_adjoint, default_factory=Unrolled)
-    truncate: int | None = eqx.field(static=True, converter=_steps_or_none, default=None)
+    truncate: int | None = eqx.field(
+        static=True, converter=lambda n: None if n is None else integer("truncate", n, 1), default=None
+    )
 
 
 class AbstractRecurrent(AbstractLayer):

@@ -1,6 +1,7 @@
 """Jacobians between pytrees: one block for each pair of a part of the output and a part of the point."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -12,47 +13,29 @@ from .._types.by_rank import in_kind
 from .checks import parts, shape
 
 
+@dataclass(frozen=True)
 class Blocks:
     """The derivative of each part of `out` with respect to each part of `x`, to be arranged as a pytree of matrices.
 
     A block has the shape of the part of `out`, followed by that of the part of `x`.
     """
 
-    def __init__(self, out: PyTree, x: PyTree, blocks: list[list[Array]]):
-        self.out = out
-        self.x = x
-        self.blocks = blocks
+    out: PyTree
+    x: PyTree
+    blocks: list[list[Array]]
 
     @staticmethod
     def from_columns(out: PyTree, x: PyTree, columns: PyTree) -> "Blocks":
         """From a pytree like `out` with the entries of `x` along a new trailing axis."""
         bounds = _bounds(x)
-        strips = (jnp.split(leaf, bounds, axis=-1) for leaf in jax.tree.leaves(columns))
-        return Blocks(
-            out,
-            x,
-            [
-                [piece.reshape(shape(row) + shape(column)) for piece, column in zip(strip, parts(x)[0], strict=True)]
-                for strip, row in zip(strips, parts(out)[0], strict=True)
-            ],
-        )
+        return _shaped(out, x, [jnp.split(leaf, bounds, axis=-1) for leaf in jax.tree.leaves(columns)])
 
     @staticmethod
     def from_rows(out: PyTree, x: PyTree, rows: PyTree) -> "Blocks":
         """From a pytree like `x` with the entries of `out` along a new leading axis."""
         bounds = _bounds(out)
-        strips = [jnp.split(leaf, bounds) for leaf in jax.tree.leaves(rows)]
-        return Blocks(
-            out,
-            x,
-            [
-                [
-                    strip[i].reshape(shape(row) + shape(column))
-                    for strip, column in zip(strips, parts(x)[0], strict=True)
-                ]
-                for i, row in enumerate(parts(out)[0])
-            ],
-        )
+        by_column = [jnp.split(leaf, bounds) for leaf in jax.tree.leaves(rows)]
+        return _shaped(out, x, list(zip(*by_column, strict=True)))
 
     def arranged(self) -> PyTree:
         """`out`, each part replaced by an `x` of blocks."""
@@ -79,6 +62,15 @@ def nested(outer: PyTree, inner: PyTree, blocks: Sequence[Sequence[Any]], kind: 
         for line, row in zip(blocks, rows, strict=True)
     ]
     return jax.tree.unflatten(outer_structure, [jax.tree.unflatten(inner_structure, line) for line in lines])
+
+
+def _shaped(out: PyTree, x: PyTree, strips: Sequence[Sequence[Array]]) -> Blocks:
+    """From pieces with the right numbers of entries."""
+    rows, columns = parts(out)[0], parts(x)[0]
+    shaped = lambda strip, row: [
+        piece.reshape(shape(row) + shape(column)) for piece, column in zip(strip, columns, strict=True)
+    ]
+    return Blocks(out, x, list(map(shaped, strips, rows)))
 
 
 def _in_kind(block: Array, row: PyTree, column: PyTree) -> PyTree:

@@ -15,9 +15,9 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
-from .dependence_rules import RULES, NeedsReverse, check_size, height, identity, mixed, united, width
+from .dependence_rules import RULES, NeedsReverse, check_size, filled, height, mixed, own_columns, united, width
 from .pattern import Pattern, stacked, without_entries
-from .programs import CALLS, as_function, scan_counts, size_of
+from .programs import CALLS, as_function, called, closed, scan_counts, size_of
 
 # Entries of a coefficient that is evaluated to look for zeros in it.
 _LARGEST_VALUE = 2**24
@@ -91,7 +91,7 @@ def _evaluated_later(program: ClosedJaxpr, equation: JaxprEqn, given: Values) ->
 def _through(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> Sequence[Pattern | None]:
     name = equation.primitive.name
     if name in _INNER and _INNER[name] in equation.params:
-        return dependences(_closed(equation.params[_INNER[name]]), patterns, given)
+        return dependences(closed(equation.params[_INNER[name]]), patterns, given)
     if name == "cond":
         branches = [dependences(branch, patterns[1:], given[1:]) for branch in equation.params["branches"]]
         return [united(of_branches) for of_branches in zip(*branches, strict=True)]
@@ -103,7 +103,7 @@ def _through(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) 
         lengths, programs = equation.params["const_lengths"], equation.params["jaxprs"]
         first, end = lengths.matvec + lengths.vecmat, sum(lengths)
         chosen = [*range(first, first + lengths.solve), *range(end, len(patterns))]
-        return dependences(_closed(programs.solve), [patterns[i] for i in chosen], [given[i] for i in chosen])
+        return dependences(closed(programs.solve), [patterns[i] for i in chosen], [given[i] for i in chosen])
     if name == "custom_lin":
         raise NeedsReverse
     if name in RULES:
@@ -113,10 +113,6 @@ def _through(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) 
 
 def _numbers(value: Callable[[], Any] | None) -> Callable[[], np.ndarray] | None:
     return None if value is None else lambda: np.asarray(value())
-
-
-def _closed(program: Any) -> ClosedJaxpr:
-    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, [])
 
 
 def _while(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> list[Pattern | None]:
@@ -146,27 +142,26 @@ def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> 
     """Reads the body once, in terms of its own inputs, and follows the carry by products of matrices."""
     parameters = equation.params
     length, (constants, carries) = parameters["length"], scan_counts(equation)
-    body = _closed(parameters["jaxpr"])
+    body = called(equation)
     sizes = [size_of(var) for var in body.jaxpr.invars]
     outs = [size_of(var) for var in body.jaxpr.outvars]
     columns = next(width(pattern) for pattern in patterns if pattern is not None)
-    nothing = lambda rows: without_entries(rows, columns)
-    whole = [nothing(size_of(atom)) if p is None else p for atom, p in zip(equation.invars, patterns, strict=True)]
+    whole = filled(patterns, map(size_of, equation.invars), columns)
     if not length:
-        empty = [nothing(size_of(var)) for var in equation.outvars[carries:]]
+        empty = [without_entries(size_of(var), columns) for var in equation.outvars[carries:]]
         return [*whole[constants : constants + carries], *empty]
 
     # What may depend on the columns at all, in any step.
     moving = [pattern is not None for pattern in patterns]
     while True:
-        inputs = _own_columns(sizes, moving)
+        inputs = own_columns(sizes, moving)
         local = dependences(body, inputs, [*given[:constants], *[None] * (len(sizes) - constants)])
         reached = [moving[constants + k] or local[k] is not None for k in range(carries)]
         if reached == moving[constants : constants + carries]:
             break
         moving[constants : constants + carries] = reached
     total = sum(sizes)
-    local = [without_entries(size, total) if p is None else p for size, p in zip(outs, local, strict=True)]
+    local = filled(local, outs, total)
     body_carry, body_out = stacked(local[:carries], total), stacked(local[carries:], total)
     fixed = stacked(whole[:constants], columns)
     carry: Any = stacked(whole[constants : constants + carries], columns)
@@ -181,15 +176,6 @@ def _scan(equation: JaxprEqn, patterns: list[Pattern | None], given: Values) -> 
     return [
         *finals,
         *(stacked(rows, columns) for rows in zip(*(_parts(p, outs[carries:]) for p in steps), strict=True)),
-    ]
-
-
-def _own_columns(sizes: Sequence[int], moving: Sequence[bool]) -> list[Pattern | None]:
-    """Inputs that depend each on itself, where they depend on anything."""
-    bounds = np.cumsum([0, *sizes])
-    return [
-        identity(size, int(first), int(bounds[-1])) if moves else None
-        for size, first, moves in zip(sizes, bounds[:-1], moving, strict=True)
     ]
 
 

@@ -14,6 +14,7 @@ from jax import lax
 from jax.extend.core import JaxprEqn
 
 from .dependence_windows import convolution, window_sums
+from .moves import MOVES
 from .pattern import Pattern, of_entries, stacked, without_entries
 from .programs import shape_of, size_of
 
@@ -51,10 +52,16 @@ def width(pattern: Pattern) -> int:
     return cast(tuple[int, int], pattern.shape)[1]
 
 
-def identity(size: int, first: int, columns: int) -> Pattern:
-    """Entries that depend each on a column of its own, from column `first` on."""
-    places = np.arange(size)
-    return of_entries(places, first + places, (size, columns))
+def own_columns(sizes: Sequence[int], moving: Sequence[bool]) -> list[Pattern | None]:
+    """Inputs whose entries depend each on a column of its own, where they depend on anything."""
+    bounds = np.cumsum([0, *sizes])
+    of_input = lambda first, size: of_entries(np.arange(size), first + np.arange(size), (size, int(bounds[-1])))
+    return [of_input(*pair) if moves else None for *pair, moves in zip(bounds[:-1], sizes, moving, strict=True)]
+
+
+def filled(patterns: Patterns, sizes: Iterable[int], columns: int) -> list[Pattern]:
+    """Dependences of variables of these sizes, without entries where there is none."""
+    return [without_entries(size, columns) if p is None else p for size, p in zip(sizes, patterns, strict=True)]
 
 
 def united(patterns: Iterable[Pattern | None]) -> Pattern | None:
@@ -128,18 +135,6 @@ def _moves(run: Callable[..., Any]) -> Callable[..., list[Pattern | None]]:
     return rule
 
 
-def _slice(params: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    strides = params["strides"] or [1] * x.ndim
-    return x[tuple(map(slice, params["start_indices"], params["limit_indices"], strides))]
-
-
-def _broadcast(params: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    wide = [1] * len(params["shape"])
-    for axis, length in zip(params["broadcast_dimensions"], x.shape, strict=True):
-        wide[axis] = length
-    return np.broadcast_to(x.reshape(wide), params["shape"])
-
-
 def _pad(params: dict[str, Any], x: np.ndarray, filling: np.ndarray) -> np.ndarray:
     for axis, (low, high, interior) in enumerate(params["padding_config"]):
         length = x.shape[axis]
@@ -150,11 +145,6 @@ def _pad(params: dict[str, Any], x: np.ndarray, filling: np.ndarray) -> np.ndarr
         wide[(slice(None),) * axis + (places[there],)] = x.compress(there, axis)
         x = wide
     return x
-
-
-def _reshape(params: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    order = params["dimensions"]  # in which the axes are read, as for `reduce_prod`
-    return (x if order is None else x.transpose(order)).reshape(params["new_sizes"])
 
 
 def _split(params: dict[str, Any], x: np.ndarray) -> list[np.ndarray]:
@@ -352,7 +342,7 @@ def _windows(equation: JaxprEqn, patterns: Patterns, values: Sequence[Value]) ->
 RULES: dict[str, Callable[[JaxprEqn, Patterns, Sequence[Value]], list[Pattern | None]]] = {
     **dict.fromkeys(("add", "add_any", "sub", "neg", "copy", "copy_p", "convert_element_type", "div"), _entrywise),
     **dict.fromkeys(("real", "imag", "conj", "complex", "reduce_precision", "stop_gradient"), _entrywise),
-    "broadcast_in_dim": _moves(_broadcast),
+    **{name: _moves(move) for name, move in MOVES.items()},
     "concatenate": _moves(lambda params, *xs: np.concatenate(xs, params["dimension"])),
     "conv_general_dilated": _windows,
     "cumsum": _cumsum,
@@ -365,18 +355,13 @@ RULES: dict[str, Callable[[JaxprEqn, Patterns, Sequence[Value]], list[Pattern | 
     "pad": _moves(_pad),
     "reduce_sum": _reduce_sum,
     "reduce_window_sum": _windows,
-    "reshape": _moves(_reshape),
-    "rev": _moves(lambda params, x: np.flip(x, params["dimensions"])),
     "scatter": _scatter,
     "scatter-add": _scatter,
     "scatter-mul": _scatter,
     "scatter-sub": _scatter,
     "select_n": _select,
-    "slice": _moves(_slice),
     "split": _moves(_split),
-    "squeeze": _moves(lambda params, x: np.squeeze(x, params["dimensions"])),
     "stack": _moves(lambda params, *xs: np.stack(xs, params["axis"])),
-    "transpose": _moves(lambda params, x: x.transpose(params["permutation"])),
     "triangular_solve": _along_last(lambda params: 2),
     "unstack": _moves(_unstack),
 }

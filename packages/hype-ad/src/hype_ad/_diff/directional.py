@@ -22,12 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .._documentation import like
 from ..internal import tree
 from ..internal.checks import integer
 from .checks import check_floats, float_value, tangent
 from .directions import in_batches
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 from .univariate import derivatives
 
 
@@ -55,13 +54,8 @@ def diffnv(n: SupportsIndex | Sequence[SupportsIndex], f: Function) -> Function:
     return without_value(value_and_diffnv(n, f))
 
 
-@like(diffnv)
+@giving(diffnv, "value", "derivative")
 def value_and_diffnv(n: SupportsIndex | Sequence[SupportsIndex], f: Function) -> Function:
-    r"""Value $f(x)$ and derivative of order n along directions.
-
-    Returns:
-        A function of `x` and the directions that gives the pair (value, derivative).
-    """
     orders = checked_orders(n)
 
     def value_and_derivative(x: PyTree, *directions: PyTree) -> tuple[Any, Any]:

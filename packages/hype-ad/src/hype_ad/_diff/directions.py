@@ -9,6 +9,8 @@ from jax.extend.core import jaxpr_as_fun
 from jaxtyping import Array, PyTree
 
 from ..internal import tree
+from .checks import scalar_value
+from .forms import Function
 
 # How many directions are pushed at a time. For each such batch the function is evaluated once more, and the tangents of
 # one batch are alive together: 32 make the first cost 3% of the time and keep memory at that of a small minibatch.
@@ -49,3 +51,17 @@ def inner(a: PyTree, b: PyTree) -> Array:
     """The inner product of `a` and `b`, in which an entry of `b` that is not finite does not count where `a` is 0."""
     products = [jnp.sum(jnp.where(u == 0, 0, u * v)) for u, v in zip(*map(jax.tree.leaves, (a, b)), strict=True)]
     return sum(products[1:], start=products[0])
+
+
+def along_direction(f: Function, x: PyTree) -> Callable[[PyTree], tuple[Any, Any]]:
+    r"""$v \mapsto (f(x), (\nabla f(x) \cdot v, v^\top H(x) v))$."""
+
+    def along(direction: PyTree) -> tuple[Any, Any]:
+        def first(x: PyTree) -> tuple[Any, Any]:
+            value, derivative = jax.jvp(lambda x: scalar_value(f(x)), (x,), (direction,))
+            return derivative, value
+
+        first_derivative, second, value = jax.jvp(first, (x,), (direction,), has_aux=True)
+        return value, (jax.tree.leaves(first_derivative)[0], jax.tree.leaves(second)[0])
+
+    return along

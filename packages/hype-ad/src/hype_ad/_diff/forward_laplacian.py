@@ -33,7 +33,7 @@ from . import forward_loops, pointwise
 from .jets import Jet, Value, broadcast, constant, size_of, value_of
 from .local_dot import dot, inner
 from .local_jacobian import LocalJacobian, aligned, concatenated, identity
-from .local_moves import MOVES, moved
+from .local_moves import NAMES, moved
 from .programs import (
     BILINEAR,
     CALLS,
@@ -54,8 +54,7 @@ def derivatives(
 ) -> tuple[Array, Float[Array, " size"], Array]:
     """(value, gradient, Laplacian) of a program from arrays, the coordinates, to one number.
 
-    Raises:
-        TooLarge: if the Jacobian of a value on the way takes too much memory.
+    A TooLarge if the Jacobian of a value on the way takes too much memory.
     """
     size, first = sum(leaf.size for leaf in leaves), 0
     arguments = []
@@ -283,7 +282,7 @@ _SMALL = 2**16
 _RULES: dict[str, Callable[[_Function], Sequence[Value]]] = {
     **dict.fromkeys(pointwise.SMOOTH, _pointwise),
     **dict.fromkeys(pointwise.STRAIGHT, _straight),
-    **dict.fromkeys(MOVES, _moved),
+    **dict.fromkeys(NAMES, _moved),
     "concatenate": _concatenated,
     "dot_general": _dot,
     "reduce_sum": _summed,

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._documentation import like
 from .._types.by_rank import in_kind
 from ..internal import checks
 from .checks import check_floats, check_scalar, float_value, parts, tangent
 from .directions import inner
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 
 Loss = Callable[[Any], Any]
 
@@ -39,34 +38,19 @@ def gnvp(f: Function, loss: Loss | None = None) -> Function:
     return without_value(value_and_gnvp(f, loss))
 
 
-@like(gnvp)
+@giving(gnvp, "loss", "product")
 def value_and_gnvp(f: Function, loss: Loss | None = None) -> Function:
-    r"""Value loss(f(x)) and Gauss-Newton matrix times vector, $J^\top H_\ell J v$, from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a direction `v` that gives the pair (value, product).
-    """
     derivatives = value_and_grad_gnvp(f, loss)
     return lambda x, v: derivatives(x, v)[::2]
 
 
-@like(gnvp)
+@giving(gnvp, "gradient", "product")
 def grad_gnvp(f: Function, loss: Loss | None = None) -> Function:
-    r"""Gradient of loss(f(x)) and Gauss-Newton matrix times vector, $J^\top H_\ell J v$, from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a direction `v` that gives the pair (gradient, product).
-    """
     return without_value(value_and_grad_gnvp(f, loss))
 
 
-@like(gnvp)
+@giving(gnvp, "loss", "gradient", "product")
 def value_and_grad_gnvp(f: Function, loss: Loss | None = None) -> Function:
-    r"""Value and gradient of loss(f(x)), and Gauss-Newton matrix times vector, from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a direction `v` that gives the triple (value, gradient, product).
-    """
     of_output = _half_of_squares if loss is None else checks.function("loss", loss, "a function of f(x)")
 
     def checked(z: PyTree) -> PyTree:

@@ -12,7 +12,7 @@ from ..internal.mode import Mode, check_mode, explain_mode
 from .argnums import Argnums, at_argument, with_aux
 from .checks import check_floats, scalar_value, tangent
 from .directions import along_each
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
@@ -81,14 +81,8 @@ def gradv(f: Function) -> Function:
     return without_value(value_and_gradv(f))
 
 
-@like(gradv)
+@giving(gradv, "value", "derivative")
 def value_and_gradv(f: Function) -> Function:
-    r"""Value $f(x)$ and directional derivative $\nabla f(x) \cdot v$ from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a direction `v` that gives the pair (value, derivative).
-    """
-
     def value_and_derivative(x: PyTree, v: PyTree) -> tuple[Any, Any]:
         check_floats("x", x)
         return jax.jvp(lambda x: scalar_value(f(x)), (x,), (tangent("v", v, "x", x),))

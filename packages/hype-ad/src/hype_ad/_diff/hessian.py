@@ -5,12 +5,11 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._documentation import like
 from ..internal import tree
 from ..internal.mode import Mode, check_mode
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 from .gradient import value_gradient
 
 
@@ -43,13 +42,8 @@ def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: M
     return without_value(value_and_hessian(f, argnums, has_aux, mode=mode), has_aux)
 
 
-@like(hessian)
+@giving(hessian, "value", "Hessian")
 def value_and_hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode = "reverse") -> Function:
-    r"""Value $f(x)$ and Hessian $H(x)$ from one evaluation of `f`.
-
-    Returns:
-        A function that gives the pair (value, Hessian); with `has_aux` ((value, auxiliary output), Hessian).
-    """
     derivatives = _value_grad_hessian(f, argnums, has_aux, mode)
     return lambda *args, **kwargs: derivatives(*args, **kwargs)[::2]
 
@@ -71,13 +65,8 @@ def grad_hessian(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_grad_hessian(f, mode=mode))
 
 
-@like(grad_hessian)
+@giving(grad_hessian, "value", "gradient", "Hessian")
 def value_and_grad_hessian(f: Function, *, mode: Mode = "reverse") -> Function:
-    r"""Value $f(x)$, gradient $\nabla f(x)$ and Hessian $H(x)$ from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the triple (value, gradient, Hessian).
-    """
     return _value_grad_hessian(f, 0, False, mode)
 
 

@@ -17,10 +17,9 @@ from .._types.by_rank import in_kind
 from ..internal.checks import check_key, integer
 from ..internal.mode import Mode, check_mode
 from .checks import check_floats, parts, value_like
-from .directions import in_batches, inner
+from .directions import along_direction, in_batches, inner
 from .forms import Function
 from .gradient import value_gradient
-from .hessian_diagonal import along_direction
 from .stochastic import random_signs
 
 

@@ -6,13 +6,12 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._documentation import like
 from ..internal import tree
 from ..internal.mode import Mode, check_mode, explain_mode
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import Blocks
 from .checks import float_value
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 
 
 def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode | None = None) -> Function:
@@ -49,15 +48,10 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: 
     return without_value(value_and_jacobian(f, argnums, has_aux, mode=mode), has_aux)
 
 
-@like(jacobian)
+@giving(jacobian, "value", "Jacobian")
 def value_and_jacobian(
     f: Function, argnums: Argnums = 0, has_aux: bool = False, *, mode: Mode | None = None
 ) -> Function:
-    r"""Value $f(x)$ and Jacobian $J(x)$ from one evaluation of `f`.
-
-    Returns:
-        A function that gives the pair (value, Jacobian); with `has_aux` ((value, auxiliary output), Jacobian).
-    """
     return _value_and(Blocks.arranged, f, argnums, has_aux, mode)
 
 
@@ -79,13 +73,8 @@ def jacobian_t(f: Function, *, mode: Mode | None = None) -> Function:
     return without_value(value_and_jacobian_t(f, mode=mode))
 
 
-@like(jacobian_t)
+@giving(jacobian_t, "value", "transposed Jacobian")
 def value_and_jacobian_t(f: Function, *, mode: Mode | None = None) -> Function:
-    r"""Value $f(x)$ and transposed Jacobian $J(x)^\top$ from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, transposed Jacobian).
-    """
     return _value_and(Blocks.transposed, f, 0, False, mode)
 
 

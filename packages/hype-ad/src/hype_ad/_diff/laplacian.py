@@ -11,9 +11,8 @@ from .._types.by_rank import in_kind
 from ..internal import tree
 from . import forward_laplacian
 from .checks import check_floats, parts, scalar_value
-from .directions import along_each
-from .forms import Function, without_value
-from .hessian_diagonal import along_direction
+from .directions import along_direction, along_each
+from .forms import Function, giving, without_value
 from .local_jacobian import TooLarge
 
 
@@ -45,13 +44,8 @@ def laplacian(f: Function) -> Function:
     return without_value(value_and_laplacian(f))
 
 
-@like(laplacian)
+@giving(laplacian, "value", "Laplacian")
 def value_and_laplacian(f: Function) -> Function:
-    r"""Value $f(x)$ and Laplacian from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, Laplacian).
-    """
     derivatives = value_and_grad_laplacian(f)
     return lambda x: derivatives(x)[::2]
 
@@ -66,14 +60,8 @@ def grad_laplacian(f: Function) -> Function:
     return without_value(value_and_grad_laplacian(f))
 
 
-@like(laplacian)
+@giving(laplacian, "value", "gradient", "Laplacian")
 def value_and_grad_laplacian(f: Function) -> Function:
-    r"""Value $f(x)$, gradient $\nabla f(x)$ and Laplacian from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the triple (value, gradient, Laplacian).
-    """
-
     def derivatives(x: PyTree) -> tuple[Any, PyTree, Any]:
         check_floats("x", x)
         try:

@@ -6,7 +6,8 @@ when the program is traced says which coordinate the slot is of.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,20 +28,20 @@ class TooLarge(Exception):
     """A Jacobian of one value would take too much memory."""
 
 
+@dataclass(frozen=True, eq=False)
 class LocalJacobian:
     """The derivatives of a value of some shape with respect to each of `size` coordinates.
 
-    Args:
+    Attributes:
         entries: one array of the value's shape for each slot.
         index: the coordinate that each entry is of, where no position has a coordinate twice; None says that there are
             `size` slots and slot i is of coordinate i.
         size: number of coordinates.
     """
 
-    def __init__(self, entries: Entries, index: Index | None, size: int):
-        self.entries = entries
-        self.index = index
-        self.size = size
+    entries: Entries
+    index: Index | None
+    size: int
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,14 +74,6 @@ class LocalJacobian:
             entries = self.entries[only]
         return LocalJacobian(jnp.where(_narrowed(found), entries, 0), None, self.size)
 
-    def mapped(self, function: Callable[[Entries], Entries]) -> "LocalJacobian":
-        """With other entries at the same positions."""
-        return LocalJacobian(function(self.entries), self.index, self.size)
-
-    def squared(self) -> Array:
-        """The squared length of the gradient at each position."""
-        return jnp.sum(self.entries * self.entries, axis=0)
-
     def broadcast(self, shape: tuple[int, ...]) -> "LocalJacobian":
         """The Jacobian of the value repeated along axes of length 1, or of a number as an array."""
         wide = [1] * (len(shape) - len(self.shape)) + list(self.shape)
@@ -92,7 +85,7 @@ class LocalJacobian:
         """The Jacobian of the sum over some axes of the value."""
         axes = tuple(axis + 1 for axis in axes)
         if self.index is None or not axes:
-            return self.mapped(lambda entries: jnp.sum(entries, axis=axes))
+            return LocalJacobian(jnp.sum(self.entries, axis=axes), self.index, self.size)
         if self.same_along(axes):
             index = self.index[tuple(0 if i in axes else slice(None) for i in range(self.index.ndim))]
             return LocalJacobian(jnp.sum(self.entries, axis=axes), index, self.size)

@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from .._documentation import like
 from ..internal.mode import Mode, check_mode
 from .checks import check_floats, float_value, tangent
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 from .gradient import value_gradient
 
 
@@ -95,14 +95,8 @@ def jacobianv(f: Function) -> Function:
     return without_value(value_and_jacobianv(f))
 
 
-@like(jacobianv)
+@giving(jacobianv, "value", "product")
 def value_and_jacobianv(f: Function) -> Function:
-    r"""Value $f(x)$ and $J(x)\, v$ from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a direction `v` that gives the pair (value, product).
-    """
-
     def value_and_product(x: PyTree, v: PyTree) -> tuple[Any, Any]:
         check_floats("x", x)
         return jax.jvp(lambda x: float_value(f(x)), (x,), (tangent("v", v, "x", x),))
@@ -110,11 +104,9 @@ def value_and_jacobianv(f: Function) -> Function:
     return value_and_product
 
 
+@like(jacobianv)
 def jacobian_tv(f: Function) -> Function:
     r"""Transposed Jacobian times vector, $J(x)^\top u$, in reverse mode. `vjp` gives it for many `u` at one point.
-
-    Args:
-        f: function of a point (`D`, `DV`, `DM`, array or pytree of them) to any pytree of floats.
 
     Returns:
         A function of `x` and a `u` of the shape of f(x), that gives a pytree of the structure and types of `x`.
@@ -126,14 +118,8 @@ def jacobian_tv(f: Function) -> Function:
     return without_value(value_and_jacobian_tv(f))
 
 
-@like(jacobian_tv)
+@giving(jacobian_tv, "value", "product")
 def value_and_jacobian_tv(f: Function) -> Function:
-    r"""Value $f(x)$ and $J(x)^\top u$ from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a `u` of the shape of f(x), that gives the pair (value, product).
-    """
-
     def value_and_product(x: PyTree, u: PyTree) -> tuple[Any, PyTree]:
         check_floats("x", x)
         value, pull = jax.vjp(lambda x: float_value(f(x)), x)
@@ -164,13 +150,8 @@ def hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_hvp(f, mode=mode))
 
 
-@like(hvp)
+@giving(hvp, "value", "product")
 def value_and_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
-    r"""Value $f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a direction `v` that gives the pair (value, product).
-    """
     derivatives = value_and_grad_hvp(f, mode=mode)
     return lambda x, v: derivatives(x, v)[::2]
 
@@ -188,13 +169,8 @@ def grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_grad_hvp(f, mode=mode))
 
 
-@like(hvp)
+@giving(hvp, "value", "gradient", "product")
 def value_and_grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
-    r"""Value $f(x)$, gradient $\nabla f(x)$ and Hessian times vector, $H(x)\, v$, from one evaluation of `f`.
-
-    Returns:
-        A function of `x` and a direction `v` that gives the triple (value, gradient, product).
-    """
     check_mode("mode", mode)
 
     def derivatives(x: PyTree, v: PyTree) -> tuple[Any, PyTree, PyTree]:

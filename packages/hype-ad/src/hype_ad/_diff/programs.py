@@ -9,6 +9,8 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array
 
+from ..internal.programs import all_equations, inner_programs
+
 Apply = Callable[..., Sequence[Array]]
 
 CALLS = {"checkpoint", "closed_call", "jit", "pjit", "remat2"}
@@ -69,10 +71,14 @@ def as_function(jaxpr: Jaxpr, equation: JaxprEqn) -> Apply:
     return jaxpr_as_fun(ClosedJaxpr(single, []))
 
 
+def closed(program: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
+    """A program with its constants, of which one that is not closed has none."""
+    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, [])
+
+
 def called(equation: JaxprEqn) -> ClosedJaxpr:
     """The program of an equation that calls one."""
-    inner = equation.params["jaxpr"]
-    return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, [])
+    return closed(equation.params["jaxpr"])
 
 
 def scan_counts(equation: JaxprEqn) -> tuple[int, int]:
@@ -97,23 +103,7 @@ def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
     return kept[::-1]
 
 
-def constants_of(program: Jaxpr | ClosedJaxpr) -> list[Any]:
+def constants_of(program: ClosedJaxpr) -> list[Any]:
     """The arrays that a program, or one that it calls, holds; a printed program does not show them."""
-    own = list(program.consts) if isinstance(program, ClosedJaxpr) else []
-    jaxpr = program.jaxpr if isinstance(program, ClosedJaxpr) else program
-    return own + [c for equation in jaxpr.eqns for inner in _programs(equation) for c in constants_of(inner)]
-
-
-def has_operation(jaxpr: Jaxpr, name: str) -> bool:
-    """Whether a program, or one that it calls, has an operation of this name."""
-    for equation in jaxpr.eqns:
-        programs = [part.jaxpr if isinstance(part, ClosedJaxpr) else part for part in _programs(equation)]
-        if any(has_operation(program, name) for program in programs) or equation.primitive.name == name:
-            return True
-    return False
-
-
-def _programs(equation: JaxprEqn) -> list[Jaxpr | ClosedJaxpr]:
-    """The programs among the parameters of an equation."""
-    parts = [part for value in equation.params.values() for part in (value if isinstance(value, tuple) else [value])]
-    return [part for part in parts if isinstance(part, Jaxpr | ClosedJaxpr)]
+    inside = [inner for equation in all_equations(program) for inner in inner_programs(equation)]
+    return [const for each in (program, *inside) if isinstance(each, ClosedJaxpr) for const in each.consts]

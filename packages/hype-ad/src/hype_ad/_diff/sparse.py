@@ -10,19 +10,18 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._documentation import like
 from .._types.by_rank import in_kind
 from ..internal import tree
 from ..internal.checks import boolean
 from ..internal.mode import Mode, check_mode, explain_mode
+from ..internal.programs import all_equations
 from .argnums import Argnums, at_argument, with_aux
 from .blocks import nested
 from .checks import float_value, parts, shape
 from .coloring import Coloring, Places
 from .directions import in_batches
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 from .gradient import value_gradient
-from .programs import has_operation
 from .sparsity import Sparsity, as_sparsity, found_jacobian
 
 Push = Callable[[PyTree], tuple[Any, PyTree]]
@@ -73,7 +72,7 @@ def sparse_jacobian(
     return without_value(operator, has_aux)
 
 
-@like(sparse_jacobian)
+@giving(sparse_jacobian, "value", "Jacobian")
 def value_and_sparse_jacobian(
     f: Function,
     argnums: Argnums = 0,
@@ -84,11 +83,6 @@ def value_and_sparse_jacobian(
     dense: bool = False,
     mode: Mode | None = None,
 ) -> Function:
-    r"""Value $f(x)$ and the Jacobian of which few entries are not zero.
-
-    Returns:
-        A function that gives the pair (value, Jacobian); with `has_aux` ((value, auxiliary output), Jacobian).
-    """
     if mode is not None:
         check_mode("mode", mode)
     given = as_sparsity(sparsity)
@@ -170,7 +164,7 @@ def sparse_hessian(
     return without_value(lambda *args, **kwargs: derivatives(*args, **kwargs)[::2], has_aux)
 
 
-@like(sparse_hessian)
+@giving(sparse_hessian, "value", "Hessian")
 def value_and_sparse_hessian(
     f: Function,
     argnums: Argnums = 0,
@@ -181,16 +175,11 @@ def value_and_sparse_hessian(
     dense: bool = False,
     mode: Mode = "reverse",
 ) -> Function:
-    r"""Value $f(x)$ and the Hessian of which few entries are not zero.
-
-    Returns:
-        A function that gives the pair (value, Hessian); with `has_aux` ((value, auxiliary output), Hessian).
-    """
     derivatives = _value_grad_hessian(f, argnums, has_aux, sparsity, check, dense, mode)
     return lambda *args, **kwargs: derivatives(*args, **kwargs)[::2]
 
 
-@like(sparse_hessian)
+@giving(sparse_hessian, "gradient", "Hessian")
 def grad_sparse_hessian(
     f: Function,
     *,
@@ -199,15 +188,10 @@ def grad_sparse_hessian(
     dense: bool = False,
     mode: Mode = "reverse",
 ) -> Function:
-    r"""Gradient $\nabla f(x)$ and the Hessian of which few entries are not zero.
-
-    Returns:
-        A function of `x` that gives the pair (gradient, Hessian).
-    """
     return without_value(_value_grad_hessian(f, 0, False, sparsity, check, dense, mode))
 
 
-@like(sparse_hessian)
+@giving(sparse_hessian, "value", "gradient", "Hessian")
 def value_and_grad_sparse_hessian(
     f: Function,
     *,
@@ -216,11 +200,6 @@ def value_and_grad_sparse_hessian(
     dense: bool = False,
     mode: Mode = "reverse",
 ) -> Function:
-    r"""Value $f(x)$, gradient $\nabla f(x)$ and the Hessian of which few entries are not zero.
-
-    Returns:
-        A function of `x` that gives the triple (value, gradient, Hessian).
-    """
     return _value_grad_hessian(f, 0, False, sparsity, check, dense, mode)
 
 
@@ -262,7 +241,7 @@ def _check_shape(sparsity: Sparsity, out: PyTree, x: PyTree) -> None:
 
 def _goes_forward(linear: Callable[[PyTree], PyTree], x: PyTree) -> bool:
     """Whether a linear function can be evaluated: that of a `custom_vjp` can only be transposed."""
-    return not has_operation(jax.make_jaxpr(linear)(x).jaxpr, "custom_lin")
+    return not any(each.primitive.name == "custom_lin" for each in all_equations(jax.make_jaxpr(linear)(x)))
 
 
 def recovered(

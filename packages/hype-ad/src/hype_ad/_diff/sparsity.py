@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr
 from jaxtyping import Bool, Int, PyTree
 
 from .._types.base import AbstractTensor
@@ -17,10 +16,10 @@ from .argnums import Argnums, at_argument
 from .checks import float_value
 from .coloring import Coloring, by_columns, by_star
 from .dependence import dependences
-from .dependence_rules import NeedsReverse, TooDense, height, identity, width
+from .dependence_rules import NeedsReverse, TooDense, filled, height, own_columns, width
 from .forms import Function
 from .gradient import value_gradient
-from .pattern import Pattern, of_entries, of_matrix, stacked, without_entries
+from .pattern import Pattern, of_entries, of_matrix, stacked
 from .programs import size_of
 
 
@@ -218,7 +217,8 @@ def linear_sparsity(product: Callable[..., PyTree], point: PyTree, v: PyTree, *,
     outs = [size_of(var) for var in program.jaxpr.outvars]
     shape = sum(outs), sum(sizes)
     try:
-        pattern = _stacked_dependences(program, fixed, sizes, outs)
+        inputs = [*fixed, *own_columns(sizes, [True] * len(sizes))]
+        pattern = stacked(filled(dependences(program, inputs, [None] * len(inputs)), outs, shape[1]), shape[1])
     except TooDense as error:
         if shape[0] * shape[1] > 2**24:
             raise ValueError(
@@ -227,11 +227,3 @@ def linear_sparsity(product: Callable[..., PyTree], point: PyTree, v: PyTree, *,
             ) from error
         pattern = of_matrix(np.ones(shape, bool))
     return Sparsity(pattern.T if transposed else pattern)
-
-
-def _stacked_dependences(program: ClosedJaxpr, fixed: list[None], sizes: list[int], outs: list[int]) -> Pattern:
-    starts = np.cumsum([0, *sizes])
-    inputs = [identity(size, int(first), int(starts[-1])) for size, first in zip(sizes, starts[:-1], strict=True)]
-    found = dependences(program, [*fixed, *inputs], [None] * (len(fixed) + len(inputs)))
-    empty = lambda size: without_entries(size, int(starts[-1]))
-    return stacked([empty(n) if p is None else p for n, p in zip(outs, found, strict=True)], int(starts[-1]))

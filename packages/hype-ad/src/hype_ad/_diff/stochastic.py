@@ -40,12 +40,12 @@ class Estimate(NamedTuple):
 
 def random_signs(key: PRNGKeyArray, x: PyTree) -> PyTree:
     """A direction like `x` of independent random signs, exact for a function without mixed derivatives."""
-    return _drawn(jax.random.rademacher, key, x)
+    return tree.random_like(jax.random.rademacher, key, x)
 
 
 def random_normals(key: PRNGKeyArray, x: PyTree) -> PyTree:
     """A direction like `x` of independent standard normal numbers."""
-    return _drawn(jax.random.normal, key, x)
+    return tree.random_like(jax.random.normal, key, x)
 
 
 def random_axes(key: PRNGKeyArray, x: PyTree) -> PyTree:
@@ -147,10 +147,3 @@ def _of_number(n: int, moment: int, f: Function, directions: Directions, num_sam
         return Estimate(*(in_kind(jax.tree.leaves(part)[0] / moment, part, *tensors) for part in estimate(x, key=key)))
 
     return number
-
-
-def _drawn(draw: Callable[..., Any], key: PRNGKeyArray, x: PyTree) -> PyTree:
-    leaves, structure = jax.tree.flatten(x)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [draw(k, jnp.shape(leaf), jnp.result_type(leaf)) for k, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, drawn)

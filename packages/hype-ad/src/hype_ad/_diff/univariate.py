@@ -10,7 +10,7 @@ from .._documentation import like
 from ..internal.checks import integer
 from . import taylor
 from .checks import check_scalar, float_value
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 
 
 def diff(f: Function) -> Function:
@@ -34,13 +34,8 @@ def diff(f: Function) -> Function:
     return without_value(value_and_diff(f))
 
 
-@like(diff)
+@giving(diff, "value", "derivative")
 def value_and_diff(f: Function) -> Function:
-    r"""Value $f(x)$ and derivative $f'(x)$ from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, derivative).
-    """
     return lambda x: derivatives(1, f, x)
 
 
@@ -54,23 +49,13 @@ def diff2(f: Function) -> Function:
     return without_value(value_and_diff2(f))
 
 
-@like(diff)
+@giving(diff, "value", "second derivative")
 def value_and_diff2(f: Function) -> Function:
-    r"""Value $f(x)$ and second derivative $f''(x)$ from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, second derivative).
-    """
     return lambda x: derivatives(2, f, x)[::2]
 
 
-@like(diff)
+@giving(diff, "value", "derivative", "second derivative")
 def value_and_diff_diff2(f: Function) -> Function:
-    r"""Value $f(x)$, first and second derivative from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the triple (value, derivative, second derivative).
-    """
     return lambda x: derivatives(2, f, x)
 
 
@@ -79,9 +64,8 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
 
     Above order 2 the Taylor series of `f` is computed, operation by operation, at a cost that grows as the square of n;
     of linear solves inside `f`, at one that doubles with each order. Operations that a Python loop repeats often become
-    a loop of the compiled program. Where `f` looks at the value of `x` in
-    Python, it is evaluated once more, by n nested forward modes, and then the cost of all of it doubles with each
-    order.
+    a loop of the compiled program. Where `f` looks at the value of `x` in Python, it is evaluated once more, by n
+    nested forward modes, and then the cost of all of it doubles with each order.
 
     Examples:
         >>> from hype_ad import D, diffn
@@ -102,13 +86,8 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
     return without_value(value_and_diffn(n, f))
 
 
-@like(diffn)
+@giving(diffn, "value", "derivative")
 def value_and_diffn(n: SupportsIndex, f: Function) -> Function:
-    r"""Value $f(x)$ and derivative $f^{(n)}(x)$ of order n from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, derivative).
-    """
     order = integer("n", n, 0)
 
     def value_and_derivative(x: Any) -> tuple[Any, Any]:

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._documentation import like
 from .._types.by_rank import in_kind
 from ..internal import tree
 from .checks import check_floats, check_vector, parts, value_like
 from .directions import along_each, inner
-from .forms import Function, without_value
+from .forms import Function, giving, without_value
 
 
 def div(f: Function) -> Function:
@@ -38,14 +37,8 @@ def div(f: Function) -> Function:
     return without_value(value_and_div(f))
 
 
-@like(div)
+@giving(div, "value", "divergence")
 def value_and_div(f: Function) -> Function:
-    r"""Value $f(x)$ and divergence of a vector field from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, divergence).
-    """
-
     def value_and_divergence(x: PyTree) -> tuple[Any, Any]:
         check_floats("x", x)
 
@@ -83,35 +76,19 @@ def curl(f: Function) -> Function:
     return without_value(value_and_curl(f))
 
 
-@like(curl)
+@giving(curl, "value", "curl")
 def value_and_curl(f: Function) -> Function:
-    r"""Value $f(x)$ and curl of a vector field in space from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (value, curl).
-    """
     derivatives = value_and_curl_div(f)
     return lambda x: derivatives(x)[:2]
 
 
-@like(curl)
+@giving(curl, "curl", "divergence")
 def curl_div(f: Function) -> Function:
-    r"""Curl and divergence of a vector field in space, from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the pair (curl, divergence).
-    """
     return without_value(value_and_curl_div(f))
 
 
-@like(curl)
+@giving(curl, "value", "curl", "divergence")
 def value_and_curl_div(f: Function) -> Function:
-    r"""Value $f(x)$, curl and divergence of a vector field in space, from one evaluation of `f`.
-
-    Returns:
-        A function of `x` that gives the triple (value, curl, divergence).
-    """
-
     def checked(x: PyTree) -> Any:
         value = f(x)
         check_vector("f(x)", value, 3)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .._documentation import like
 from .._types.to_array import TensorLike, to_array
 
 
@@ -28,13 +29,9 @@ def to_mathematica(x: TensorLike, *, decimals: int | None = None) -> str:
     return nested(np.asarray(to_array(x)))
 
 
+@like(to_mathematica)
 def to_matlab(x: TensorLike, *, decimals: int | None = None) -> str:
-    """Writes `x` as MATLAB reads it: `[1.0 2.0]`, `[1.0 2.0; 3.0 4.0]`.
-
-    Args:
-        x: a number, a vector or a matrix of known values.
-        decimals: digits after the point; as many as tell the number from its neighbors if not given.
-    """
+    """Writes `x` as MATLAB reads it: `[1.0 2.0]`, `[1.0 2.0; 3.0 4.0]`."""
 
     def number(value: Any) -> str:
         return _text(value, decimals, str, infinity="Inf", nan="NaN")

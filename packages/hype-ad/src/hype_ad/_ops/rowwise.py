@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._documentation import like
 from .._types.by_rank import is_tensor, of_rank
 
 
 def map_rows(f: Callable[..., Any], *operands: Any) -> Any:
-    """Calls `f` with the first row of each operand, then with the second of each, and so on, and stacks what it gives.
+    """Calls `f` with the first row of each operand, then with the second of each, and so on: what it gives are rows.
 
     `map_rows(f, m)` maps over one matrix, `map_rows(f, a, b)` over two in parallel, and
     `map_rows(f, jnp.arange(m.shape[0]), m)` gives `f` the index of each row. `f` is traced once, whatever the number
@@ -19,31 +20,20 @@ def map_rows(f: Callable[..., Any], *operands: Any) -> Any:
     Args:
         f: takes one slice of each operand: a `DV` for a `DM`, a `D` for a `DV`, plain arrays for plain arrays. Gives
             a vector (of any length), a number, or a pytree of these.
-        *operands: matrices, or vectors, with the same number of rows.
+        *operands: matrices that are cut into the same number of slices, or vectors of that length.
 
     Returns:
-        A matrix whose rows are the vectors that `f` gave, or the vector of the numbers; tensors if `f` gave tensors.
+        The matrix of the vectors that `f` gave, or the vector of the numbers; tensors if `f` gave tensors.
 
     Raises:
-        ValueError: if there is no operand, or if they differ in the number of rows.
+        ValueError: if there is no operand, or if they differ in the number of slices.
     """
     return _map(f, operands, axis=0)
 
 
+@like(map_rows)
 def map_cols(f: Callable[..., Any], *operands: Any) -> Any:
-    """Does what `map_rows` does, over columns: the vectors that `f` gives become the columns of a matrix.
-
-    Args:
-        f: takes one slice of each operand: a `DV` for a `DM`, a `D` for a `DV`, plain arrays for plain arrays. Gives
-            a vector (of any length), a number, or a pytree of these.
-        *operands: matrices with the same number of columns, or vectors of that length.
-
-    Returns:
-        A matrix whose columns are the vectors that `f` gave, or the vector of the numbers; tensors if `f` gave tensors.
-
-    Raises:
-        ValueError: if there is no operand, or if they differ in the number of columns.
-    """
+    """Does what `map_rows` does, over columns: the vectors that `f` gives become the columns of a matrix."""
     return _map(f, operands, axis=1)
 
 

@@ -5,7 +5,7 @@ Values that a transformation traces have no value yet, so they pass every check 
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -63,16 +63,20 @@ def integer(name: str, value: Any, lowest: int | None = None) -> int:
     return value
 
 
-def static_number(name: str, value: Any, *, at_least: float = -math.inf, below: float = math.inf) -> float:
+def static_number(
+    name: str, value: Any, *, above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf
+) -> float:
     """`value` as a Python float: a setting that is part of the program and has no derivative.
 
     A TypeError if `value` is not a number or is traced, a ValueError if it is NaN, infinite or out of its range.
     """
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         raise TypeError(f"`{name}` must be a number known before compiling, got {value!r}.")
-    if not at_least <= value < below:
-        ends = [f"at least {at_least:g}"] * math.isfinite(at_least) + [f"below {below:g}"] * math.isfinite(below)
-        raise ValueError(f"`{name}` must be {' and '.join(ends) or 'finite'}, got {value}.")
+    if not (above < value < below and at_least <= value):
+        limits = {"above": above, "at least": at_least, "below": below}
+        ends = [f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit)]
+        range_ = " and ".join(ends) if ends and math.isfinite(value) else "finite"
+        raise ValueError(f"`{name}` must be {range_}, got {value}.")
     return float(value)
 
 
@@ -137,6 +141,15 @@ def check_entries(
     index = tuple(map(int, wrong[0]))
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     raise ValueError(f"`{name}` must be {accepted}, got {entries[index]} at index {index}{more}.")
+
+
+def check_devices(devices: Any) -> np.ndarray:
+    """`devices` as an array; a TypeError if it is no list of devices, a ValueError if empty or not all different."""
+    if not isinstance(devices, Sequence) or not all(isinstance(device, jax.Device) for device in devices):
+        raise TypeError(f"`devices` must be a list of devices, such as `jax.devices()`, got {devices!r}.")
+    if not devices or len(set(devices)) != len(devices):
+        raise ValueError(f"`devices` must be one or more different devices, got {devices}.")
+    return np.array(devices)
 
 
 def check_key(name: str, value: Any) -> PRNGKeyArray:

@@ -15,7 +15,7 @@ mixed mode does not pass, such as one with a `while_loop` on something else than
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PyTree
 
 from .closing import closure_convert
+from .programs import all_equations
 
 _OURS = tuple(str(folder) + os.sep for folder in (Path(jax.__file__).parent, Path(__file__).parents[1]))
 
@@ -109,7 +110,7 @@ def _is_symmetric(scalar: Callable[..., Array], operands: Sequence[Array], order
     """Whether the derivative can be had, and will be right, whichever of the operands move."""
     if any(jnp.issubdtype(x.dtype, jnp.complexfloating) for x in operands):
         return False
-    if not all(_keeps_symmetry(equation) for equation in _equations(jax.make_jaxpr(scalar)(*operands).jaxpr)):
+    if not all(_keeps_symmetry(equation) for equation in all_equations(jax.make_jaxpr(scalar)(*operands))):
         return False
     moving = [i for i in order if _is_float(operands[i])]
     fixed = [i for i in order if i not in moving]
@@ -129,18 +130,6 @@ def _keeps_symmetry(equation: Any) -> bool:
         return True
     rules = (equation.params["call_jaxpr"].jaxpr.debug_info, equation.params["jvp_jaxpr_fun"].debug_info)
     return all(info.func_src_info.partition(" at ")[2].startswith(_OURS) for info in rules)
-
-
-def _equations(jaxpr: Any) -> Iterator[Any]:
-    for equation in jaxpr.eqns:
-        yield equation
-        for value in jax.tree.leaves(equation.params, is_leaf=_is_program):
-            if _is_program(value):
-                yield from _equations(value.jaxpr if isinstance(value, core.ClosedJaxpr) else value)
-
-
-def _is_program(x: Any) -> bool:
-    return isinstance(x, core.ClosedJaxpr | core.Jaxpr)
 
 
 def _is_float(x: Any) -> bool:

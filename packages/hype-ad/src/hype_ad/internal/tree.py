@@ -1,5 +1,6 @@
 """Arithmetic on pytrees of floats, each leaf in its own precision."""
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec, reshard
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 
 def add(a: PyTree, b: PyTree) -> PyTree:
@@ -179,6 +180,14 @@ def unit_direction(tree: PyTree, index: Int[Array, ""]) -> PyTree:
 def basis(tree: PyTree) -> PyTree:
     """All unit directions, along a new leading axis."""
     return jax.vmap(lambda index: unit_direction(tree, index))(jnp.arange(size(tree)))
+
+
+def random_like(draw: Callable[..., Array], key: PRNGKeyArray, tree: PyTree) -> PyTree:
+    """What `draw(key, shape, dtype)` gives for each leaf, with a key of its own."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [draw(k, jnp.shape(leaf), jnp.result_type(leaf)) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, drawn)
 
 
 def random_unit_direction(random: np.random.Generator, tree: PyTree) -> PyTree:

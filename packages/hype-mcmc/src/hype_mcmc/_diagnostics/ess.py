@@ -19,24 +19,16 @@ def bulk_ess(draws: Draws) -> Values:
 
 
 @of_each_row
-def tail_ess(draws: Draws) -> Values:
-    """The smaller of the effective sample sizes of the 5% and the 95% quantile (Vehtari et al. 2021, section 4.3)."""
-    return _of_tails(draws, _tails(draws))
-
-
-@of_each_row
 def tails(draws: Draws) -> Several:
     """The 5% and the 95% quantile, and `tail_ess`."""
-    quantiles = _tails(draws)
-    return np.concatenate([quantiles[..., 0, 0], _of_tails(draws, quantiles)[None]])
+    quantiles = np.quantile(draws, (0.05, 0.95), axis=(-2, -1), keepdims=True)
+    smaller = np.minimum(*[ess_of(split(draws <= quantile).astype(float)) for quantile in quantiles])
+    return np.concatenate([quantiles[..., 0, 0], smaller[None]])
 
 
-def _tails(draws: Draws) -> Float[np.ndarray, "2 *rows 1 1"]:
-    return np.quantile(draws, (0.05, 0.95), axis=(-2, -1), keepdims=True)
-
-
-def _of_tails(draws: Draws, quantiles: Float[np.ndarray, "2 *rows 1 1"]) -> Values:
-    return np.minimum(*[ess_of(split(draws <= quantile).astype(float)) for quantile in quantiles])
+def tail_ess(draws: Draws) -> Values:
+    """The smaller of the effective sample sizes of the 5% and the 95% quantile (Vehtari et al. 2021, section 4.3)."""
+    return tails(draws)[2]
 
 
 @of_each_row

@@ -1,5 +1,6 @@
 """A linear solver that sums a Neumann series."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -11,12 +12,6 @@ from hype_ad.internal.tree import zeros_like
 from jaxtyping import Array, PyTree
 
 from .._hyperparameter.converters import at_least
-
-
-def _positive_step(step: int | float) -> float:
-    if not (number := static_number("step", step)) > 0:
-        raise ValueError(f"`step` must be above 0, got {step}.")
-    return number
 
 
 class Neumann(lx.AbstractLinearSolver):
@@ -38,7 +33,7 @@ class Neumann(lx.AbstractLinearSolver):
     """
 
     terms: int = eqx.field(static=True, converter=at_least("terms", 1))
-    step: float = eqx.field(static=True, converter=_positive_step)
+    step: float = eqx.field(static=True, converter=partial(static_number, "step", above=0.0))
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> lx.AbstractLinearOperator:
         """The operator itself."""

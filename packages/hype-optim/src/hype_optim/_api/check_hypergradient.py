@@ -234,5 +234,5 @@ def _precision(closed: ClosedJaxpr) -> np.dtype:
 
 def _wide(tree: PyTree) -> PyTree:
     """Floats in double precision."""
-    is_float = lambda leaf: isinstance(leaf, float) or eqx.is_inexact_array_like(leaf)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) if is_float(leaf) else leaf, tree)
+    double = lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array_like(leaf) else leaf
+    return jax.tree.map(double, tree)

@@ -6,15 +6,16 @@ from typing import Any
 from hype_ad.internal.checks import function
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .._config.params import Params
+from .._config.params import Params, as_params
 from .._data.dataset import Dataset
 from .._data.stream import Stream
 from .._hyperparameter.converters import as_arrays
 from .._objective import Losses
 from .._run.result import Result
-from .._run.state import RunState
+from .._run.state import RunState, check_state
+from .._run.training import Training, fit
 from .minimize import minimize
-from .train import train_by
+from .train import checked, examples
 
 
 class Optimize:
@@ -45,4 +46,5 @@ class Optimize:
     ) -> Result:
         """Fit a model given as a function `f(w, x)` of weights and one example to data, as `train` does."""
         function("f", f, "a function of weights and one example")
-        return train_by("w0", f, as_arrays(w0), data, params, valid=valid, key=key, batched=batched, state=state)
+        settings = {"valid": valid, "key": key, "batched": batched, "state": check_state(state)}
+        return fit(checked("w0", Training(f, as_arrays(w0), examples("data", data), as_params(params), **settings)))

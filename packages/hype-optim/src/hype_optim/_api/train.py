@@ -115,12 +115,11 @@ def train(
     """
     if objective is None:
         function("model", model, "a callable pytree, `model(x)` being the prediction of one example")
-    return train_by(
-        "model",
-        _call,
-        model,
-        data,
-        params,
+    training = Training(
+        predict=_call,
+        w=model,
+        data=examples("data", data, objective),
+        params=as_params(params),
         objective=objective,
         valid=valid,
         key=key,
@@ -128,9 +127,9 @@ def train(
         batched=batched,
         keyed=keyed,
         model_state=model_state,
-        where=where,
-        state=state,
+        state=check_state(state),
     )
+    return fit(checked("model", training, where))
 
 
 def _call(model: Callable[..., Any], *args: Any, **keywords: Any) -> PyTree:
@@ -148,62 +147,36 @@ def _call(model: Callable[..., Any], *args: Any, **keywords: Any) -> PyTree:
         raise
 
 
-def train_by(
-    name: str,
-    predict: Callable[..., Any],
-    w0: PyTree,
-    data: Dataset | Stream,
-    params: Params | None,
-    *,
-    objective: Callable[..., Any] | None = None,
-    valid: Dataset | Stream | None = None,
-    key: PRNGKeyArray | None = None,
-    evaluation_key: PRNGKeyArray | None = None,
-    batched: bool = False,
-    keyed: bool = False,
-    model_state: PyTree = None,
-    where: Callable[[Any], PyTree] | PyTree | None = None,
-    state: RunState | None = None,
-) -> Result:
-    """Check what a training is given, and train; `name` is what the caller calls the weights."""
-    _check_examples("data", data, objective)
-    if valid is not None:
-        _check_examples("valid", valid, objective)
-    params, state = as_params(params), check_state(state)
+def checked(name: str, given: Training, where: Callable[[Any], PyTree] | PyTree | None = None) -> Training:
+    """What a training is given, checked, with its weights apart; `name` is what the caller calls the weights."""
+    data, params, objective = given.data, given.params, given.objective
+    if given.valid is not None:
+        examples("valid", given.valid, objective)
     if isinstance(data, Stream) and params.batch.size(len(data)) == len(data):
         raise ValueError(f"`batch` must be smaller than a Stream, got {params.batch!r}: take Minibatch(n).")
-    w, static = partition(name, w0, where)
-    key = key if state is None else state.key
-    key, evaluation_key = (
-        None if k is None else check_key(n, k) for n, k in (("key", key), ("evaluation_key", evaluation_key))
-    )
+    w, static = partition(name, given.w, where)
+    key = given.key if given.state is None else given.state.key
+    key = None if key is None else check_key("key", key)
+    evaluation_key = None if given.evaluation_key is None else check_key("evaluation_key", given.evaluation_key)
+    batched, keyed = boolean("batched", given.batched), boolean("keyed", given.keyed)
     if objective is not None:
         _check_objective(objective, params, batched, keyed)
-    if boolean("keyed", keyed) and key is None:
+    if keyed and key is None:
         raise ValueError("`key` must be given for a model that is `keyed`.")
     if key is None and isinstance(params.batch, Minibatch) and not isinstance(params.batch.sampling, Shuffled):
         raise ValueError(f"`key` must be given for {params.batch.sampling!r} to draw from.")
-    return fit(
-        Training(
-            predict=predict,
-            w=w,
-            static=static,
-            model_state=_state_of_model(w0, model_state),
-            data=data,
-            params=params,
-            valid=valid,
-            key=key,
-            evaluation_key=evaluation_key,
-            objective=objective,
-            batched=boolean("batched", batched),
-            keyed=keyed,
-            axis_name=_axis_name(w0),
-            state=state,
-        )
+    return given._replace(
+        w=w,
+        static=static,
+        model_state=_state_of_model(given.w, given.model_state),
+        key=key,
+        evaluation_key=evaluation_key,
+        axis_name=_axis_name(given.w),
     )
 
 
-def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
+def examples(name: str, data: Dataset | Stream, objective: Any = None) -> Dataset | Stream:
+    """Data that can be trained on, by a loss or by an objective; else a TypeError or a ValueError."""
     if not isinstance(data, Dataset | Stream):
         raise TypeError(f"`{name}` must be a `Dataset(x, y)` or a `Stream`, got {data!r}.")
     if len(data) == 0:
@@ -214,6 +187,7 @@ def _check_examples(name: str, data: Dataset | Stream, objective: Any) -> None:
         raise ValueError(f"The `weights` of `{name}` must not all be 0.")
     if objective is None and not has_targets:
         raise ValueError(f"`{name}` must have targets `y` for the loss, got none; or give `train` an `objective`.")
+    return data
 
 
 def _check_objective(objective: Any, params: Params, batched: bool, keyed: bool) -> None:

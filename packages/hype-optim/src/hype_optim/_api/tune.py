@@ -127,10 +127,10 @@ def tune(
         objective=watched(objective),
         rest=rest,
         gradient=_gradient(gradient),
-        rate=_above_zero("rate", rate),
+        rate=static_number("rate", rate, above=0.0),
         seeds=integer("seeds", seeds, 1),
         batch=integer("batch", batch, 1),
-        max_seconds=math.inf if max_seconds is None else _above_zero("max_seconds", max_seconds),
+        max_seconds=math.inf if max_seconds is None else static_number("max_seconds", max_seconds, above=0.0),
         path=path,
         log=_log(logging_function),
         silent=boolean("silent", silent),
@@ -169,13 +169,6 @@ def _check_known(*given: Any) -> None:
         raise TypeError("`tune` must be called outside of `jit`, `grad` and `vmap`, but `start` or `key` is traced.")
 
 
-def _above_zero(name: str, value: float | int) -> float:
-    number = static_number(name, value)
-    if number <= 0:
-        raise ValueError(f"`{name}` must be above 0, got {value}.")
-    return number
-
-
 def _affordable(
     steps: int, max_trainings: float | int | None, plan: Plan, sweep: Sweep | None, starts: int, rounds: list[Round]
 ) -> int:
@@ -188,7 +181,7 @@ def _affordable(
     chosen = [starts * CANDIDATES * rounds[0].seeds, rounds[0].kept * rounds[1].seeds]
     last = (rounds[-1].kept + 1) * rounds[-1].seeds
     plain = sum(-(-number // plan.batch) * plan.batch for number in (*first, *chosen, last))
-    left = int((_above_zero("max_trainings", max_trainings) - plain) // of_a_step)
+    left = int((static_number("max_trainings", max_trainings, above=0.0) - plain) // of_a_step)
     if left < 1:
         raise ValueError(
             f"`max_trainings` must be at least {plain + of_a_step:g}, of which {plain} are for the sweep and for "

@@ -70,8 +70,7 @@ class Nesterov(AbstractMomentum):
     r"""Nesterov's look-ahead momentum (Sutskever et al. 2013): $v' = m v + s$, and $m v' + s$ is the step made.
 
     Args:
-        decay: $m$, at least 0 and below 1; or a pytree of them that is a prefix of the weights' structure, such as one
-            per layer. Differentiable.
+        decay: $m$, as in `Momentum`. Differentiable.
 
     Raises:
         ValueError: if `decay` is a number out of its range.

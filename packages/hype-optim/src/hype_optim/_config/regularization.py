@@ -47,17 +47,12 @@ class L1Reg(AbstractRegularization):
     r"""The penalty $\lambda \|w\|_1$.
 
     Args:
-        coefficient: $\lambda$, at least 0; or a pytree of coefficients that is a prefix of the weights' structure,
-            such as one per layer or one per weight. Differentiable.
-        where: the part of the weights that it applies to, such as `lambda model: [layer.weight for layer in
-            model.layers]`, which leaves the biases out; all of them if not given, also those that a model holds
-            constant by `jax.lax.stop_gradient`. A pytree of coefficients is then a prefix of what this gives. Not a
-            leaf, so a new function compiles again.
+        coefficient: $\lambda$, at least 0, or a pytree as in `L2Reg`. Differentiable.
+        where: the part of the weights that it applies to, as in `L2Reg`.
 
     Raises:
-        TypeError: if `where` is no function.
-        ValueError: if `coefficient` is a number below 0, or, in training, if `where` gives no floats or if the
-            coefficients are not a prefix.
+        TypeError: as in `L2Reg`.
+        ValueError: as in `L2Reg`.
     """
 
     coefficient: Hyperparameter = eqx.field(converter=non_negative("coefficient"), default=1e-4)

@@ -118,11 +118,7 @@ class Dataset(eqx.Module):
         return Dataset(f(self.x), self.y, self.weights)
 
     def map_y(self, f: Callable[[Any], Any]) -> "Dataset":
-        """The data set with `f(y)` for `y`.
-
-        Args:
-            f: a function of the whole array, or pytree of arrays, that keeps the number of rows.
-        """
+        """The data set with `f(y)` for `y`; otherwise as `map_x`."""
         return Dataset(self.x, f(self.y), self.weights)
 
     def shuffle(self, key: PRNGKeyArray) -> "Dataset":
@@ -216,20 +212,12 @@ class Dataset(eqx.Module):
         return self.map_y(scaling), scaling
 
     def normalize(self) -> tuple["Dataset", Scaling]:
-        """Bring each feature of `x` to the range from 0 to 1.
-
-        Returns:
-            The new data set, and the scaling to apply to others. A feature without variation becomes 0 (its divisor is
-            1), with finite derivatives.
-
-        Raises:
-            ValueError: if there are no examples.
-        """
+        """Bring each feature of `x` to the range from 0 to 1; otherwise as `standardize`."""
         scaling = unit_scaling(array_of("x", self.x))
         return self.map_x(scaling), scaling
 
     def normalize_y(self) -> tuple["Dataset", Scaling]:
-        """Bring each entry of `y` to the range from 0 to 1; otherwise as `normalize`."""
+        """Bring each entry of `y` to the range from 0 to 1; otherwise as `standardize`."""
         scaling = unit_scaling(array_of("y", self.y))
         return self.map_y(scaling), scaling
 
@@ -244,13 +232,7 @@ class Dataset(eqx.Module):
         return self.map_x(lambda x: append_column("x", x, "feature", feature))
 
     def append_y(self, target: ArrayLike) -> "Dataset":
-        """Add one target, a value for each example, as the last column of `y`.
-
-        Raises:
-            TypeError: if `target` is not of real numbers, or holds floats and `y` does not.
-            ValueError: if `y` is not a matrix, or `target` does not have one value for each of its rows, or has values
-                that the dtype of `y` cannot hold.
-        """
+        """Add one target, a value for each example, as the last column of `y`; otherwise as `append_x`."""
         return self.map_y(lambda y: append_column("y", y, "target", target))
 
     def pad(self, multiple: int) -> "Dataset":

@@ -52,9 +52,7 @@ class Stream(eqx.Module):
     """
 
     rows: int = eqx.field(static=True)
-    number: Int[
-        Array, ""
-    ]  # of its reader: programs hold this, so that another stream of the same kind is no new program
+    number: Int[Array, ""]  # of its reader: programs hold it, so that another stream of the same kind is no new program
     kind: tuple = eqx.field(static=True)  # the structure of an example, and the shapes and dtypes of its arrays
     sharding: NamedSharding | None = eqx.field(static=True)
 

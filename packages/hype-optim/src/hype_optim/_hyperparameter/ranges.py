@@ -110,9 +110,7 @@ def positive(value: ArrayLike, upper: float | None = None) -> Positive | Interva
             and below `upper`.
     """
     if upper is not None:
-        if static_number("upper", upper) <= 0:
-            raise ValueError(f"`upper` must be above 0, got {upper}.")
-        return interval(value, 0.0, upper)
+        return interval(value, 0.0, static_number("upper", upper, above=0.0))
     value = as_float_array(value)
     check_entries("value", value, lambda x: x > 0, "above 0 and finite")
     return Positive(jnp.log(value))

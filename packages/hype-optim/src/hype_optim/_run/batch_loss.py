@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,8 +20,16 @@ Loss = tuple[Float[Array, ""], PyTree]
 """A loss, and the state of the model after it."""
 
 
+class Batch(NamedTuple):
+    """Examples, the key that the model or the objective draws from, and how much each of them counts in a sum."""
+
+    examples: Dataset
+    key: PRNGKeyArray | None
+    counted: Float[Array, " rows"] | None
+
+
 class AbstractBatchLoss(eqx.Module):
-    """A function of a model, the model that several losses hold, its state, examples, and a key."""
+    """A function of a model, the model that several losses hold, its state, and a batch."""
 
     @property
     @abc.abstractmethod
@@ -29,15 +37,7 @@ class AbstractBatchLoss(eqx.Module):
         """Whether a model or an objective sees examples together, so that rows to fill a batch up must not reach it."""
 
     @abc.abstractmethod
-    def __call__(
-        self,
-        model: PyTree,
-        held: PyTree,
-        model_state: PyTree,
-        examples: Dataset,
-        key: PRNGKeyArray | None,
-        counted: Float[Array, " rows"] | None,
-    ) -> Loss:
+    def __call__(self, model: PyTree, held: PyTree, model_state: PyTree, batch: Batch) -> Loss:
         """The sum of the losses times what each counts, or their mean; and the state of the model after it."""
 
     @abc.abstractmethod
@@ -56,16 +56,9 @@ class ObjectiveLoss(AbstractBatchLoss):
         """It does."""
         return True
 
-    def __call__(
-        self,
-        model: PyTree,
-        held: PyTree,
-        model_state: PyTree,
-        examples: Dataset,
-        key: PRNGKeyArray | None,
-        counted: Float[Array, " rows"] | None,
-    ) -> Loss:
+    def __call__(self, model: PyTree, held: PyTree, model_state: PyTree, batch: Batch) -> Loss:
         """The objective, times what the examples count in all."""
+        examples, key, counted = batch
         losses = lambda model: self.losses(model, model_state, examples, key)
         value = total_loss("objective", lambda model: losses(model)[0], model, held)
         value = value.astype(at_least_single(value.dtype))
@@ -115,16 +108,9 @@ class ExampleLosses(AbstractBatchLoss):
         """Whether the model takes the batch as one, or has a state that it changes."""
         return self.batched or self.has_state
 
-    def __call__(
-        self,
-        model: PyTree,
-        held: PyTree,
-        model_state: PyTree,
-        examples: Dataset,
-        key: PRNGKeyArray | None,
-        counted: Float[Array, " rows"] | None,
-    ) -> Loss:
+    def __call__(self, model: PyTree, held: PyTree, model_state: PyTree, batch: Batch) -> Loss:
         """The sum of what the examples count times their weights times their losses."""
+        examples, key, counted = batch
         weights = self.weights(examples)
         examples = examples if weights is None else without_padding(examples, weights)[0]
         predictions, model_state = self._predictions(model, model_state, examples, key)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import float_dtype, squared_norm, where, zeros_like
+from hype_ad.internal.tree import float_dtype, random_like, squared_norm, where, zeros_like
 from jaxtyping import Array, Float, PyTree
 
 from .._progress.numbers import with_numbers
@@ -48,11 +48,9 @@ def summary(history: Float[Array, " steps"]) -> Sensitivity:
 
 def first_tangent(state: PyTree) -> PyTree:
     """A direction of unit length in the weights, always the same one, and none in what is remembered."""
-    leaves, structure = jax.tree.flatten(state.w)
-    keys = jax.random.split(jax.random.key(0), len(leaves))
-    drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+    drawn = random_like(jax.random.normal, jax.random.key(0), state.w)
     length = jnp.sqrt(squared_norm(drawn))
-    in_w = jax.tree.unflatten(structure, [leaf / length.astype(leaf.dtype) for leaf in drawn])
+    in_w = jax.tree.map(lambda leaf: leaf / length.astype(leaf.dtype), drawn)
     return in_w, zeros_like(eqx.filter((state.memory, state.model_state), eqx.is_inexact_array))
 
 

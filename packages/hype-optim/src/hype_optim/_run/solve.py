@@ -15,13 +15,14 @@ from .._config.params import Params
 from .._objective import Objective
 from .._progress.report import is_loud, reporter
 from .judge import Checks, Judge
-from .loop import Histories, run_loop
+from .loop import run_loop
 from .problem import Problem
 from .result import Result
 from .same_problem import judged_by, with_worth
 from .sensitivity import summary
 from .state import RunState, constrained, initial_state, resumed
 from .status import Status
+from .stepper import Histories, Stepper
 
 
 def solve(
@@ -54,7 +55,7 @@ def solve(
             state = constrained(state, params.constraint)
         report = reporter(state, params, steps, problem.steps_per_epoch, loud)
         judge = Judge(problem, params, checks)
-        after, histories = run_loop(problem, state, params, judge, report.step, scan)
+        after, histories = run_loop(Stepper(problem, params, judge, report.step), state, steps, scan)
         best, model_state, status = judge.last_point(after)
         report.end(histories.loss, histories.valid, after.step - state.step, status)
         return best, (model_state, replace(after, evaluation=None), histories, status)

@@ -20,7 +20,7 @@ from .._data.dataset import Dataset
 from .._data.stream import Stream
 from .._hyperparameter.ranges import dtype_of_hyperparameters, resolve
 from .._objective import Kind, kind_of
-from .batch_loss import AbstractBatchLoss, ExampleLosses, ObjectiveLoss, at_least_single
+from .batch_loss import AbstractBatchLoss, Batch, ExampleLosses, ObjectiveLoss, at_least_single
 from .batching import Batches, mean_in_pieces, orders
 from .problem import Problem
 from .result import Result
@@ -46,18 +46,18 @@ class Training(NamedTuple):
 
     predict: Callable[..., Any]
     w: PyTree
-    static: PyTree
-    model_state: PyTree
     data: Dataset | Stream
     params: Params
-    valid: Dataset | Stream | None
-    key: PRNGKeyArray | None
-    evaluation_key: PRNGKeyArray | None
-    objective: Callable[..., Any] | None
-    batched: bool
-    keyed: bool
-    axis_name: Any
-    state: RunState | None
+    static: PyTree = None
+    model_state: PyTree = None
+    valid: Dataset | Stream | None = None
+    key: PRNGKeyArray | None = None
+    evaluation_key: PRNGKeyArray | None = None
+    objective: Callable[..., Any] | None = None
+    batched: bool = False
+    keyed: bool = False
+    axis_name: Any = None
+    state: RunState | None = None
 
     @property
     def size(self) -> int:
@@ -125,10 +125,10 @@ def _problem(training: Training, steps: int, batch_loss: AbstractBatchLoss) -> P
         (examples, counted), key = batch
         loss = partial(batch_loss, model_of(w), model_of(held), state)
         if counted is None or not batch_loss.is_whole:
-            value, state = loss(examples, key, counted)
+            value, state = loss(Batch(examples, key, counted))
         else:  # the rows that only fill a batch up must not reach what sees them all at once
             left = blocks.first(examples, count, len(data) % size)
-            whole, part = (lambda: loss(examples, key, None)), (lambda: loss(left, key, None))
+            whole, part = (lambda: loss(Batch(examples, key, None))), (lambda: loss(Batch(left, key, None)))
             value, state = lax.cond(counted[-1] > 0, whole, part)
         return penalized(w, scale(everywhere(value))), state
 
@@ -140,7 +140,7 @@ def _problem(training: Training, steps: int, batch_loss: AbstractBatchLoss) -> P
     def mean_loss(w: PyTree, state: PyTree, data: Dataset | Stream, scale: Callable) -> Float[Array, ""]:
         model = eqx.nn.inference_mode(model_of(w)) if training.in_training else model_of(w)
         ones = lambda examples: jnp.ones(len(examples))
-        sum_over = lambda examples, key: batch_loss(model, None, state, examples, key, ones(examples))[0]
+        sum_over = lambda examples, key: batch_loss(model, None, state, Batch(examples, key, ones(examples)))[0]
         return scale(everywhere(mean_in_pieces(sum_over, data, min(size, len(data)), evaluation_key, count)))
 
     scale = _scale_of_weights(batch_loss, data, size, count, everywhere)

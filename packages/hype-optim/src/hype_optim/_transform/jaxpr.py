@@ -3,7 +3,7 @@
 from math import prod
 from typing import Any
 
-import jax
+from hype_ad.internal.programs import inner_programs, opened
 from jax.extend import core
 from jax.interpreters import partial_eval
 
@@ -27,7 +27,7 @@ def operations(closed: Any) -> tuple[float, bool]:
 def _count(jaxpr: Any) -> tuple[float, bool]:
     total, whole = 0.0, True
     for equation in jaxpr.eqns:
-        name, inner = equation.primitive.name, [_count(sub) for sub in _inner(equation)]
+        name, inner = equation.primitive.name, [_count(opened(sub)) for sub in inner_programs(equation)]
         counts = [count for count, _ in inner]
         whole &= name != "while" and all(known for _, known in inner)
         if name == "while":
@@ -43,16 +43,12 @@ def _count(jaxpr: Any) -> tuple[float, bool]:
     return total, whole
 
 
-def results(closed: Any) -> int:
+def results(program: Any) -> int:
     """About how many bytes all results in a jaxpr take, those of every turn of a loop of known length."""
-    return _results(closed.jaxpr)
-
-
-def _results(jaxpr: Any) -> int:
     total = 0
-    for equation in jaxpr.eqns:
+    for equation in opened(program).eqns:
         turns = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += turns * sum(_results(sub) for sub in _inner(equation))
+        total += turns * sum(map(results, inner_programs(equation)))
         total += sum(_bytes(variable.aval) for variable in equation.outvars)
     return total
 
@@ -87,15 +83,3 @@ def _one(equation: Any, name: str) -> float:
 
 
 _FREE = {"broadcast_in_dim", "reshape", "squeeze", "convert_element_type", "stop_gradient", "copy", "iota", "slice"}
-
-
-def _inner(equation: Any) -> list[Any]:
-    found = []
-    for value in jax.tree.leaves(equation.params, is_leaf=_is_program):
-        if _is_program(value):
-            found.append(value.jaxpr if isinstance(value, core.ClosedJaxpr) else value)
-    return found
-
-
-def _is_program(x: Any) -> bool:
-    return isinstance(x, core.ClosedJaxpr | core.Jaxpr)

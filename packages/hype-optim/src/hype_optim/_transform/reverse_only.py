@@ -16,12 +16,7 @@ _tangent_p = Primitive("tangent_in_reverse_mode")
 def reverse_only(tree: PyTree, message: str) -> PyTree:
     """The same pytree.
 
-    Args:
-        tree: any pytree.
-        message: of the error.
-
-    Raises:
-        NoDerivativeError: where a derivative with respect to a float leaf is to be computed in forward mode.
+    A NoDerivativeError, with `message`, where a derivative in a float leaf is to be computed in forward mode.
     """
 
     @jax.custom_jvp

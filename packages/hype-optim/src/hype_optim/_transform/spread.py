@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from hype_ad.internal.checks import check_devices
 from jax import lax
 from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -86,10 +86,4 @@ def _movable(mesh: Mesh, leaf: Any) -> Any:
 
 def device_mesh(devices: Sequence[Any] | None) -> Mesh:
     """A mesh of the devices that a caller gives, or of all."""
-    if devices is None:
-        devices = jax.devices()
-    if not isinstance(devices, Sequence) or not all(isinstance(device, jax.Device) for device in devices):
-        raise TypeError(f"`devices` must be a list of devices, such as `jax.devices()`, got {devices!r}.")
-    if not devices or len(set(devices)) != len(devices):
-        raise ValueError(f"`devices` must be one or more different devices, got {devices}.")
-    return Mesh(np.array(devices), ("runs",))
+    return Mesh(check_devices(jax.devices() if devices is None else devices), ("runs",))

@@ -2,13 +2,14 @@
 
 import abc
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.checks import static_number
-from hype_ad.internal.tree import axpy, scale
+from hype_ad.internal.tree import axpy, random_like, scale
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._hyperparameter.converters import at_least
@@ -64,11 +65,7 @@ class SmoothedGradient(AbstractGradient):
     """
 
     pairs: int = eqx.field(static=True, converter=at_least("pairs", 1), default=8)
-    width: float = eqx.field(static=True, converter=lambda given: static_number("width", given), default=0.1)
-
-    def __check_init__(self) -> None:
-        if self.width <= 0:
-            raise ValueError(f"`width` must be above 0, got {self.width}.")
+    width: float = eqx.field(static=True, converter=partial(static_number, "width", above=0.0), default=0.1)
 
     @property
     def cost(self) -> float:
@@ -77,13 +74,9 @@ class SmoothedGradient(AbstractGradient):
 
     def __call__(self, training: Training, point: PyTree, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         """The mean value and the gradient, over the pairs of which no training failed; NaN if there are none."""
-        leaves, structure = jax.tree.flatten(point)
         directions_key, key = jax.random.split(key)
-        keys = jax.random.split(directions_key, len(leaves))
-        drawn = [
-            jax.random.normal(k, (self.pairs, *leaf.shape), leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
-        ]
-        directions = jax.tree.unflatten(structure, drawn)
+        draw = lambda key, shape, dtype: jax.random.normal(key, (self.pairs, *shape), dtype)
+        directions = random_like(draw, directions_key, point)
         width = jnp.asarray(self.width)
 
         def pair(direction: PyTree) -> tuple[Float[Array, ""], PyTree]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import dot, norm, quotient, scale, size, square_root, squared_norm, where, zeros_like
+from hype_ad.internal.tree import dot, norm, quotient, scale, square_root, squared_norm, where, zeros_like
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -113,7 +113,7 @@ def advance(
     search: Search, value: Float[Array, ""], gradient: PyTree, rate: Float[Array, ""], quarter: Int[Array, ""]
 ) -> Search:
     """The search after the value and the gradient at its point, in a quarter of the steps."""
-    # As vectors: of what joins many separate numbers, compiling takes as many times twice as long.
+    # All points as vectors: of what joins many separate numbers, compiling takes as many times twice as long.
     gradient, unravel = ravel_pytree(gradient)
     search = search.with_each(lambda tree: ravel_pytree(tree)[0])
     return _advance(search, value, gradient, rate, quarter).with_each(unravel)
@@ -137,8 +137,7 @@ def _advance(
     best_value = jnp.where(better, value, search.best_value)
     # Measured anew at another seed, the best value is what it is in the mean; and a point that fails there is too far.
     best_value = jnp.where(search.returned & usable & ~better, (search.best_value + value) / 2, best_value)
-    halfway = jax.tree.map(lambda a, b: (a + b) / 2, search.origin, search.best)
-    best = where(search.returned & ~usable, halfway, best)
+    best = where(search.returned & ~usable, (search.origin + search.best) / 2, best)
 
     difference = jnp.abs(value - search.last_value)
     first = search.change == 0
@@ -146,25 +145,21 @@ def _advance(
     change = jnp.where(success & jnp.isfinite(difference), change, search.change)
 
     gradient = _clipped(where(usable, gradient, zeros_like(gradient)), search)
-    slope = jax.tree.map(lambda m, g: MOMENTUM * m + (1 - MOMENTUM) * g, search.slope, gradient)
-    squares = jax.tree.map(lambda v, g: SQUARES * v + (1 - SQUARES) * g**2, search.squares, gradient)
+    slope = MOMENTUM * search.slope + (1 - MOMENTUM) * gradient
+    squares = SQUARES * search.squares + (1 - SQUARES) * gradient**2
     updates = search.updates + 1
     count = updates.astype(rate.dtype)
-    length = rate * search.damping / (1 - MOMENTUM**count)
-    root = jnp.sqrt(1 - SQUARES**count)
-
-    def move(point: Array, m: Array, v: Array) -> Array:
-        return point - (length * root).astype(m.dtype) * quotient(m, square_root(v))
+    length = rate * search.damping / (1 - MOMENTUM**count) * jnp.sqrt(1 - SQUARES**count)
+    moved = search.point - length.astype(slope.dtype) * _in_units(slope, squares)
 
     # Where gradients keep pointing along the steps, these can be longer; where they point back, shorter.
-    agreement = _cosine(gradient, search.slope, search.squares)
+    now, before = _in_units(gradient, search.squares), _in_units(search.slope, search.squares)
+    agreement = quotient(dot(now, before), norm(now) * norm(before))  # the cosine of an angle
     damping = jnp.clip(search.damping * jnp.exp(AGREEMENT * agreement), 0, LONGEST)
     damping = jnp.where(damping < 1, jnp.minimum(damping * RECOVERY, 1), damping)
 
-    moved = jax.tree.map(move, search.point, slope, squares)
     here = success & (jnp.arange(QUARTERS) == quarter)
     tally = lambda count, happened: count + happened.astype(count.dtype)
-    collect = lambda sums, point: jnp.where(here.reshape(-1, *(1,) * point.ndim), sums + point[None], sums)
     return Search(
         point=where(success, moved, best),
         origin=search.origin,
@@ -178,27 +173,21 @@ def _advance(
         damping=jnp.where(success, damping, jnp.minimum(search.damping, 1) / 2),
         returned=~success,
         returns=tally(search.returns, ~success),
-        sums=jax.tree.map(collect, search.sums, search.point),
+        sums=jnp.where(here[:, None], search.sums + search.point[None], search.sums),
         counts=tally(search.counts, here),
-        influence=jax.tree.map(lambda s, g: s + g**2, search.influence, gradient),
+        influence=search.influence + gradient**2,
         successes=tally(search.successes, success),
     )
 
 
-def _clipped(gradient: PyTree, search: Search) -> PyTree:
+def _clipped(gradient: Float[Array, " numbers"], search: Search) -> Float[Array, " numbers"]:
     """A gradient that is at most some times as long as is usual: one near a failed training can be of any length."""
     root = jnp.sqrt(1 - SQUARES ** search.updates.astype(search.change.dtype))
-    length = norm(_in_units(gradient, search.squares)) / size(gradient) ** 0.5
+    length = norm(_in_units(gradient, search.squares)) / gradient.size**0.5
     factor = jnp.where(length * root > CLIP, quotient(jnp.asarray(CLIP, length.dtype), length * root), 1)
     return scale(factor, gradient)
 
 
-def _cosine(gradient: PyTree, slope: PyTree, squares: PyTree) -> Float[Array, ""]:
-    """The cosine of the angle between two gradients, each entry in units of its own; 0 where one vanishes."""
-    a, b = _in_units(gradient, squares), _in_units(slope, squares)
-    return quotient(dot(a, b), norm(a) * norm(b))
-
-
-def _in_units(gradient: PyTree, squares: PyTree) -> PyTree:
+def _in_units(gradient: Float[Array, " numbers"], squares: Float[Array, " numbers"]) -> Float[Array, " numbers"]:
     """Each entry over the root of its mean square, and 0 where that is not known yet."""
-    return jax.tree.map(lambda g, v: quotient(g, square_root(v)), gradient, squares)
+    return quotient(gradient, square_root(squares))

@@ -1,5 +1,7 @@
 """The sweep before a search: trainings at points about the start, spread evenly over tied settings."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,11 +29,7 @@ class Sweep(eqx.Module):
     """
 
     points: int = eqx.field(static=True, converter=at_least("points", 2), default=16)
-    width: float = eqx.field(static=True, converter=lambda given: static_number("width", given), default=2.3)
-
-    def __check_init__(self) -> None:
-        if self.width <= 0:
-            raise ValueError(f"`width` must be above 0, got {self.width}.")
+    width: float = eqx.field(static=True, converter=partial(static_number, "width", above=0.0), default=2.3)
 
     @property
     def kept(self) -> int:

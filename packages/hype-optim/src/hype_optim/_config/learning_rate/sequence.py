@@ -77,11 +77,10 @@ class StepSchedule(AbstractFiniteSchedule):
         Array([-1., -1.], dtype=float32)
 
     Args:
-        rates: at least 0, shape `(steps,)`; or a pytree of such arrays that is a prefix of the weights' structure.
-            Differentiable.
+        rates: as in `Schedule`, of shape `(steps,)`. Differentiable.
 
     Raises:
-        ValueError: if there is no rate, if arrays of a pytree differ in length, or if a rate is a number below 0.
+        ValueError: as in `Schedule`.
     """
 
     rates: Hyperparameter = eqx.field(converter=_sequence)
@@ -95,19 +94,8 @@ class StepSchedule(AbstractFiniteSchedule):
         return _entry(self.rates, step)
 
 
-class WindowSchedule(AbstractFiniteSchedule):
-    r"""One step length for each window of steps; their lengths differ by one step at most, the longer first.
-
-    Args:
-        rates: at least 0, shape `(windows,)`; or a pytree of such arrays that is a prefix of the weights' structure.
-            Differentiable.
-        num_steps: the number of steps of the run.
-
-    Raises:
-        TypeError: if `num_steps` is not an integer.
-        ValueError: if there is no rate, if arrays of a pytree differ in length, if a rate is a number below 0, or if
-            there are fewer steps than windows.
-    """
+class AbstractStretchedSchedule(AbstractFiniteSchedule):
+    """Few rates for a given number of steps, at least as many."""
 
     rates: Hyperparameter = eqx.field(converter=_sequence)
     num_steps: int = eqx.field(static=True, converter=at_least("num_steps", 1))
@@ -118,6 +106,19 @@ class WindowSchedule(AbstractFiniteSchedule):
     def total_steps(self, steps_per_epoch: int) -> int:
         """The field `num_steps`."""
         return self.num_steps
+
+
+class WindowSchedule(AbstractStretchedSchedule):
+    r"""One step length for each window of steps; their lengths differ by one step at most, the longer first.
+
+    Args:
+        rates: as in `Schedule`, of shape `(windows,)`. Differentiable.
+        num_steps: the number of steps of the run.
+
+    Raises:
+        TypeError: if `num_steps` is not an integer.
+        ValueError: as in `Schedule`, or if there are fewer steps than windows.
+    """
 
     def at(self, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
         """The window's rate."""
@@ -128,31 +129,21 @@ class WindowSchedule(AbstractFiniteSchedule):
         return _entry(self.rates, jnp.where(step < longer, first, second))
 
 
-class InterpolatedSchedule(AbstractFiniteSchedule):
+class InterpolatedSchedule(AbstractStretchedSchedule):
     """Step lengths on the line through $n$ rates that are spread evenly from the first step to the last.
 
     Args:
-        rates: at least 0, shape `(knots,)`; or a pytree of such arrays that is a prefix of the weights' structure.
-            Differentiable.
+        rates: as in `Schedule`, of shape `(knots,)`. Differentiable.
         num_steps: the number of steps of the run.
 
     Raises:
         TypeError: if `num_steps` is not an integer.
-        ValueError: if there are fewer than two rates, if arrays of a pytree differ in length, if a rate is a number
-            below 0, or if there are fewer steps than knots.
+        ValueError: as in `Schedule`, or if there are fewer than two rates, or fewer steps than knots.
     """
-
-    rates: Hyperparameter = eqx.field(converter=_sequence)
-    num_steps: int = eqx.field(static=True, converter=at_least("num_steps", 1))
 
     def __check_init__(self) -> None:
         if _length(self.rates) < 2:
             raise ValueError("`rates` must hold at least two rates to interpolate between, got one; use `Constant`.")
-        integer("num_steps", self.num_steps, _length(self.rates))
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """The field `num_steps`."""
-        return self.num_steps
 
     def at(self, step: Int[Array, ""], epoch: Int[Array, ""]) -> PyTree:
         """The interpolated rate."""

@@ -1,12 +1,14 @@
 """Newton's method with an inexact solve by conjugate gradients."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal import tree
+from hype_ad.internal.checks import function
 from hype_ad.internal.while_loop import bounded_while_loop
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -33,10 +35,7 @@ class _Memory(eqx.Module):
     solved: Bool[Array, ""]
 
 
-def _checked_product(product: Any) -> Callable[[PyTree, PyTree], PyTree]:
-    if not callable(product):
-        raise TypeError(f"`product` must be a function such as hype_ad.gnvp(residuals), got {product!r}.")
-    return product
+_product = partial(function, "product", accepted="a function such as hype_ad.gnvp(residuals)")
 
 
 class NewtonCG(AbstractMethod):
@@ -66,7 +65,7 @@ class NewtonCG(AbstractMethod):
         static=True, converter=optional(at_least("max_inner_steps", 1)), default=None
     )
     product: Callable[[PyTree, PyTree], PyTree] | None = eqx.field(
-        static=True, converter=optional(_checked_product), default=None
+        static=True, converter=optional(_product), default=None
     )
 
     def default_learning_rate(self) -> Backtrack:
@@ -115,7 +114,6 @@ class NewtonCG(AbstractMethod):
         of_weights = self.product
         start = tree.zeros_like(iterate.w)
         value, push = jax.linearize(lambda v: of_weights(iterate.w, v), start)
-        shapes = lambda tree: list(map(jnp.shape, jax.tree.leaves(tree)))  # lists, since `!=` of a DV is entry by entry
-        if jax.tree.structure(value) != jax.tree.structure(start) or shapes(value) != shapes(start):
+        if not tree.same_shapes(value, start):
             raise ValueError(f"`product` must give what has the shape of the weights, got {value!r}.")
         return push

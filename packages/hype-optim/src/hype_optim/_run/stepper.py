@@ -1,0 +1,149 @@
+"""What a step of a run does: it evaluates, moves the weights, judges them, and says whether and how the run ends.
+
+Once a step meets a value that is not finite the weights stay where they are. A run with a line search ends where no
+search decreases the objective, if this is the same for all steps; and then a step begins with what the search of the
+step before has evaluated.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from hype_ad.internal.settled import varying
+from hype_ad.internal.tree import at_least_single, norm, where
+from jax import lax
+from jaxtyping import Array, Bool, Float, PyTree
+
+from .._config.constraint.base import NoConstraint
+from .._config.learning_rate.line import AbstractLineSearch
+from .._config.params import Params
+from .._objective import Objective
+from .judge import Judge
+from .problem import Problem
+from .state import Evaluation, Place, RunState, initial_memory
+from .status import Status
+from .step import Proposal, propose_step
+
+
+class Histories(NamedTuple):
+    """What happened at each step; NaN where none was made."""
+
+    loss: Float[Array, "..."]
+    rate: Float[Array, "..."] | None
+    valid: Float[Array, "..."] | None
+    w: PyTree
+    growth: Float[Array, "..."] | None = None
+
+
+class Stepper(NamedTuple):
+    """What makes the steps of a run; the weights judged best are in `judgement.best_w` of the last state."""
+
+    problem: Problem
+    params: Params
+    judge: Judge
+    report: Callable[[Place, PyTree, Float[Array, ""]], None]
+
+    @property
+    def searches(self) -> bool:
+        """Whether a run ends where its line search finds no decrease."""
+        return isinstance(self.params.learning_rate, AbstractLineSearch) and self.problem.is_fixed
+
+    @property
+    def reuses(self) -> bool:
+        """Whether a step begins with what the search of the step before has evaluated."""
+        params, is_free = self.params, isinstance(self.params.constraint, NoConstraint)
+        # A linearization for the Hessian evaluates the objective anew, and a tangent is pushed through the whole step.
+        return self.searches and is_free and not (params.method.uses_hessian or params.track_sensitivity)
+
+    def can_stop(self, state: RunState) -> bool:
+        """Whether a run may end before its last step, other than by a value that is not finite."""
+        return self.searches or self.params.tolerance is not None or state.judgement.stopping is not None
+
+    def evaluated(self, state: RunState, batch: PyTree) -> RunState:
+        """The first state, with what the search of a step before it would have evaluated."""
+        return replace(state, evaluation=Evaluation(*self._objective(state, batch).value_and_grad(state.w)))
+
+    def advance(self, mixed: bool, state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
+        """Make a step; of a run that has ended it leaves the weights where they are."""
+        problem, params = self.problem, self.params
+        epoch = lax.div(place.number, problem.steps_per_epoch)
+        proposal = propose_step(self._objective(state, batch, mixed), state, params, place.number, epoch)
+        _check_same(proposal.value, state.w)
+        value = problem.constraint.penalized(proposal.value, state.w)
+        running, status = _still_running(state, value, proposal.residual, params.tolerance)
+        lost = None if proposal.lost is None else proposal.lost & running
+        memory, found, is_fresh, evaluation = proposal.memory, proposal.found, state.is_fresh, None
+        if self.searches and found is not None:
+            failed = running & ~found.improved
+            stuck = failed & (state.is_fresh | (not jax.tree.leaves(memory.method)))
+            running, status = running & ~stuck, Status.where(stuck, Status.NO_DECREASE, status)
+            # Where a direction found with the help of the past leads nowhere, the method starts anew.
+            memory, is_fresh = where(failed, initial_memory(state.w, params), memory), failed
+            if self.reuses:
+                evaluation = where(running, Evaluation(found.value, found.gradient), state.evaluation)
+        if lost is not None:
+            status = Status.where(lost, Status.NO_DIRECTION, status)
+        w = _moved(state.w, proposal, running)
+        model_state = where(running, proposal.model_state, state.model_state)
+        self.report(place, state.w, value)
+        judgement, valid, stop = self.judge(state, place, value, w, model_state, running)
+        rate = None if proposal.rate is None else jnp.where(running, proposal.rate, jnp.nan).astype(value.dtype)
+        return RunState(
+            w=w,
+            memory=memory,
+            step=state.step + running.astype(state.step.dtype),
+            key=state.key,
+            running=running & ~stop if lost is None else running & ~stop & ~lost,
+            status=Status.where(running & stop, Status.EARLY_STOPPED, status),
+            judgement=judgement,
+            is_fresh=is_fresh,
+            model_state=model_state,
+            evaluation=evaluation,
+        ), self._histories(state, jnp.where(state.running, value, jnp.nan), rate, valid)
+
+    def skip(self, state: RunState) -> tuple[RunState, Histories]:
+        """Make no step."""
+        nan = jnp.full_like(state.judgement.best_loss, jnp.nan)
+        rate, valid = nan if self.params.method.takes_rate else None, None if self.problem.validate is None else nan
+        return state, self._histories(state, nan, rate, valid)
+
+    def _objective(self, state: RunState, batch: PyTree, mixed: bool = False) -> Objective:
+        function = lambda w: self.problem.batch_objective(w, state.w, state.model_state, batch)
+        return Objective(function, self.params.derivative, mixed)
+
+    def _histories(self, state: RunState, loss: Array, rate: Array | None, valid: Array | None) -> Histories:
+        return Histories(loss, rate, valid, state.w if self.params.keep_w_history else None)
+
+
+def _check_same(value: Float[Array, ""], w: PyTree) -> None:
+    """Raises a ValueError where devices have the same weights and different losses, whose sum JAX would minimize."""
+    axes = tuple(varying(value) - varying(w))
+    if axes:
+        names = axes[0] if len(axes) == 1 else axes
+        raise ValueError(
+            f"The objective must be the same on all devices of the axis {names!r} of a jax.shard_map, as the weights "
+            f"are: return jax.lax.pmean(loss, {names!r}) for one run on all data, or start from "
+            f"jax.lax.pcast(w, {names!r}, to='varying') for a run of its own on each device."
+        )
+
+
+def _still_running(
+    state: RunState, value: Float[Array, ""], residual: PyTree, tolerance: Float[Array, ""] | None
+) -> tuple[Bool[Array, ""], Status]:
+    """Whether a run goes on from a point with this value, and its status: it has diverged there, or converged."""
+    running = state.running & jnp.isfinite(value)
+    status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
+    if tolerance is None:
+        return running, status
+    converged = running & (norm(at_least_single(residual)) <= tolerance)
+    return running & ~converged, Status.where(converged, Status.CONVERGED, status)
+
+
+def _moved(w: PyTree, proposal: Proposal, running: Bool[Array, ""]) -> PyTree:
+    """The weights after a step, if it is made."""
+    if proposal.constrained is not None:
+        return where(running, proposal.constrained, w)
+    # A mask on the update alone, not on the weights, is fused into the addition.
+    return jax.tree.map(lambda w, u: w + jnp.where(running, u, 0).astype(w.dtype), w, proposal.update)
