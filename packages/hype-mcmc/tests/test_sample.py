@@ -164,6 +164,22 @@ def test_log_densities_too_large_for_single_precision_are_told_at_the_start(key)
     go(jnp.float64(3e7), np.float64)
 
 
+def test_large_terms_that_cancel_in_single_precision_are_told(key):
+    """The squares of 10,000 numbers around 100, by their sums: a log density of about 1 that is rounded by about 10."""
+    settings = {"key": key, "num_warmup": 0, "num_samples": 5, "num_chains": 2}
+
+    def go(logdensity, dtype):
+        return sample(logdensity, dtype(100.0), HMC(dtype(1e-4), 65), spread=dtype(0.01), **settings)
+
+    of_sums = lambda x: -0.5 * (1e4 * x**2 - 2e6 * x + 1e8)
+    with pytest.warns(UserWarning, match=r"Rounding in float32 moves the log density by \d+ or more") as caught:
+        run = go(of_sums, np.float32)
+    assert "jax_enable_x64" in str(caught[0].message)
+    with pytest.warns(UserWarning, match="Rounding in float32"):
+        sample(of_sums, state=run.state, num_samples=5)
+    go(lambda x: -0.5e4 * (x - 100) ** 2, np.float32)
+
+
 def test_old_keys_work(key):
     old = sample(quartic, X0, KERNELS["HMC"], key=jax.random.PRNGKey(0), **FIXED)
     assert_same(old.draws, sample(quartic, X0, KERNELS["HMC"], key=key, **FIXED).draws)

@@ -26,6 +26,7 @@ from ._kernel import AbstractAdaptiveKernel, AbstractKernel
 from ._logdensity import watched_logdensity
 from ._mass import DiagonalMass
 from ._model import AbstractModel
+from ._noise import noise
 from ._position import check_same_shape, first_of
 from ._progress import SILENT, reporter
 from ._refined import RefinedHMC
@@ -153,7 +154,10 @@ def sample(
         chains = resume(kernel, logdensity, place.split(state.chains))
         state = SamplerState(chains, kernel, place.split(state.keys), place.copy(state.iteration))
         with clearing():
-            return _in_terms_of(model, watched, _run(logdensity, state, None, place, num_samples, thin, silent))
+            run = _run(logdensity, state, None, place, num_samples, thin, silent)
+            if told := noise(logdensity, run):
+                warnings.warn(told, stacklevel=2)
+            return _in_terms_of(model, watched, run)
 
     given = x0 is not None
     x0 = start_at(model, x0, None, chained)
@@ -183,7 +187,10 @@ def sample(
     warmup = Warmup(begun.warmup_keys, target, num_warmup, may_end) if num_warmup else None
     with clearing():
         run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
-        if is_default and warmup is not None and (stay := _longest_stay(run)):
+        stay = _longest_stay(run) if is_default and warmup is not None else 0
+        if told := noise(logdensity, run, is_frozen=stay > 0):
+            warnings.warn(told, stacklevel=2)
+        elif stay:
             warnings.warn(
                 f"A chain stayed at one place for {stay} of {num_samples} draws: steps that fit elsewhere are too long "
                 "there. So the draws were made anew with `kernel=RefinedHMC()`, which refines its steps: give it "
