@@ -259,6 +259,7 @@ def test_a_state_that_does_not_fit_raises(key):
     cases: list[tuple[dict[str, Any], str]] = [
         ({"key": key}, "`state` brings its kernel and key"),
         ({"kernel": kernel}, "`state` brings its kernel and key"),
+        ({"num_warmup": 100}, "`num_warmup` must be left out or 0 with `state`"),
         ({"num_chains": 2}, "`num_chains` must be that of `state`, 3"),
         ({"x0": jnp.zeros(2)}, "`x0` must have the shapes of the positions of `state`"),
     ]
@@ -267,6 +268,9 @@ def test_a_state_that_does_not_fit_raises(key):
             sample(quartic, **{"x0": X0, "state": state, **settings})
     with pytest.raises(TypeError, match="state"):
         sample(quartic, X0, state=cast(Any, 3))
+    for run in (state, Samples(*[jnp.zeros((1, 1))] * 7, state)):
+        with pytest.raises(TypeError, match=r"`x0` must be a position, got Sample.*`state=run\.state`"):
+            sample(quartic, run, key=key)
 
 
 def test_a_run_is_a_pytree(key):
