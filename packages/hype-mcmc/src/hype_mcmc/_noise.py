@@ -41,8 +41,8 @@ def noise(logdensity: LogDensity, run: Samples, is_frozen: bool = False) -> str 
     how = f"by {size:.1g} or more" if np.isfinite(size) else "to infinity or NaN"
     use = 'Use `jax.config.update("jax_enable_x64", True)`, or compute it' if digit > _SINGLE else "Compute it"
     return (
-        f"Rounding in {run.energy.dtype} moves the log density {how} at a twentieth of the draws: large terms cancel, or "
-        "a matrix is nearly singular. So acceptance is noise there, and the draws may be wrong. "
+        f"Rounding in {run.energy.dtype} moves the log density {how} at a twentieth of the draws: large terms cancel, "
+        "or a matrix is nearly singular. So acceptance is noise there, and the draws may be wrong. "
         f"{use} without large terms."
     )
 
