@@ -32,8 +32,7 @@ def noise(logdensity: LogDensity, run: Samples, is_frozen: bool = False) -> str 
     if not all(map(can_be_read, jax.tree.leaves((run.draws, run.energy, run.divergences, run.num_steps)))):
         return None
     digit = float(jnp.finfo(run.energy.dtype).eps)
-    is_odd = bool(np.any(run.divergences)) or float(np.mean(run.num_steps)) > _LONG
-    if not (is_frozen or (is_odd and digit > _SINGLE)):
+    if not is_frozen and (digit < _SINGLE or not _is_odd(run)):
         return None
     size = float(np.quantile(_moves(logdensity, run), _PART, method="lower"))
     if size < _ACCEPTED:
@@ -45,6 +44,10 @@ def noise(logdensity: LogDensity, run: Samples, is_frozen: bool = False) -> str 
         "or a matrix is nearly singular. So acceptance is noise there, and the draws may be wrong. "
         f"{use} without large terms."
     )
+
+
+def _is_odd(run: Samples) -> bool:
+    return bool(np.any(run.divergences)) or float(np.mean(run.num_steps)) > _LONG
 
 
 def _moves(logdensity: LogDensity, run: Samples) -> Float[np.ndarray, " places"]:
