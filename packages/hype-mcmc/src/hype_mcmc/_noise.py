@@ -37,7 +37,7 @@ def noise(logdensity: LogDensity, run: Samples, is_frozen: bool = False) -> str 
     size = float(np.quantile(_moves(logdensity, run), _PART, method="lower"))
     if size < _ACCEPTED:
         return None
-    how = f"by {size:.1g} or more" if np.isfinite(size) else "to infinity or NaN"
+    how = f"by {size:.2g} or more" if np.isfinite(size) else "to infinity or NaN"
     use = 'Use `jax.config.update("jax_enable_x64", True)`, or compute it' if digit > _SINGLE else "Compute it"
     return (
         f"Rounding in {run.energy.dtype} moves the log density {how} at a twentieth of the draws: large terms cancel, "
