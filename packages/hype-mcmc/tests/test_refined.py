@@ -169,3 +169,12 @@ def test_a_plain_call_whose_chains_freeze_is_run_anew_with_refined_steps():
     assert "stayed at one place" in frozen.summary().warnings[0]
     spent = np.sum(np.asarray(frozen.num_steps)) + int(frozen.warmup_steps)
     assert int(run.warmup_steps) == spent + int(refined.warmup_steps)
+
+
+@pytest.mark.slow
+def test_steps_are_not_refined_for_chains_that_freeze_by_rounding():
+    """No step is short enough for what is no smooth function."""
+    rough = lambda x: funnel(x) + jax.lax.stop_gradient(jnp.sin(1e15 * jnp.sum(x)))
+    with pytest.warns(UserWarning, match=r"^Rounding in float64 moves the log density.* Compute it without"):
+        run = sample(rough, jnp.zeros(10), key=jax.random.key(4), num_warmup=200, num_samples=300)
+    assert not isinstance(run.kernel, RefinedHMC)

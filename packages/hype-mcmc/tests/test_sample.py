@@ -164,6 +164,22 @@ def test_log_densities_too_large_for_single_precision_are_told_at_the_start(key)
     go(jnp.float64(3e7), np.float64)
 
 
+def test_large_terms_that_cancel_in_single_precision_are_told(key):
+    """The squares of 10,000 numbers around 100, by their sums: a log density of about 1 that is rounded by about 10."""
+    settings = {"key": key, "num_warmup": 0, "num_samples": 5, "num_chains": 2}
+
+    def go(logdensity, dtype):
+        return sample(logdensity, dtype(100.0), HMC(dtype(1e-4), 65), spread=dtype(0.01), **settings)
+
+    of_sums = lambda x: -0.5 * (1e4 * x**2 - 2e6 * x + 1e8)
+    with pytest.warns(UserWarning, match=r"Rounding in float32 moves the log density by [\d.]+ or more") as caught:
+        run = go(of_sums, np.float32)
+    assert "jax_enable_x64" in str(caught[0].message)
+    with pytest.warns(UserWarning, match="Rounding in float32"):
+        sample(of_sums, state=run.state, num_samples=5)
+    go(lambda x: -0.5e4 * (x - 100) ** 2, np.float32)
+
+
 def test_old_keys_work(key):
     old = sample(quartic, X0, KERNELS["HMC"], key=jax.random.PRNGKey(0), **FIXED)
     assert_same(old.draws, sample(quartic, X0, KERNELS["HMC"], key=key, **FIXED).draws)
@@ -243,6 +259,7 @@ def test_a_state_that_does_not_fit_raises(key):
     cases: list[tuple[dict[str, Any], str]] = [
         ({"key": key}, "`state` brings its kernel and key"),
         ({"kernel": kernel}, "`state` brings its kernel and key"),
+        ({"num_warmup": 100}, "`num_warmup` must be left out or 0 with `state`"),
         ({"num_chains": 2}, "`num_chains` must be that of `state`, 3"),
         ({"x0": jnp.zeros(2)}, "`x0` must have the shapes of the positions of `state`"),
     ]
@@ -251,6 +268,9 @@ def test_a_state_that_does_not_fit_raises(key):
             sample(quartic, **{"x0": X0, "state": state, **settings})
     with pytest.raises(TypeError, match="state"):
         sample(quartic, X0, state=cast(Any, 3))
+    for run in (state, Samples(*[jnp.zeros((1, 1))] * 7, state)):
+        with pytest.raises(TypeError, match=r"`x0` must be a position, got Sample.*`state=run\.state`"):
+            sample(quartic, run, key=key)
 
 
 def test_a_run_is_a_pytree(key):

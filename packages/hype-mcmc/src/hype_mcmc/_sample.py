@@ -26,6 +26,7 @@ from ._kernel import AbstractAdaptiveKernel, AbstractKernel
 from ._logdensity import watched_logdensity
 from ._mass import DiagonalMass
 from ._model import AbstractModel
+from ._noise import noise
 from ._position import check_same_shape, first_of
 from ._progress import SILENT, reporter
 from ._refined import RefinedHMC
@@ -139,22 +140,26 @@ def sample(
         instance("kernel", kernel, AbstractKernel, "a kernel such as `HMC`")
     num_samples = integer("num_samples", num_samples, 1)
     may_end = num_warmup is None
-    num_warmup = _MOST_WARMUP if num_warmup is None else integer("num_warmup", num_warmup, 0)
+    num_warmup = 0 if num_warmup is None else integer("num_warmup", num_warmup, 0)
     thin = integer("thin", thin, 1)
     boolean("chained", chained)
     boolean("silent", silent)
 
     if state is not None:
         x0 = None if x0 is None else start_at(model, x0, state, chained)
-        _check_resumed(state, x0, kernel, key, num_chains, chained, model is not None)
+        _check_resumed(state, x0, kernel, key, num_warmup, num_chains, chained, model is not None)
         check_same_coordinates(watched, state)
         place = Placement(devices, state.keys.shape[0])
         logdensity, kernel = place.copy(watched), place.copy(state.kernel)
         chains = resume(kernel, logdensity, place.split(state.chains))
         state = SamplerState(chains, kernel, place.split(state.keys), place.copy(state.iteration))
         with clearing():
-            return _in_terms_of(model, watched, _run(logdensity, state, None, place, num_samples, thin, silent))
+            run = _run(logdensity, state, None, place, num_samples, thin, silent)
+            if told := noise(logdensity, run):
+                warnings.warn(told, stacklevel=2)
+            return _in_terms_of(model, watched, run)
 
+    num_warmup = _MOST_WARMUP if may_end else num_warmup
     given = x0 is not None
     x0 = start_at(model, x0, None, chained)
     key = check_key("key", key)
@@ -183,7 +188,10 @@ def sample(
     warmup = Warmup(begun.warmup_keys, target, num_warmup, may_end) if num_warmup else None
     with clearing():
         run = _run(logdensity, state, warmup, place, num_samples, thin, silent)
-        if is_default and warmup is not None and (stay := _longest_stay(run)):
+        stay = _longest_stay(run) if is_default and warmup is not None else 0
+        if told := noise(logdensity, run, is_frozen=stay > 0):
+            warnings.warn(told, stacklevel=2)
+        elif stay:
             warnings.warn(
                 f"A chain stayed at one place for {stay} of {num_samples} draws: steps that fit elsewhere are too long "
                 "there. So the draws were made anew with `kernel=RefinedHMC()`, which refines its steps: give it "
@@ -267,6 +275,7 @@ def _check_resumed(
     x0: Position | None,
     kernel: AbstractKernel[Any, Any] | None,
     key: PRNGKeyArray | None,
+    num_warmup: int,
     num_chains: int | None,
     chained: bool,
     is_unconstrained: bool,
@@ -282,6 +291,12 @@ def _check_resumed(
         )
     if kernel is not None or key is not None:
         raise ValueError("`state` brings its kernel and key: leave out `kernel` and `key` when going on.")
+    if num_warmup:
+        raise ValueError(
+            f"`num_warmup` must be left out or 0 with `state`, which brings an adapted kernel; got {num_warmup}. To "
+            "adapt it anew, start where the run has stopped: `x0=jax.tree.map(lambda x: x[:, -1], run.draws)`, "
+            "`chained=True`, `kernel=run.kernel` and a `key`."
+        )
     chains = state.keys.shape[0]
     if num_chains not in (None, chains):
         raise ValueError(f"`num_chains` must be that of `state`, {chains}, or be left out; got {num_chains}.")

@@ -19,6 +19,7 @@ from ._model import AbstractModel
 from ._position import as_position, leading_axis
 from ._random import uniform
 from ._rounding import rounding
+from ._samples import SamplerState, Samples
 
 _NUM_CHAINS = 4
 _HALVINGS = 12
@@ -119,6 +120,11 @@ def start_at(model: AbstractModel | None, x0: PyTree[Any], state: Any, chained: 
                 "model is given as `from_numpyro(model, data)`."
             )
         return x0
+    if isinstance(x0, Samples | SamplerState):
+        raise TypeError(
+            f"`x0` must be a position, got {type(x0).__name__}. To go on with a run give `state=run.state`; to start "
+            "at its last draws `x0=jax.tree.map(lambda x: x[:, -1], run.draws)` and `chained=True`."
+        )
     x0 = as_position("x0", x0)
     if model is None:
         return x0
