@@ -65,13 +65,13 @@ def test_the_rate_matters_more_than_a_setting_that_does_nothing():
     assert tuned.sensitivities["idle"] == 0 < tuned.sensitivities["matters"]
     assert tuned.values["idle"] == START["rate"].value
     assert tuned.summary().index("matters") < tuned.summary().index("idle")
+    assert tuned.compiling > 0  # as the function is a new one
 
 
 def test_what_it_cost(tuned):
     # The start at 8 seeds, 40 gradients of 4, 6 candidates at 4, 3 at 8, and the best 2 and the start at 8 in the end.
     assert tuned.trainings == 8 + 160 + 24 + 24 + 24
     assert tuned.seconds > 0
-    assert tuned.compiling > 0
 
 
 def test_records_and_pictures(tuned, tmp_path):
