@@ -103,8 +103,10 @@ def loops(x):
         return (jnp.sin(a) * row, a * b, count + 1), (a**2, count)
 
     (a, b, _), (rows, _) = lax.scan(step, (x[:2], jnp.ones(2), 0), x.reshape(3, 2), reverse=True)
+    none, _ = lax.scan(lambda c, row: (c * row, c), x**2, x[:0])
     until_small = lax.while_loop(lambda c: jnp.sum(c**2) > 0.1, lambda c: c * jnp.cos(c) * 0.9, x)
-    return jnp.sum(a * b) + jnp.sum(rows**2) + jnp.sum(until_small**3) + lax.fori_loop(0, 3, lambda i, c: c * x[i], 1.0)
+    product = lax.fori_loop(0, 3, lambda i, c: c * x[i], 1.0)
+    return jnp.sum(a * b) + jnp.sum(rows**2) + jnp.sum(none) + jnp.sum(until_small**3) + product
 
 
 def branches(x):

@@ -63,7 +63,16 @@ def test_real_time_hypergradients_on_a_quadratic():
     assert rate > 1.05 * RATE
 
 
-@pytest.mark.parametrize("factory", [lambda rate: optax.sgd(rate, 0.9, nesterov=True), adam])
+decaying = optax.inject_hyperparams(optax.scale)(step_size=optax.cosine_decay_schedule(1.0, 2 * STEPS))
+FACTORIES = {
+    "momentum": lambda rate: optax.sgd(rate, 0.9, nesterov=True),
+    "adam": adam,
+    "a float in the state that is computed of its count": lambda rate: optax.chain(decaying, optax.sgd(rate)),
+    "no dependence on the rate": lambda rate: optax.set_to_zero(),
+}
+
+
+@pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 def test_the_tangent_that_goes_along_is_the_derivative_of_the_whole_run(factory):
     def end(rate):
         return run(factory(rate))[0][-1]

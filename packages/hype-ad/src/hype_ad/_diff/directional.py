@@ -54,7 +54,7 @@ def diffnv(n: SupportsIndex | Sequence[SupportsIndex], f: Function) -> Function:
     return without_value(value_and_diffnv(n, f))
 
 
-@giving(diffnv, "value", "derivative")
+@giving(diffnv, "value", "directional derivative of order n")
 def value_and_diffnv(n: SupportsIndex | Sequence[SupportsIndex], f: Function) -> Function:
     orders = checked_orders(n)
 

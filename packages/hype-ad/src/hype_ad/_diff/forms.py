@@ -19,12 +19,12 @@ def giving(model: Model, *parts: str) -> Callable[[Function], Model]:
 
     def complete(function: Function) -> Model:
         has_aux = "has_aux" in inspect.signature(function).parameters
-        with_aux = f"; with `has_aux` (({first}, auxiliary output), {rest})" if has_aux else ""
+        with_aux = f";\n            with `has_aux` (({first}, auxiliary output), {rest})" if has_aux else ""
         together = f"{', '.join(parts[:-1])} and {parts[-1]}"
         function.__doc__ = f"""{together[0].upper()}{together[1:]} from one evaluation of `f`; see `{name}`.
 
         Returns:
-            A function as that of `{name}`, that gives the tuple ({first}, {rest}){with_aux}.
+            A function like that of `{name}`, which gives the tuple ({first}, {rest}){with_aux}.
         """
         return like(model)(function)
 

@@ -50,7 +50,8 @@ def scan(run: Run, equation: JaxprEqn, inputs: Sequence[Value]) -> list[Value]:
         return kept, [_packed(value, size) for value in outputs[len(start) :]]
 
     xs = [_rows(_packed(value, size), 1, 0) for value in rows]
-    row = jax.eval_shape(lambda: jax.tree.map(lambda part: part[0], xs)) if params["length"] else None
+    first_row = lambda part: part[0] if params["length"] else jnp.zeros(part.shape[1:], part.dtype)
+    row = jax.eval_shape(lambda: jax.tree.map(first_row, xs))
     while True:
         carry = [_packed(value, size, kept) for value, kept in zip(start, changing, strict=True)]
         jax.eval_shape(step, carry, row)

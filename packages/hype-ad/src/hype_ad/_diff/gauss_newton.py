@@ -38,18 +38,18 @@ def gnvp(f: Function, loss: Loss | None = None) -> Function:
     return without_value(value_and_gnvp(f, loss))
 
 
-@giving(gnvp, "loss", "product")
+@giving(gnvp, "loss", "Gauss-Newton product")
 def value_and_gnvp(f: Function, loss: Loss | None = None) -> Function:
     derivatives = value_and_grad_gnvp(f, loss)
     return lambda x, v: derivatives(x, v)[::2]
 
 
-@giving(gnvp, "gradient", "product")
+@giving(gnvp, "gradient", "Gauss-Newton product")
 def grad_gnvp(f: Function, loss: Loss | None = None) -> Function:
     return without_value(value_and_grad_gnvp(f, loss))
 
 
-@giving(gnvp, "loss", "gradient", "product")
+@giving(gnvp, "loss", "gradient", "Gauss-Newton product")
 def value_and_grad_gnvp(f: Function, loss: Loss | None = None) -> Function:
     of_output = _half_of_squares if loss is None else checks.function("loss", loss, "a function of f(x)")
 

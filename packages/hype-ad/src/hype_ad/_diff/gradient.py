@@ -81,7 +81,7 @@ def gradv(f: Function) -> Function:
     return without_value(value_and_gradv(f))
 
 
-@giving(gradv, "value", "derivative")
+@giving(gradv, "value", "directional derivative")
 def value_and_gradv(f: Function) -> Function:
     def value_and_derivative(x: PyTree, v: PyTree) -> tuple[Any, Any]:
         check_floats("x", x)

@@ -30,7 +30,7 @@ def hessian_diag(f: Function) -> Function:
     return without_value(value_and_hessian_diag(f))
 
 
-@giving(hessian_diag, "value", "diagonal")
+@giving(hessian_diag, "value", "diagonal of the Hessian")
 def value_and_hessian_diag(f: Function) -> Function:
     def value_and_diagonal(x: PyTree) -> tuple[Any, PyTree]:
         check_floats("x", x)

@@ -21,6 +21,7 @@ def moved(equation: JaxprEqn, index: Index | None, inputs: Sequence[Value]) -> I
     name = equation.primitive.name
     if name in _BY_PLACES:
         return _BY_PLACES[name](equation, index, inputs)
+    # A number of its own for each entry goes where the entry goes.
     numbers = np.arange(math.prod(index.shape[1:])).reshape(index.shape[1:])
     return index.reshape(len(index), numbers.size)[:, MOVES[name](equation.params, numbers)]
 
@@ -52,3 +53,4 @@ _BY_PLACES: dict[str, Callable[[JaxprEqn, Index, Sequence[Value]], Index | None]
     "gather": _gathered,
 }
 NAMES = {*MOVES, *_BY_PLACES}
+"""The operations whose results `moved` knows of."""

@@ -95,7 +95,7 @@ def jacobianv(f: Function) -> Function:
     return without_value(value_and_jacobianv(f))
 
 
-@giving(jacobianv, "value", "product")
+@giving(jacobianv, "value", "Jacobian-vector product")
 def value_and_jacobianv(f: Function) -> Function:
     def value_and_product(x: PyTree, v: PyTree) -> tuple[Any, Any]:
         check_floats("x", x)
@@ -118,7 +118,7 @@ def jacobian_tv(f: Function) -> Function:
     return without_value(value_and_jacobian_tv(f))
 
 
-@giving(jacobian_tv, "value", "product")
+@giving(jacobian_tv, "value", "vector-Jacobian product")
 def value_and_jacobian_tv(f: Function) -> Function:
     def value_and_product(x: PyTree, u: PyTree) -> tuple[Any, PyTree]:
         check_floats("x", x)
@@ -150,7 +150,7 @@ def hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_hvp(f, mode=mode))
 
 
-@giving(hvp, "value", "product")
+@giving(hvp, "value", "Hessian-vector product")
 def value_and_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     derivatives = value_and_grad_hvp(f, mode=mode)
     return lambda x, v: derivatives(x, v)[::2]
@@ -169,7 +169,7 @@ def grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     return without_value(value_and_grad_hvp(f, mode=mode))
 
 
-@giving(hvp, "value", "gradient", "product")
+@giving(hvp, "value", "gradient", "Hessian-vector product")
 def value_and_grad_hvp(f: Function, *, mode: Mode = "reverse") -> Function:
     check_mode("mode", mode)
 

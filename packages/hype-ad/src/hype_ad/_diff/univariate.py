@@ -86,7 +86,7 @@ def diffn(n: SupportsIndex, f: Function) -> Function:
     return without_value(value_and_diffn(n, f))
 
 
-@giving(diffn, "value", "derivative")
+@giving(diffn, "value", "derivative of order n")
 def value_and_diffn(n: SupportsIndex, f: Function) -> Function:
     order = integer("n", n, 0)
 

@@ -100,9 +100,8 @@ def as_array(x: Any, dtype: Any = None) -> Array:
     What the caller later writes into a NumPy array must not be seen by a setting that was made of it.
     """
     if type(x) is np.ndarray or isinstance(x, np.generic):
-        of_x = jnp.result_type(x)
-        if dtype is None or dtype == of_x:
-            return jnp.asarray(np.array(x, of_x), of_x)  # without a dtype JAX would compile a program for each shape
+        dtype = jnp.result_type(x) if dtype is None else dtype
+        return jnp.asarray(np.array(x, dtype), dtype)  # without a dtype JAX would compile a program for each shape
     return jnp.array(x, dtype, copy=not isinstance(x, jax.Array))
 
 

@@ -28,7 +28,7 @@ def tails(draws: Draws) -> Several:
 
 def tail_ess(draws: Draws) -> Values:
     """The smaller of the effective sample sizes of the 5% and the 95% quantile (Vehtari et al. 2021, section 4.3)."""
-    return tails(draws)[2]
+    return tails(draws)[2, ...]  # an array also of one row
 
 
 @of_each_row

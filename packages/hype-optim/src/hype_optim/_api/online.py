@@ -126,12 +126,19 @@ def real_time_hypergradient(
         outer = updates if outer_gradient is None else outer_gradient
         rate = state.rate - beta * dot(outer, state.tangent).astype(first.dtype)
         _, gradient_tangent = jax.jvp(grad_fn, (params,), (state.tangent,))
-        step = lambda params, gradient, inner, rate: factory(rate).update(gradient, inner, params)
-        at = params, updates, state.inner, rate
+        moving, fixed = eqx.partition(state.inner, eqx.is_inexact_array)
+
+        # By JAX's `jvp` and not Equinox's, which has None for a derivative of zero: a state must keep its structure.
+        def step(params: PyTree, gradient: PyTree, moving: PyTree, rate: Any) -> tuple[tuple[PyTree, PyTree], PyTree]:
+            step, inner = factory(rate).update(gradient, eqx.combine(moving, fixed), params)
+            moving, static = eqx.partition(inner, eqx.is_inexact_array)
+            return (step, moving), static
+
+        at = params, updates, moving, rate
         tangents = state.tangent, gradient_tangent, state.inner_tangent, jnp.ones_like(rate)
-        (updates, inner), (updates_tangent, inner_tangent) = eqx.filter_jvp(step, at, tangents)
+        (updates, moving), (updates_tangent, inner_tangent), static = jax.jvp(step, at, tangents, has_aux=True)
         tangent = jax.tree.map(lambda z, u: (z + u).astype(z.dtype), state.tangent, updates_tangent)
-        return updates, RealTimeState(rate, tangent, inner, inner_tangent)
+        return updates, RealTimeState(rate, tangent, eqx.combine(moving, static), inner_tangent)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -24,7 +24,7 @@ from .stepper import Histories, Stepper
 
 
 def run_loop(stepper: Stepper, state: RunState, steps: int, scan: Scan) -> tuple[RunState, Histories]:
-    """Make the steps of a run from `state`."""
+    """Make the steps of a run from `state`. The best weights are in `judgement.best_w` of the state that it gives."""
     params = stepper.params
     place = lambda done: Place(number=state.step + done, left=steps - 1 - done)
     places = place(jnp.arange(steps))

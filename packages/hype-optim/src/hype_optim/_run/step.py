@@ -35,14 +35,14 @@ class Proposal(NamedTuple):
 def propose_step(
     objective: Objective, state: RunState, params: Params, step: Int[Array, ""], epoch: Int[Array, ""]
 ) -> Proposal:
-    """The step from `state`."""
+    """The step from `state`, of this number and in this epoch."""
     method, w, memory = params.method, state.w, state.memory
     model_state = state.model_state
     if method.uses_hessian:
         known, push, model_state = jax.linearize(objective.unmixed().evaluate, w, has_aux=True)
         linear = lambda v: push(v)[1]
         (value, gradient), product = known, linear
-        if objective.is_mixed(w):  # a run that is not differentiated is as ever
+        if objective.is_mixed(w):  # then derivatives alone are in mixed mode: other runs compute what they always do
             value, gradient = with_derivative_of(objective.value_and_grad, lambda w: known, w)
             product = lambda v: with_derivative_of(lambda v: objective.hessian_product(w, v), linear, v)
     else:

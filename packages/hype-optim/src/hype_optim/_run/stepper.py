@@ -1,7 +1,7 @@
 """What a step of a run does: it evaluates, moves the weights, judges them, and says whether and how the run ends.
 
-Once a step meets a value that is not finite the weights stay where they are. A run with a line search ends where no
-search decreases the objective, if this is the same for all steps; and then a step begins with what the search of the
+Once a step meets a value that is not finite the weights stay where they are. Where the objective is the same for all
+steps, a run with a line search ends when no search decreases it any more, and a step begins with what the search of the
 step before has evaluated.
 """
 
@@ -38,7 +38,7 @@ class Histories(NamedTuple):
 
 
 class Stepper(NamedTuple):
-    """What makes the steps of a run; the weights judged best are in `judgement.best_w` of the last state."""
+    """What makes the steps of a run, one at a time."""
 
     problem: Problem
     params: Params
@@ -47,7 +47,7 @@ class Stepper(NamedTuple):
 
     @property
     def searches(self) -> bool:
-        """Whether a run ends where its line search finds no decrease."""
+        """Whether line searches go over one objective, so that a run ends where they find no decrease."""
         return isinstance(self.params.learning_rate, AbstractLineSearch) and self.problem.is_fixed
 
     @property
@@ -62,15 +62,15 @@ class Stepper(NamedTuple):
         return self.searches or self.params.tolerance is not None or state.judgement.stopping is not None
 
     def evaluated(self, state: RunState, batch: PyTree) -> RunState:
-        """The first state, with what the search of a step before it would have evaluated."""
+        """The first state of a run that reuses, with the objective and its gradient there: no search has found them."""
         return replace(state, evaluation=Evaluation(*self._objective(state, batch).value_and_grad(state.w)))
 
     def advance(self, mixed: bool, state: RunState, place: Place, batch: PyTree) -> tuple[RunState, Histories]:
-        """Make a step; of a run that has ended it leaves the weights where they are."""
+        """Make a step; of a run that has ended it leaves the weights where they are. `mixed` as of an `Objective`."""
         problem, params = self.problem, self.params
         epoch = lax.div(place.number, problem.steps_per_epoch)
         proposal = propose_step(self._objective(state, batch, mixed), state, params, place.number, epoch)
-        _check_same(proposal.value, state.w)
+        _check_same_on_devices(proposal.value, state.w)
         value = problem.constraint.penalized(proposal.value, state.w)
         running, status = _still_running(state, value, proposal.residual, params.tolerance)
         lost = None if proposal.lost is None else proposal.lost & running
@@ -117,7 +117,7 @@ class Stepper(NamedTuple):
         return Histories(loss, rate, valid, state.w if self.params.keep_w_history else None)
 
 
-def _check_same(value: Float[Array, ""], w: PyTree) -> None:
+def _check_same_on_devices(value: Float[Array, ""], w: PyTree) -> None:
     """Raises a ValueError where devices have the same weights and different losses, whose sum JAX would minimize."""
     axes = tuple(varying(value) - varying(w))
     if axes:
