@@ -38,6 +38,7 @@ def name(x):
         (DV, (0.5 * i for i in range(3)), (3,)),
         (DV, np.arange(3), (3,)),
         (DV, np.arange(3, dtype=">i4"), (3,)),  # as files have them
+        (DM, np.ones((2, 1), dtype=">f8"), (2, 1)),
         (DV, [], (0,)),
         (DV, [D(1.0), 2, jnp.asarray(3.0)], (3,)),
         (DV, np.array([1.0, 2.0], dtype=object), (2,)),

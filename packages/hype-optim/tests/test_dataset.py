@@ -38,6 +38,14 @@ def test_arrays_are_kept(data):
     assert len(data) == ROWS
 
 
+def test_the_byte_order_of_another_machine():
+    x, y = np.arange(6.0, dtype=np.float32).reshape(3, 2), np.arange(3, dtype=np.int16)
+    read = Dataset(x.astype(">f4"), y.astype(">i2"))
+    assert (read.x.dtype, read.y.dtype) == (x.dtype, y.dtype)
+    np.testing.assert_array_equal(read.x, x)
+    np.testing.assert_array_equal(read.y, y)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "error", "message"),
     [

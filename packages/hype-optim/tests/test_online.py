@@ -130,3 +130,10 @@ def test_bad_input_raises():
     optimizer = real_time_hypergradient(optax.sgd, RATE, BETA)
     with pytest.raises(ValueError, match="`update` needs `params` and `grad_fn`"):
         optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)), jnp.ones(2))
+
+
+@pytest.mark.parametrize("transformation", [hypergradient_descent, real_time_hypergradient])
+def test_a_state_that_holds_the_rate_is_refused(transformation):
+    optimizer = transformation(lambda rate: optax.inject_hyperparams(optax.sgd)(learning_rate=rate), 0.1, 0.01)
+    with pytest.raises(ValueError, match="`factory` must make an optimizer that gets its rate from `factory`"):
+        optimizer.init(jnp.asarray(START))

@@ -94,6 +94,11 @@ def float_dtype_of(x: Any) -> Any:
     return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
 
 
+def native(x: np.ndarray) -> np.ndarray:
+    """`x` in the byte order of this machine, as JAX wants it: files of some formats have the other one."""
+    return x.astype(x.dtype.newbyteorder("="), copy=False)
+
+
 def as_array(x: Any, dtype: Any = None) -> Array:
     """`x` as a JAX array with memory of its own, as `jnp.asarray(x, dtype)` need not have.
 

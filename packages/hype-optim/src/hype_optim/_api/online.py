@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from hype_ad.internal.checks import known
 from hype_ad.internal.tree import dot, zeros_like
 from jaxtyping import Array, Float, PyTree
 
@@ -49,12 +51,12 @@ def hypergradient_descent(
         An Optax transformation; its state has the current `rate`.
 
     Raises:
-        ValueError: if a rate is a number below 0.
+        ValueError: if a rate is a number below 0, or in `init` if the state of the inner optimizer holds the rate.
     """
     first, beta = _rate("learning_rate", learning_rate), _rate("hyper_rate", hyper_rate)
 
     def init(params: PyTree) -> HypergradientDescentState:
-        return HypergradientDescentState(first, zeros_like(params), factory(first).init(params))
+        return HypergradientDescentState(first, zeros_like(params), _first_state(factory, first, params))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, HypergradientDescentState]:
         rate = state.rate - beta * dot(updates, state.slope).astype(first.dtype)
@@ -100,12 +102,13 @@ def real_time_hypergradient(
         An Optax transformation; its state has the current `rate` and the `tangent` $Z$.
 
     Raises:
-        ValueError: if a rate is a number below 0, or in `update` if `params` or `grad_fn` is missing.
+        ValueError: if a rate is a number below 0, in `init` if the state of the inner optimizer holds the rate, or in
+            `update` if `params` or `grad_fn` is missing.
     """
     first, beta = _rate("learning_rate", learning_rate), _rate("hyper_rate", hyper_rate)
 
     def init(params: PyTree) -> RealTimeState:
-        inner = factory(first).init(params)
+        inner = _first_state(factory, first, params)
         zero_tangent = lambda tree: zeros_like(eqx.filter(tree, eqx.is_inexact_array))
         return RealTimeState(first, zero_tangent(params), inner, zero_tangent(inner))
 
@@ -141,6 +144,18 @@ def real_time_hypergradient(
         return updates, RealTimeState(rate, tangent, eqx.combine(moving, static), inner_tangent)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _first_state(factory: Factory, rate: Float[Array, ""], params: PyTree) -> PyTree:
+    """The first state of an inner optimizer; a ValueError if it holds the rate, which then would never change."""
+    floats = lambda rate: eqx.filter(factory(rate).init(params), eqx.is_inexact_array)
+    derivative = jax.jvp(floats, (rate,), (jnp.ones_like(rate),))[1]
+    if any(known(leaf) and np.any(leaf) for leaf in jax.tree.leaves(derivative)):
+        raise ValueError(
+            "`factory` must make an optimizer that gets its rate from `factory` in each step. The state of this one "
+            "holds the first rate, as with `optax.inject_hyperparams`: leave that out."
+        )
+    return factory(rate).init(params)
 
 
 def _rate(name: str, given: HyperparameterLike) -> Float[Array, ""]:
