@@ -255,7 +255,8 @@ def test_what_cannot_work_raises(arguments, settings, error, message, key):
 
 def test_a_state_that_does_not_fit_raises(key):
     kernel = KERNELS["HMC"]
-    state = sample(quartic, X0, kernel, key=key, **FIXED).state
+    run = sample(quartic, X0, kernel, key=key, **FIXED)
+    state = run.state
     cases: list[tuple[dict[str, Any], str]] = [
         ({"key": key}, "`state` brings its kernel and key"),
         ({"kernel": kernel}, "`state` brings its kernel and key"),
@@ -268,9 +269,9 @@ def test_a_state_that_does_not_fit_raises(key):
             sample(quartic, **{"x0": X0, "state": state, **settings})
     with pytest.raises(TypeError, match="state"):
         sample(quartic, X0, state=cast(Any, 3))
-    for run in (state, Samples(*[jnp.zeros((1, 1))] * 7, state)):
+    for given in (state, run):
         with pytest.raises(TypeError, match=r"`x0` must be a position, got Sample.*`state=run\.state`"):
-            sample(quartic, run, key=key)
+            sample(quartic, given, key=key)
 
 
 def test_a_run_is_a_pytree(key):

@@ -191,7 +191,7 @@ def test_the_chain_that_accepts_least_has_the_largest_say():
 def agrees(draws):
     """By the draws of two blocks, after one that is forgotten."""
     draws = jnp.concatenate([jnp.ones_like(draws[:BLOCK]), draws])
-    states = HMCState(draws, draws[:, :, 0], draws)
+    states = jax.vmap(jax.vmap(lambda x: HMCState(x, x[0], x)))(draws)
     learn = lambda agreement, state: (agreement.update(state), None)
     agreement, _ = jax.lax.scan(learn, Agreement.start(jax.tree.map(lambda x: x[0], states)), states)
     first, second = np.split(np.asarray(draws), 3)[1:]

