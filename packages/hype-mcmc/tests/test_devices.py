@@ -37,7 +37,6 @@ odd = [sample(target, jnp.zeros(2), MALA(jnp.asarray(0.5)), key=jax.random.key(0
 np.testing.assert_allclose(odd[1].draws, odd[0].draws, rtol=1e-8)
 more = sample(target, jnp.zeros(2), state=odd[1].state, num_samples=1, devices=jax.devices())
 assert more.draws.shape == (3, 1, 2)
-more = sample(target, jnp.zeros(2), state=two.state, num_samples=1, devices=jax.devices())
 print(len(more.draws.devices()))
 """
 

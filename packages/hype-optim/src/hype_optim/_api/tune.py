@@ -22,7 +22,7 @@ from .._transform.spread import device_mesh
 from .._tune.choose import Round, at, best, is_better, judged, seeds_for
 from .._tune.gradient import AbstractGradient, ExactGradient
 from .._tune.loop import Log, Plan, make_steps, smoothed
-from .._tune.search import CANDIDATES, CAUTIOUS
+from .._tune.search import CANDIDATES, CAUTIOUS, candidates
 from .._tune.settings import named_ranges, split
 from .._tune.state import TuneState, again, begin, check_state, read
 from .._tune.sweep import Sweep
@@ -211,14 +211,13 @@ def _first(plan: Plan, state: TuneState, sweep: Sweep | None, starts: int) -> Tu
 
 def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) -> Tuned:
     """The best candidate of all searches, judged beside the start."""
-    stacked = jax.vmap(lambda search: search.candidates())(state.searches)
-    candidates = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), stacked)
-    order, chosen = best(plan, state, candidates, "choice", rounds)
+    points = candidates(state.searches)
+    order, chosen = best(plan, state, points, "choice", rounds)
     # What was chosen for low values can be at the edge of failure, and what comes second is then there as well.
     cautious = order[0] - order[0] % CANDIDATES + CAUTIOUS
     order = order if order[0] == cautious else np.array([order[0], cautious])
     start = state.start
-    judged_points = jax.tree.map(lambda leaf, first: jnp.stack([*leaf[order], first]), candidates, start)
+    judged_points = jax.tree.map(lambda *leaves: np.stack(leaves), *(at(points, i) for i in order), start)
     found, growth, after = judged(plan, chosen.state, judged_points, "held out", judges)
     better = [place for place in range(len(order)) if is_better(found[place], found[-1])]
     place = better[0] if better else len(order)

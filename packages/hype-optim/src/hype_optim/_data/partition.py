@@ -10,6 +10,8 @@ import numpy as np
 from hype_ad.internal.checks import integer
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from .rows import take
+
 Rows: TypeAlias = Int[Array, " part"] | Int[np.ndarray, " part"]
 
 
@@ -60,11 +62,11 @@ def stratified_parts(counts: list[int], labels: np.ndarray, key: PRNGKeyArray | 
     parts, start = [], np.cumsum(left) - left
     for count in counts:
         taken = _apportion(count, left)
-        parts.append(by_class[np.concatenate([np.arange(s, s + n) for s, n in zip(start, taken, strict=True)])])
+        parts.append(np.concatenate([np.arange(s, s + n) for s, n in zip(start, taken, strict=True)]))
         start, left = start + taken, left - taken
     if key is None:
-        return [np.sort(part) for part in parts]
-    return [jax.random.permutation(jax.random.fold_in(key, i), part) for i, part in enumerate(parts)]
+        return [np.sort(by_class[part]) for part in parts]
+    return [jax.random.permutation(jax.random.fold_in(key, i), take(by_class, part)) for i, part in enumerate(parts)]
 
 
 def _shuffle_within(class_of_row: np.ndarray, key: PRNGKeyArray) -> Int[Array, " rows"]:

@@ -1,6 +1,9 @@
 """Feature scaling: standardization and min-max normalization, to be applied to other data too."""
 
+from functools import partial
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad.internal.checks import as_float_array, float_dtype_of
@@ -25,8 +28,7 @@ class Scaling(eqx.Module):
         Raises:
             ValueError: if the last axes of `x` are others, or it has a number that its dtype in JAX does not hold.
         """
-        x = self._checked("x", x)
-        return (x - self._like(self.shift, x)) / self._like(self.scale, x)
+        return _scaled(self._checked("x", x), self.shift, self.scale)
 
     def inverse(self, z: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """The rows that are scaled to `z`.
@@ -35,7 +37,7 @@ class Scaling(eqx.Module):
             ValueError: if the last axes of `z` are not those of `shift`.
         """
         z = self._checked("z", z)
-        return z * self._like(self.scale, z) + self._like(self.shift, z)
+        return z * _like(z, self.scale) + _like(z, self.shift)
 
     def _checked(self, name: str, x: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         check_fits(name, x, float_dtype_of(x))
@@ -46,18 +48,11 @@ class Scaling(eqx.Module):
             )
         return x
 
-    @staticmethod
-    def _like(values: Float[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jnp.broadcast_to(values.astype(x.dtype), x.shape)
-
 
 def standard_scaling(rows: Num[Array, "rows ..."]) -> Scaling:
     """Each feature to mean 0 and standard deviation 1; a feature without variation to 0."""
     rows = _some_rows(rows)
-    variance = jnp.var(rows, axis=0)
-    # Rounding can leave a constant feature a tiny variance, which must not become a divisor.
-    varies = (jnp.max(rows, axis=0) > jnp.min(rows, axis=0)) & (variance > 0)
-    return Scaling(jnp.mean(rows, axis=0), _one_unless(varies, jnp.sqrt(_one_unless(varies, variance))))
+    return Scaling(jnp.mean(rows, axis=0), _deviation(rows, jnp.var(rows, axis=0)))
 
 
 def unit_scaling(rows: Num[Array, "rows ..."]) -> Scaling:
@@ -76,3 +71,23 @@ def _some_rows(rows: Num[Array, "rows ..."]) -> Float[Array, "rows ..."]:
 
 def _one_unless(condition: Bool[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(condition, x, jnp.ones_like(x))
+
+
+# Compiled, as by itself each operation would be compiled too; inlined, so that inside of a program it is nothing new.
+_compiled = partial(jax.jit, inline=True)
+
+
+@_compiled
+def _scaled(x: Float[Array, "..."], shift: Float[Array, "..."], scale: Float[Array, "..."]) -> Float[Array, "..."]:
+    return (x - _like(x, shift)) / _like(x, scale)
+
+
+@_compiled
+def _deviation(rows: Float[Array, "rows ..."], variance: Float[Array, "..."]) -> Float[Array, "..."]:
+    # Rounding can leave a constant feature a tiny variance, which must not become a divisor.
+    varies = (jnp.max(rows, axis=0) > jnp.min(rows, axis=0)) & (variance > 0)
+    return _one_unless(varies, jnp.sqrt(_one_unless(varies, variance)))
+
+
+def _like(x: Float[Array, "..."], values: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.broadcast_to(values.astype(x.dtype), x.shape)

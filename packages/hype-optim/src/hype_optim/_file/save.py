@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hype_ad.internal.checks import known
+from hype_ad.internal.checks import as_array, known
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
@@ -120,13 +120,13 @@ def _read(archive: Archive, name: str, like: Any, types: dict[str, str]) -> Any:
 
     array = archive.read(name, check)
     if _is_key(like):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=str(expected.type).removesuffix(_KEY))
+        return jax.random.wrap_key_data(as_array(array), impl=str(expected.type).removesuffix(_KEY))
     array = array.view(_dtype(like))
     if isinstance(like, np.ndarray):
         return array
     if isinstance(like, np.generic):
         return array[()]
-    return array.item() if isinstance(like, int | float | complex) else jnp.asarray(array)
+    return array.item() if isinstance(like, int | float | complex) else as_array(array)
 
 
 def _named_leaves(argument: str, tree: PyTree) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from hype_ad.internal.checks import as_array
 from jaxtyping import PyTree
 
 from . import trainings
@@ -99,5 +99,5 @@ def _rank(values: np.ndarray) -> tuple[int, float]:
 
 
 def at(points: PyTree, indices: np.ndarray) -> PyTree:
-    """Some of the points."""
-    return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0, mode="clip"), points)
+    """Some of the points: they are few numbers, and JAX would compile a program for each number of points."""
+    return jax.tree.map(lambda leaf: as_array(np.asarray(leaf)[indices]), points)

@@ -129,7 +129,7 @@ def _step(plan: Plan, state: TuneState, progress: float) -> TuneState:
 
 
 def _tell(plan: Plan, state: TuneState, bar: Any) -> None:
-    found = np.asarray(state.values[int(state.step) - 1])
+    found = np.asarray(state.values)[int(state.step) - 1]
     lowest = float(np.min(np.where(np.isfinite(found), found, np.inf)))
     bar.set_postfix_str(f"value={lowest:.6g}", refresh=False)
     bar.update(1)

@@ -97,16 +97,22 @@ class Search(eqx.Module):
         changed = {name: change(getattr(self, name)) for name in names}
         return replace(self, **changed, sums=jax.vmap(change)(self.sums))
 
-    def candidates(self) -> PyTree:
-        """What may be chosen in the end, along a leading axis: where it began, its best point, the quarters' means."""
-        some = jnp.maximum(self.counts, 1)
+
+@jax.jit  # by themselves its operations would be compiled one by one
+def candidates(searches: Search) -> PyTree:
+    """What may be chosen in the end, along a leading axis: the origin, best point and quarters' means of each."""
+
+    def of_one(search: Search) -> PyTree:
+        some = jnp.maximum(search.counts, 1)
 
         def stack(origin: Array, best: Array, sums: Array) -> Array:
             by_quarter = lambda x: x.reshape(QUARTERS, *(1,) * origin.ndim)
-            means = jnp.where(by_quarter(self.counts) > 0, sums / by_quarter(some).astype(sums.dtype), best)
+            means = jnp.where(by_quarter(search.counts) > 0, sums / by_quarter(some).astype(sums.dtype), best)
             return jnp.concatenate([jnp.stack([origin, best]), means])
 
-        return jax.tree.map(stack, self.origin, self.best, self.sums)
+        return jax.tree.map(stack, search.origin, search.best, search.sums)
+
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(of_one)(searches))
 
 
 def advance(
