@@ -117,8 +117,8 @@ def by_nutpie(low_rank):
     return side
 
 
-OURS = {"DiagonalMass": DiagonalMass(), "LowRankMass(10)": LowRankMass(10), "LowRankMass(30)": LowRankMass(30)}
-SIDES = {name: ours(mass) for name, mass in {**OURS, "DenseMass": DenseMass()}.items()}
+OURS = {f"LowRankMass({rank})": LowRankMass(rank) for rank in (10, 30, 100)}
+SIDES = {name: ours(mass) for name, mass in {"DiagonalMass": DiagonalMass(), "DenseMass": DenseMass(), **OURS}.items()}
 SIDES |= {"NUTS, diagonal": nuts(True), "NUTS, dense": nuts(False)}
 if find_spec("nutpie") is not None:
     SIDES |= {"nutpie, diagonal": by_nutpie(False), "nutpie, low rank": by_nutpie(True)}

@@ -18,9 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from hype_mcmc import LowRankMass
 from hype_mcmc._diagnostics import bulk_ess, mean_ess, rank_rhat
-from masses import TARGETS, ours
+from masses import OURS, TARGETS, ours
 from nuts import CHAINS, TRANSITIONS, start
 
 STEPS, THIN = 20_000, 10  # of MCLMC, each chain
@@ -169,8 +168,7 @@ def chees(mass):
 
 
 SIDES = {
-    "LowRankMass(10)": ours(LowRankMass(10)),
-    "LowRankMass(30)": ours(LowRankMass(30)),
+    **{name: ours(mass) for name, mass in OURS.items()},
     "MCLMC": mclmc,
     "adjusted MCLMC": adjusted_mclmc,
     "NUTS after pathfinder": after_pathfinder,

@@ -25,25 +25,36 @@ def condition(mass, covariance):
     return values[-1] / values[0]
 
 
+@jax.jit
+def fitted(mass, factor, noise):
+    """The mass after draws and scores of a Gaussian."""
+    draws = 1.0 + jnp.einsum("ij,tcj->tci", factor, noise)
+    scores = -jnp.einsum("ij,tcj->tci", jnp.linalg.inv(factor @ factor.T), draws - 1.0)
+    update = lambda statistics, pair: (mass.update(statistics, *pair), None)
+    return mass.adapted(jax.lax.scan(update, mass.statistics(jnp.zeros(N)), (draws, scores))[0])
+
+
 @pytest.mark.slow
 def test_draws_and_scores_find_few_directions(key):
     """20,000 becomes less than 40: what is left is the noise of 60 draws, and the cutoff."""
     mass = LowRankMass(3).shaped(jnp.zeros(N))
-
-    @jax.jit
-    def fitted(noise):
-        draws = 1.0 + jnp.einsum("ij,tcj->tci", FACTOR, noise)
-        scores = -jnp.einsum("ij,tcj->tci", np.linalg.inv(COVARIANCE), draws - 1.0)
-        update = lambda statistics, pair: (mass.update(statistics, *pair), None)
-        return mass.adapted(jax.lax.scan(update, mass.statistics(jnp.zeros(N)), (draws, scores))[0])
-
     noise = jax.random.normal(key, (50, 4, N))
     assert condition(mass, COVARIANCE) > 20_000
-    assert condition(fitted(noise), COVARIANCE) < 40
+    assert condition(fitted(mass, FACTOR, noise), COVARIANCE) < 40
     # Without a draw, and of draws that are all the same, nothing is learned and all is finite.
     for few in (noise[:0], 0 * noise):
-        np.testing.assert_allclose(fitted(few).scale, 1, rtol=1e-6)
-        np.testing.assert_allclose(fitted(few).stretch, 1, rtol=1e-6)
+        np.testing.assert_allclose(fitted(mass, FACTOR, few).scale, 1, rtol=1e-6)
+        np.testing.assert_allclose(fitted(mass, FACTOR, few).stretch, 1, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_all_directions_are_found_where_none_stands_out(key):
+    factor = AXES * np.geomspace(1.0, 0.01, N)
+    found = {
+        rank: fitted(LowRankMass(rank).shaped(jnp.zeros(N)), factor, jax.random.normal(key, (50, 4, N)))
+        for rank in (3, N)
+    }
+    assert condition(found[N], factor @ factor.T) < 8 < 100 < condition(found[3], factor @ factor.T)
 
 
 @pytest.mark.slow
