@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hype_ad.testing import assert_derivatives_match
 from hype_mcmc import HMC, DenseMass, DiagonalMass, LowRankMass, Moments, UnitMass
 
 from .problems import quartic, quartic_of_tree, step
@@ -10,9 +11,12 @@ from .problems import quartic, quartic_of_tree, step
 
 @eqx.filter_jit
 def adapted(mass, covariance):
-    """The mass by the covariance of a great many draws."""
+    """The mass by the covariance of a great many draws; a dense one by that of the scores of a Gaussian too."""
     count = jnp.asarray(1e9)
-    return mass.adapted(Moments(count, jnp.zeros(len(covariance)), covariance * (count - 1)))
+    moments = lambda covariance: Moments(count, jnp.zeros(len(covariance)), covariance * (count - 1))
+    if isinstance(mass, DenseMass):
+        return mass.adapted((moments(covariance), moments(jnp.linalg.pinv(covariance))))
+    return mass.adapted(moments(covariance))
 
 
 LOWER = np.array([[1.0, 0.0, 0.0], [0.3, 0.8, 0.0], [-0.2, 0.1, 1.2]])
@@ -62,6 +66,28 @@ def test_the_mass_that_fits_a_covariance_is_its_inverse(name):
     ]
     got = jax.vmap(fitted.momentum)(jnp.eye(3))
     np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+WIDE, STEEP = (a @ a.T + 0.1 * np.eye(3) for a in np.random.default_rng(1).normal(size=(2, 3, 3)))
+
+
+@jax.jit
+def metric(wide):
+    """What a dense mass learns where draws have one covariance and scores another."""
+    count = jnp.asarray(1e9)
+    moments = (Moments(count, jnp.zeros(3), covariance * (count - 1)) for covariance in (wide, STEEP))
+    return jax.vmap(DenseMass().shaped(jnp.zeros(3)).adapted(tuple(moments)).velocity)(jnp.eye(3))
+
+
+def test_a_dense_mass_is_the_inverse_of_a_geometric_mean():
+    """Of the covariance of draws and the inverse one of scores, the metric of least Fisher divergence."""
+    np.testing.assert_allclose(metric(WIDE) @ STEEP @ metric(WIDE), WIDE, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [WIDE, np.linalg.inv(STEEP)], ids=["of two", "of the same"])
+def test_a_geometric_mean_has_derivatives(start):
+    assert_derivatives_match(lambda t: metric(start + t * (np.eye(3) + WIDE)), jnp.zeros(()), order=2)
 
 
 def test_a_variance_of_zero_leaves_the_mass():

@@ -21,12 +21,11 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ._checks import positive
 from ._custom_types import Position
-from ._mass import SHAPED, AbstractMass, shrunk_variance
+from ._mass import PRIOR_DRAWS, SHAPED, AbstractMass, finite, variance_of_both
 from ._moments import Moments
 
 _CUTOFF = 2.0  # directions whose variance is within this factor of 1 are left out
 _KEPT = 20  # draws and scores that are kept for each direction sought
-_PRIOR_DRAWS = 5.0  # how many draws of an uncorrelated density the covariances are mixed with
 
 
 class LowRankMass(AbstractMass):
@@ -120,8 +119,7 @@ class LowRankMass(AbstractMass):
 
     def update(self, statistics: "Recent", positions: Position, gradients: Position) -> "Recent":
         """With more draws and scores, the oldest forgotten."""
-        x, s = (jax.vmap(lambda leaf: ravel_pytree(leaf)[0])(part) for part in (positions, gradients))
-        s = jnp.where(jnp.isfinite(s), s, 0.0)
+        x, s = (jax.vmap(lambda leaf: ravel_pytree(leaf)[0])(part) for part in (positions, finite(gradients)))
 
         def kept(old: Float[Array, "kept n"], new: Float[Array, "chains n"]) -> Float[Array, "kept n"]:
             return jnp.concatenate([new.astype(old.dtype), old])[: old.shape[0]]
@@ -137,9 +135,7 @@ class LowRankMass(AbstractMass):
         """The geometric mean of the draws' covariance and the scores' inverse one, where both say something."""
         dtype, count = self.scale.dtype, statistics.of_draws.count
         wide, steep = statistics.of_draws.covariance().astype(dtype), statistics.of_scores.covariance().astype(dtype)
-        usable = (wide > 0) & (steep > 0)
-        variance = jnp.where(usable, jnp.sqrt(wide / jnp.where(usable, steep, 1.0)), 0.0)
-        scale = jnp.sqrt(shrunk_variance(variance, self.scale**2, count))
+        scale = jnp.sqrt(variance_of_both(wide, steep, self.scale**2, count))
 
         filled = jnp.arange(statistics.draws.shape[0], dtype=count.dtype) < count
         num_kept = jnp.sum(filled).astype(dtype)
@@ -152,7 +148,7 @@ class LowRankMass(AbstractMass):
         x = x / (scale**2)[None]
         basis = jnp.linalg.qr(jnp.concatenate([_leading(x, self.rank), _leading(s, self.rank)]).T)[0]
         mixed = lambda rows: (
-            (rows.T @ rows + _PRIOR_DRAWS * jnp.eye(rows.shape[1], dtype=dtype)) / (num_kept + _PRIOR_DRAWS)
+            (rows.T @ rows + PRIOR_DRAWS * jnp.eye(rows.shape[1], dtype=dtype)) / (num_kept + PRIOR_DRAWS)
         )
         variances, vectors = jnp.linalg.eigh(_geometric_mean(mixed(x @ basis), mixed(s @ basis)))
         strongest = jnp.argsort(-jnp.abs(jnp.log(jnp.maximum(variances, 1e-30))))[: self.rank]

@@ -15,7 +15,7 @@ import numpy as np
 from hype_ad.internal.checks import check_entries, float_array, known
 from hype_ad.internal.tree import dot, float_dtype, size
 from jax.flatten_util import ravel_pytree
-from jax.scipy.linalg import solve_triangular
+from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ._checks import positive
@@ -23,7 +23,8 @@ from ._custom_types import Position
 from ._moments import Moments
 from ._position import as_position, check_same_shape
 
-_PRIOR_DRAWS = 5.0  # how many draws the old scales count for
+PRIOR_DRAWS = 5.0  # how many draws the old scales count for, and an uncorrelated density
+_ITERATIONS = 16  # each halves what is between the two sides of a mean, in logarithms, until it converges quadratically
 SHAPED = "a mass gets its shape there, from `x0`; elsewhere call `mass.shaped(position)`"
 
 Self = TypeVar("Self", bound="AbstractMass")
@@ -172,6 +173,10 @@ class DenseMass(AbstractMass):
     Any lower triangle with a positive diagonal makes a valid mass, which is why the factor is what derivatives are
     taken in.
 
+    Warm-up finds it from the draws and scores of each window: $M^{-1}$ is the metric of least Fisher divergence, the
+    geometric mean of the covariance of the draws and the inverse covariance of the scores (Seyboldt, Carlson and
+    Carpenter 2026). Of a Gaussian that is exact for as many draws as there are dimensions.
+
     Args:
         cholesky: $L$, over the raveled position; what is above its diagonal is not read. Differentiable. The identity
             if not given: for `sample` to start with.
@@ -242,33 +247,34 @@ class DenseMass(AbstractMass):
         """The identity if there is no factor yet."""
         return DenseMass(jnp.eye(size(position), dtype=float_dtype(position))) if self.cholesky.size == 0 else self
 
-    def statistics(self, position: Position) -> Moments:
-        """The covariance."""
-        return Moments.start(_matrix, position)
+    def statistics(self, position: Position) -> tuple[Moments, Moments]:
+        """The covariances of draws and of scores."""
+        return Moments.start(_matrix, position), Moments.start(_matrix, position)
 
-    def update(self, statistics: Moments, positions: Position, gradients: Position) -> Moments:
-        """The covariance, of more draws."""
-        return statistics.update(_matrix, positions)
+    def update(
+        self, statistics: tuple[Moments, Moments], positions: Position, gradients: Position
+    ) -> tuple[Moments, Moments]:
+        """The covariances, of more draws and scores."""
+        of_draws, of_scores = statistics
+        return of_draws.update(_matrix, positions), of_scores.update(_matrix, finite(gradients))
 
-    def adapted(self, statistics: Moments) -> "DenseMass":
-        """The mass that is the inverse of the covariance matrix."""
-        old = self.cholesky
-        n = old.shape[0]
-        covariance = statistics.covariance().astype(old.dtype)
-        count = statistics.count.astype(old.dtype)
-        root = solve_triangular(jnp.tril(old), jnp.eye(n, dtype=old.dtype), lower=True)
-        diagonal = jnp.diagonal(covariance)
-        scale = jnp.sqrt(shrunk_variance(diagonal, jnp.sum(root * root, axis=0), count))
-        moved = diagonal > 0
-        inverse_deviation = jnp.where(moved, 1 / jnp.sqrt(jnp.where(moved, diagonal, 1.0)), 0.0)
-        # Correlations from few draws are noise: they are trusted as far as there are more draws than dimensions.
-        trust = count / (count + n)
-        correlation = trust * covariance * jnp.outer(inverse_deviation, inverse_deviation)
-        correlation = jnp.fill_diagonal(correlation, 1.0, inplace=False)
-        # The Cholesky factor of the inverse, without inverting C (as PyTorch's `MultivariateNormal` has it, from Phan):
-        # with J the exchange of first and last, J C J = K K' gives C^-1 = (J K^-T J)(J K^-T J)', and J K^-T J is lower.
-        factor = jnp.linalg.cholesky((correlation * jnp.outer(scale, scale))[::-1, ::-1])
-        new = solve_triangular(factor, jnp.eye(n, dtype=old.dtype), lower=True).T[::-1, ::-1]
+    def adapted(self, statistics: tuple[Moments, Moments]) -> "DenseMass":
+        """The mass whose inverse is the geometric mean of the draws' covariance and the scores' inverse one."""
+        old, count = self.cholesky, statistics[0].count.astype(self.cholesky.dtype)
+        identity = jnp.eye(old.shape[0], dtype=old.dtype)
+        wide, steep = (moments.covariance().astype(old.dtype) for moments in statistics)
+        root = solve_triangular(jnp.tril(old), identity, lower=True)
+        before = jnp.sum(root * root, axis=0)
+        wide_diagonal, steep_diagonal = jnp.diagonal(wide), jnp.diagonal(steep)
+        scale = jnp.sqrt(variance_of_both(wide_diagonal, steep_diagonal, before, count))
+        usable = (wide_diagonal > 0) & (steep_diagonal > 0)
+
+        def mixed(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+            known = jnp.where(jnp.outer(usable, usable), matrix, identity)
+            return (count * known + PRIOR_DRAWS * identity) / (count + PRIOR_DRAWS)
+
+        inverse = _inverse_mean(mixed(wide / jnp.outer(scale, scale)), mixed(steep * jnp.outer(scale, scale)))
+        new = jnp.linalg.cholesky(inverse) / scale[:, None]
         return eqx.tree_at(lambda mass: mass.cholesky, self, jnp.where(jnp.all(jnp.isfinite(new)), new, old))
 
     def _apply(self, function: Callable[[Array, Array], Array], x: Position) -> Position:
@@ -284,6 +290,43 @@ def _matrix(x: Position, y: Position) -> Float[Array, "n n"]:
     return jnp.outer(ravel_pytree(x)[0], ravel_pytree(y)[0])
 
 
+def _inverse_mean(wide: Float[Array, "n n"], steep: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    r"""The inverse of the $\Sigma$ with $\Sigma\, S \Sigma = C$ for `steep` $S$ and `wide` $C$.
+
+    By the iteration of Denman and Beavers (1976), which needs no eigenvectors: these have no derivative where two of
+    them are equally long.
+    """
+    identity = jnp.eye(wide.shape[0], dtype=wide.dtype)
+    invert = lambda matrix: cho_solve(cho_factor(matrix, lower=True), identity)
+
+    def step(pair: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        mean, inverse = pair
+        return ((mean + invert(inverse)) / 2, (inverse + invert(mean)) / 2), None
+
+    return jax.lax.scan(step, (wide, steep), length=_ITERATIONS)[0][1]
+
+
+def finite(gradients: PyTree[Float[Array, "..."]]) -> PyTree[Float[Array, "..."]]:
+    """With zeros for what is not finite."""
+    return jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0), gradients)
+
+
+def variance_of_both(
+    wide: Float[Array, " n"], steep: Float[Array, " n"], old: Float[Array, " n"], count: Float[Array, ""]
+) -> Float[Array, " n"]:
+    r"""$(\operatorname{var} x / \operatorname{var} s)^{1/2}$, the diagonal metric of least Fisher divergence.
+
+    Args:
+        wide: the variances of the draws.
+        steep: those of the scores.
+        old: the variances before, which stay where one of these is zero.
+        count: how many draws there are.
+    """
+    usable = (wide > 0) & (steep > 0)
+    variance = jnp.where(usable, jnp.sqrt(wide / jnp.where(usable, steep, 1.0)), 0.0)
+    return shrunk_variance(variance, old, count)
+
+
 def shrunk_variance(new: Float[Array, "..."], old: Float[Array, "..."], count: Float[Array, ""]) -> Float[Array, "..."]:
     """The geometric mean of an estimated variance and an old one, weighted by the draws behind the first.
 
@@ -291,5 +334,5 @@ def shrunk_variance(new: Float[Array, "..."], old: Float[Array, "..."], count: F
     """
     new = new.astype(old.dtype)
     usable = jnp.isfinite(new) & (new > 0)
-    weight = (count / (count + _PRIOR_DRAWS)).astype(old.dtype)
+    weight = (count / (count + PRIOR_DRAWS)).astype(old.dtype)
     return jnp.where(usable, jnp.exp(weight * jnp.log(jnp.where(usable, new, 1.0)) + (1 - weight) * jnp.log(old)), old)
