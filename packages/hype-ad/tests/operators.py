@@ -9,11 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-X = jnp.array([0.7, -1.3, 0.4])
-V = jnp.array([0.2, 0.5, -1.1])
-T = jnp.array(0.6)
-KEY = jax.random.key(1)
-A = jnp.array([[1.0, 2.0, -1.0], [0.5, -0.3, 2.0], [1.5, 0.1, 0.7]])
+
+def array(numbers):
+    """A JAX array, for which nothing is compiled."""
+    return jnp.asarray(np.array(numbers), float)
+
+
+X = array([0.7, -1.3, 0.4])
+V = array([0.2, 0.5, -1.1])
+T = array(0.6)
+A = array([[1.0, 2.0, -1.0], [0.5, -0.3, 2.0], [1.5, 0.1, 0.7]])
 
 
 def scalar(x):
@@ -21,7 +26,7 @@ def scalar(x):
     return jnp.exp(x[0] * x[1]) + x[1] * x[2] ** 3
 
 
-x0, x1, x2 = map(float, X)
+x0, x1, x2 = np.asarray(X).tolist()
 E = np.exp(x0 * x1)
 VALUE = E + x1 * x2**3
 GRADIENT = np.array([x1 * E, x0 * E + x2**3, 3 * x1 * x2**2])

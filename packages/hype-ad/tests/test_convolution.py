@@ -35,7 +35,7 @@ def convolution(case, x, w):
 
 def drawn(case, dtype):
     rng = np.random.default_rng(0)
-    return [jnp.asarray(rng.normal(size=shape), dtype) for shape in CASES[case][2:]]
+    return [rng.normal(size=shape).astype(dtype) for shape in CASES[case][2:]]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -46,32 +46,34 @@ def test_in_single_precision_they_are_those_of_double(case):
         value, pull = jax.vjp(partial(convolution, case), x, w)
         return value, *pull(jnp.cos(value))
 
-    single = jax.jit(value_and_slopes)(*drawn(case, jnp.float32))
-    double = jax.jit(value_and_slopes)(*drawn(case, jnp.float64))
-    for ours, exact in zip(single, double, strict=True):
+    in_both = jax.jit(lambda single, double: (value_and_slopes(*single), value_and_slopes(*double)))
+    for ours, exact in zip(*in_both(drawn(case, np.float32), drawn(case, np.float64)), strict=True):
         np.testing.assert_allclose(ours, exact, atol=3e-5 * np.max(np.abs(exact)))
 
 
 def test_derivatives_are_exact():
-    x, w = drawn("equinox's", jnp.float32)
+    x, w = drawn("equinox's", np.float32)
     f = lambda at: jnp.sum(jnp.tanh(convolution("equinox's", at, w)))
-    again = lambda at: jnp.sum(jnp.tanh(convolution("equinox's", at, w.astype(jnp.float64))))
+    again = lambda at: jnp.sum(jnp.tanh(convolution("equinox's", at, w.astype(np.float64))))
     hvp = lambda f, x: jax.jvp(jax.grad(f), (x,), (jnp.ones_like(x),))[1]
-    np.testing.assert_allclose(hvp(f, x), hvp(again, x.astype(jnp.float64)), atol=1e-4)
-    assert_derivatives_match(again, x.astype(jnp.float64), num_directions=1)
+    precise = x.astype(np.float64)
+    in_both = jax.jit(lambda x, precise: (hvp(f, x), hvp(again, precise)))
+    np.testing.assert_allclose(*in_both(x, precise), atol=1e-4)
+    assert_derivatives_match(again, precise, num_directions=1)
 
 
 def test_all_of_a_loop_are_in_the_layout_of_the_fast_kernel():
     """Those of the forward pass, and of its first and second derivatives; also under `vmap`."""
-    x, w = drawn("equinox's", jnp.float32)
+    x, w = drawn("equinox's", np.float32)
 
     def trained(rate, w):
         loss = lambda w: jnp.mean(jnp.tanh(convolution("equinox's", x, w)) ** 2)
         step = lambda w, _: (w - rate * jax.grad(loss)(w), None)
         return jnp.sum(hype_ad.checkpointed_scan(step, w, jnp.zeros(20))[0])
 
-    program = jax.jit(jax.grad(trained)).lower(jnp.float32(0.1), w).compile().as_text()
+    program = jax.jit(jax.grad(trained)).lower(np.float32(0.1), w).compile().as_text()
     layouts = re.findall(r"dim_labels=(\S+)", program)
     assert len(layouts) >= 4
     assert {layout.rstrip(",") for layout in layouts} == {"b01f_01io->b01f"}
-    assert np.isfinite(jax.vmap(jax.grad(trained), (0, None))(jnp.ones(2, jnp.float32), w)).all()
+    batch = jax.jit(jax.vmap(jax.grad(trained), (0, None)))
+    assert np.isfinite(batch(np.ones(2, np.float32), w)).all()

@@ -8,9 +8,9 @@ import pytest
 from hype_ad import DV, D, numerical
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 
-X = jnp.array([0.7, -0.4, 0.3])
-U, V, W = jnp.array([[0.2, 0.5, -1.1], [1.0, -0.3, 0.4], [0.0, 0.6, 0.1]])
-WAVE = jnp.array([0.5, -1.0, 0.8])
+X = np.array([0.7, -0.4, 0.3])
+U, V, W = np.array([[0.2, 0.5, -1.1], [1.0, -0.3, 0.4], [0.0, 0.6, 0.1]])
+WAVE = np.array([0.5, -1.0, 0.8])
 KEY = jax.random.key(0, impl="unsafe_rbg")
 
 
@@ -33,14 +33,15 @@ def test_every_order_along_every_direction_multiplies_a_wave_by_a_number():
         return along, [ad.value_and_diffnv(n, wave)(x, *(U, V, W, U + V)[: len(n)]) for n in mixed]
 
     along, several = derivatives(X)
-    assert tree_allclose(along, [wave(X) * (WAVE @ U) ** n for n in orders], rtol=1e-12)
+    value = np.exp(WAVE @ X)
+    assert tree_allclose(along, [value * (WAVE @ U) ** n for n in orders], rtol=1e-12)
     factors = [WAVE @ v for v in (U, V, W, U + V)]
-    expected = [wave(X) * np.prod([k**n for k, n in zip(factors, ns, strict=False)]) for ns in mixed]
-    assert tree_allclose(several, [(wave(X), e) for e in expected], rtol=1e-10)
+    expected = [value * np.prod([k**n for k, n in zip(factors, ns, strict=False)]) for ns in mixed]
+    assert tree_allclose(several, [(value, e) for e in expected], rtol=1e-10)
 
 
 def test_partial_derivatives_of_a_polynomial():
-    e = jnp.eye(3)
+    e = np.eye(3)
     fields = lambda x: {"p": polynomial(x), "square": x**2}
 
     @jax.jit
@@ -59,13 +60,12 @@ def test_points_and_results_have_their_types():
     of_tensors = lambda p: D(jnp.sum(p["v"].array ** 3)) * p["s"] ** 2
     point, direction = {"v": DV([1.0, 2.0]), "s": 3.0}, {"v": [1.0, 0.0], "s": 1.0}
     direction["v"] = DV(direction["v"])
-    value, third = ad.value_and_diffnv(3, of_tensors)(point, direction)
+    value, third = jax.jit(ad.value_and_diffnv(3, of_tensors))(point, direction)
     # the derivative of (1 + t)^3 + 8 times (3 + t)^2
     assert tree_allclose((value, third), (D(81.0), D(6 * 9 + 3 * 6 * 6 + 3 * 3 * 2.0)))
     assert isinstance(third, D)
-    assert tree_allclose(
-        numerical.diffnv((2, 1), polynomial)(X, U, V), ad.diffnv((2, 1), polynomial)(X, U, V), rtol=1e-6
-    )
+    exact = jax.jit(ad.diffnv((2, 1), polynomial))(X, U, V)
+    assert tree_allclose(numerical.diffnv((2, 1), polynomial)(X, U, V), exact, rtol=1e-6)
     assert numerical.value_and_diffnv((0, 0), polynomial)(X, U, V)[1] == polynomial(X)
 
 
@@ -80,17 +80,16 @@ def test_derivatives_of_directional_derivatives():
 
 
 def test_nothing_is_nan_at_zero():
-    zero = jnp.zeros(3)
     f = lambda x: jnp.sum(x**4) + jnp.prod(x)
-    fourth, third = jax.jit(lambda x: (ad.diffnv(4, f)(x, U), ad.diffnv((1, 1, 1), f)(x, *jnp.eye(3))))(zero)
-    assert tree_allclose((fourth, third), (24 * jnp.sum(U**4), jnp.array(1.0)))
+    fourth, third = jax.jit(lambda x: (ad.diffnv(4, f)(x, U), ad.diffnv((1, 1, 1), f)(x, *np.eye(3))))(np.zeros(3))
+    assert tree_allclose((fourth, third), (24 * np.sum(U**4), np.array(1.0)))
 
 
 def test_errors_of_directions_and_orders():
     for n, v, error, message in [
         (2, (U, V), ValueError, "one direction for each order in `n`, 1, got 2"),
         ((1, 1), (U,), ValueError, "one direction for each order in `n`, 2, got 1"),
-        (2, (jnp.ones(2),), ValueError, r"`v` must have the shapes of `x`"),
+        (2, (np.ones(2),), ValueError, r"`v` must have the shapes of `x`"),
     ]:
         for library in (ad, numerical):
             with pytest.raises(error, match=message):
@@ -103,12 +102,12 @@ def test_errors_of_directions_and_orders():
         with pytest.raises(error, match=message):
             ad.diffnv(n, polynomial)
     with pytest.raises(TypeError, match="`x` must be a real float"):
-        ad.diffnv(2, polynomial)(jnp.arange(3), U)
+        ad.diffnv(2, polynomial)(np.arange(3), U)
     with pytest.raises(TypeError, match=r"`f\(x\)` must be a real float"):
-        ad.diffnv(2, lambda x: 3)(X, U)
+        jax.eval_shape(ad.diffnv(2, lambda x: 3), X, U)
 
 
-COVARIANCE = jnp.array([[1.0, 0.5, 0.0], [0.0, 2.0, -0.3], [0.0, 0.0, 0.4]])
+COVARIANCE = np.array([[1.0, 0.5, 0.0], [0.0, 2.0, -0.3], [0.0, 0.0, 0.4]])
 
 
 @pytest.mark.slow
@@ -176,8 +175,8 @@ def test_errors_of_estimates():
         with pytest.raises((TypeError, ValueError), match=r"`key`|parameter 'key'"):
             operator(polynomial)(X, key=jax.random.split(KEY))
         with pytest.raises(TypeError, match="`x` must be a real float"):
-            operator(polynomial)(jnp.arange(3), key=KEY)
+            operator(polynomial)(np.arange(3), key=KEY)
         with pytest.raises(ValueError, match=r"`f\(x\)` must be one number"):
-            operator(lambda x: x)(X, key=KEY)
+            jax.eval_shape(lambda x, operator=operator: operator(lambda x: x)(x, key=KEY), X)
     with pytest.raises(ValueError, match=r"`directions\(key, x\)` must have the shapes of `x`"):
-        ad.stochastic_laplacian(polynomial, lambda key, x: x[:2])(X, key=KEY)
+        jax.eval_shape(lambda x: ad.stochastic_laplacian(polynomial, lambda key, x: x[:2])(x, key=KEY), X)

@@ -10,9 +10,9 @@ from hype_ad._diff import local_jacobian
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from jax import lax
 
-X = jnp.array([0.7, -1.3, 0.4, 0.9, 0.2, -0.5])
+X = np.array([0.7, -1.3, 0.4, 0.9, 0.2, -0.5])
 RANDOM = np.random.default_rng(0)
-A, B, C = (jnp.asarray(RANDOM.normal(size=shape)) for shape in ((6, 4), (4, 4), (2, 4)))
+A, B, C = (RANDOM.normal(size=shape) for shape in ((6, 4), (4, 4), (2, 4)))
 
 
 @jax.custom_jvp
@@ -139,7 +139,7 @@ def test_rules_for_reverse_mode_alone_are_used():
     f = lambda x: jnp.sum(wrong_square(x) * x)
     value, gradient, laplacian = jax.jit(ad.value_and_grad_laplacian(f))(X)
     # slope 3 x and second derivative 3, as the rule says
-    assert tree_allclose((value, gradient, laplacian), (jnp.sum(X**3), 4 * X**2, jnp.sum(2 * 3 * X + 3 * X)))
+    assert tree_allclose((value, gradient, laplacian), (np.sum(X**3), 4 * X**2, np.sum(2 * 3 * X + 3 * X)))
 
 
 def test_no_derivative_is_nan_at_zero():
@@ -147,7 +147,7 @@ def test_no_derivative_is_nan_at_zero():
         safe = jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
         return jnp.sum(safe + x**2.0 + jax.nn.relu(x) * x + jnp.abs(x) + x**3) + jnp.prod(x)
 
-    zero = jnp.zeros(3)
+    zero = np.zeros(3)
     expected = lambda x: (f(x), jax.grad(f)(x), jnp.trace(jax.jacfwd(jax.jacfwd(f))(x)))
     ours, theirs = jax.jit(lambda x: (ad.value_and_grad_laplacian(f)(x), expected(x)))(zero)
     assert tree_allclose(ours, theirs, rtol=0)
@@ -180,7 +180,7 @@ def test_derivatives_of_laplacians():
         value, gradient, laplacian = ad.value_and_grad_laplacian(lambda x: f(x, w))(x)
         return jnp.sum(of_rows) + laplacian + gradient @ gradient + value
 
-    assert_derivatives_match(outer, (X, jnp.array([0.5, -0.3, 1.1, 0.8])))
+    assert_derivatives_match(outer, (X, np.array([0.5, -0.3, 1.1, 0.8])))
 
 
 def largest(f, x):
@@ -190,16 +190,16 @@ def largest(f, x):
 
 
 def test_what_depends_on_few_coordinates_has_few_derivatives():
-    x = jnp.ones(600)
+    x = np.ones(600)
     separable = lambda x: jnp.sum(jnp.sin(x) * x**2)
     chained = lambda x: jnp.sum(x[1:] ** 2 * jnp.cos(x[:-1]))
-    matrix = jnp.ones((3, 7)) / 3
+    matrix = np.ones((3, 7)) / 3
     of_particles = lambda x: jnp.sum(jnp.tanh(jnp.tanh(x.reshape(200, 3) @ matrix) @ matrix.T) ** 2)
     assert largest(ad.laplacian(separable), x) <= 600
     assert largest(ad.laplacian(chained), x) <= 2 * 600
     assert largest(ad.laplacian(of_particles), x) <= 3 * 200 * 3 * 7
-    gradient, laplacian = jax.jit(ad.grad_laplacian(chained))(x)
-    assert tree_allclose(gradient, jax.grad(chained)(x))
+    (gradient, laplacian), expected = jax.jit(lambda x: (ad.grad_laplacian(chained)(x), jax.grad(chained)(x)))(x)
+    assert tree_allclose(gradient, expected)
     assert np.isclose(laplacian, 599 * (2 - 1) * np.cos(1.0))
 
 

@@ -14,11 +14,20 @@ V, M, KEY = np.arange(1.0, 7.0), np.arange(12.0).reshape(2, 6), jax.random.key(0
 
 
 def scan(**settings):
-    return ad.checkpointed_scan(lambda carry, _: (0.5 * carry, carry), 1.0, **settings)
+    return program(lambda: ad.checkpointed_scan(lambda carry, _: (0.5 * carry, carry), 1.0, **settings))
 
 
 def hutchinson(operator, f=scalar):
-    return lambda n: operator(f, num_samples=n)(X, key=KEY)
+    return lambda n: program(lambda: operator(f, num_samples=n)(X, key=KEY))
+
+
+def fixed_point(n):
+    return program(lambda: ad.fixed_point(lambda a, b: 0.5 * a + b, 0.0, 1.0, max_steps=n).value)
+
+
+def program(f):
+    """The text of what is computed: as telling as the results of loops, and nothing is compiled."""
+    return jax.jit(f).lower().as_text()
 
 
 # The argument, and a call that takes 2 for it.
@@ -36,7 +45,7 @@ CALLS = {
     "hutchinson_div": ("num_samples", hutchinson(ad.hutchinson_div, lambda x: x**2)),
     "checkpointed_scan, levels": ("levels", lambda n: scan(length=20, levels=n)),
     "checkpointed_scan, length": ("length", lambda n: scan(length=n)),
-    "fixed_point": ("max_steps", lambda n: ad.fixed_point(lambda a, b: 0.5 * a + b, 0.0, 1.0, max_steps=n).value),
+    "fixed_point": ("max_steps", fixed_point),
     "zeros": ("shape", lambda n: ad.zeros(n)),
     "ones": ("shape", lambda n: ad.ones((n, 3))),
     "full": ("shape", lambda n: ad.full((3, n), 1.5)),

@@ -22,43 +22,41 @@ R = RNG.normal(size=(5, 3))
 
 def test_values_and_kinds():
     a, b, c = DM(A), DV(B), DM(A[:, :2])
-    for result, expected, kind in (
-        (ad.solve(a, b), np.linalg.solve(A, B), DV),
-        (ad.solve(a, c), np.linalg.solve(A, A[:, :2]), DM),
-        (ad.solve(A, b), np.linalg.solve(A, B), DV),
-        (ad.solve(a, B), np.linalg.solve(A, B), DV),
-        (ad.solve(A, B), np.linalg.solve(A, B), jax.Array),
-        (ad.solve_symmetric(DM(S), b), np.linalg.solve(S, B), DV),
-        (ad.inverse(a), np.linalg.inv(A), DM),
-        (ad.det(a), np.linalg.det(A), D),
-        (ad.det(A), np.linalg.det(A), jax.Array),
-        (ad.slogdet(a)[0], np.linalg.slogdet(A)[0], D),
-        (ad.slogdet(a)[1], np.linalg.slogdet(A)[1], D),
-        (ad.cholesky(DM(P)), np.linalg.cholesky(P), DM),
-        (ad.outer(b, DV(R[0])), np.outer(B, R[0]), DM),
-        (ad.outer(B, R[0]), np.outer(B, R[0]), jax.Array),
-        (ad.trace(DM(R)), np.trace(R), D),
-        (ad.diagonal(DM(R)), np.diagonal(R), DV),
-        (ad.diagonal_matrix(b), np.diag(B), DM),
-    ):
+    cases = (
+        (lambda: ad.solve(a, b), np.linalg.solve(A, B), DV),
+        (lambda: ad.solve(a, c), np.linalg.solve(A, A[:, :2]), DM),
+        (lambda: ad.solve(A, b), np.linalg.solve(A, B), DV),
+        (lambda: ad.solve(a, B), np.linalg.solve(A, B), DV),
+        (lambda: ad.solve(A, B), np.linalg.solve(A, B), jax.Array),
+        (lambda: ad.solve_symmetric(DM(S), b), np.linalg.solve(S, B), DV),
+        (lambda: ad.inverse(a), np.linalg.inv(A), DM),
+        (lambda: ad.det(a), np.linalg.det(A), D),
+        (lambda: ad.det(A), np.linalg.det(A), jax.Array),
+        (lambda: ad.slogdet(a)[0], np.linalg.slogdet(A)[0], D),
+        (lambda: ad.slogdet(a)[1], np.linalg.slogdet(A)[1], D),
+        (lambda: ad.cholesky(DM(P)), np.linalg.cholesky(P), DM),
+        (lambda: ad.outer(b, DV(R[0])), np.outer(B, R[0]), DM),
+        (lambda: ad.outer(B, R[0]), np.outer(B, R[0]), jax.Array),
+        (lambda: ad.trace(DM(R)), np.trace(R), D),
+        (lambda: ad.diagonal(DM(R)), np.diagonal(R), DV),
+        (lambda: ad.diagonal_matrix(b), np.diag(B), DM),
+    )
+    results = jax.jit(lambda: [call() for call, _, _ in cases])()
+    for result, (_, expected, kind) in zip(results, cases, strict=True):
         assert isinstance(result, kind)
         np.testing.assert_allclose(result, expected, rtol=1e-11)
 
 
 def test_factorizations():
-    q, r = ad.qr(DM(R))
-    assert isinstance(q, DM)
+    every = jax.jit(lambda r, s: (ad.qr(r), ad.eigh(s), ad.svd(r), ad.svd(r.T)))(DM(R), DM(S))
+    assert [[type(factor) for factor in factors] for factors in every] == [[DM, DM], [DV, DM], *[[DM, DV, DM]] * 2]
+    (q, r), (values, vectors), *decompositions = [[np.asarray(factor) for factor in factors] for factors in every]
     np.testing.assert_allclose(q @ r, R, atol=1e-14)
     np.testing.assert_allclose(q.T @ q, np.eye(3), atol=1e-14)
     np.testing.assert_array_equal(r, np.triu(r))
-    values, vectors = ad.eigh(DM(S))
-    assert isinstance(values, DV)
-    assert isinstance(vectors, DM)
     np.testing.assert_allclose(values, np.linalg.eigvalsh(S), rtol=1e-12)
-    np.testing.assert_allclose(DM(S) @ vectors, vectors * values, atol=1e-13)
-    for matrix in (R, R.T):
-        u, s, v = ad.svd(DM(matrix))
-        assert isinstance(s, DV)
+    np.testing.assert_allclose(S @ vectors, vectors * values, atol=1e-13)
+    for matrix, (u, s, v) in zip((R, R.T), decompositions, strict=True):
         np.testing.assert_allclose((u * s) @ v.T, matrix, atol=1e-13)
         np.testing.assert_allclose(s, np.linalg.svd(matrix)[1], rtol=1e-13)
 
@@ -76,11 +74,12 @@ def test_derivatives_of_factorizations():
 
 def test_gradient_of_solve_by_the_matrix():
     x, weights = np.linalg.solve(A, B), np.arange(1.0, 5.0)
-    gradient = jax.grad(lambda a: (ad.solve(a, DV(B)) @ weights).array)(DM(A))
-    np.testing.assert_allclose(gradient, -np.outer(np.linalg.solve(A.T, weights), x), rtol=1e-11)
-    gradient = jax.grad(lambda s: (ad.solve_symmetric(s, DV(B)) @ weights).array)(DM(S))
+    gradient = lambda solve: jax.grad(lambda a: (solve(a, DV(B)) @ weights).array)
+    both = jax.jit(lambda a, s: (gradient(ad.solve)(a), gradient(ad.solve_symmetric)(s)))
+    general, symmetric = both(DM(A), DM(S))
+    np.testing.assert_allclose(general, -np.outer(np.linalg.solve(A.T, weights), x), rtol=1e-11)
     plain = -np.outer(np.linalg.solve(S, weights), np.linalg.solve(S, B))
-    np.testing.assert_allclose(gradient, (plain + plain.T) / 2, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(symmetric, (plain + plain.T) / 2, rtol=1e-11, atol=1e-14)
 
 
 def cofactors(a):
@@ -165,9 +164,12 @@ def test_factorizations_where_they_do_not_exist():
 def test_derivatives_at_equal_eigenvalues():
     # Single eigenvalues have a corner there, functions that treat them alike have not; vectors have no derivative.
     sums = lambda a: ad.eigh(a)[0].sum(), lambda a: ad.svd(a)[1].sum(), lambda a: ad.eigh(a)[1][0, 1]
-    *traces, vector = jax.jit(lambda a: [jax.grad(f)(a) for f in sums])(jnp.eye(3))
+    *traces, vector = jax.jit(lambda a: [jax.grad(f)(a) for f in sums])(np.eye(3))
     np.testing.assert_allclose(traces, [np.eye(3)] * 2, atol=1e-15)
     assert np.any(np.isnan(vector))
+
+
+solve = jax.jit(ad.solve)
 
 
 def orthogonal(n):
@@ -176,7 +178,6 @@ def orthogonal(n):
 
 @pytest.mark.parametrize("smallest", [0.0, 1e-12], ids=["singular", "sound"])
 def test_singular_after_rounding(smallest):
-    solve = jax.jit(ad.solve)
     for _ in range(50):
         spectrum = np.r_[np.logspace(0, -8, 5), smallest]
         units = np.diag(10 ** RNG.uniform(-50, 50, 6)), np.diag(10 ** RNG.uniform(-50, 50, 6))
@@ -191,14 +192,15 @@ def test_singular_after_rounding(smallest):
 def test_a_sound_system_in_odd_units_is_solved(scale):
     units = np.diag([scale, 1.0, 1e-8, 1e6])
     x = np.arange(1.0, 5.0)
-    np.testing.assert_allclose(ad.solve(units @ A, units @ (A @ x)), x, rtol=1e-9)
+    np.testing.assert_allclose(solve(units @ A, units @ (A @ x)), x, rtol=1e-9)
     hilbert = 1 / (1 + np.add.outer(range(6), range(6)))
-    np.testing.assert_allclose(ad.solve(hilbert, hilbert @ np.ones(6)), np.ones(6), rtol=1e-6)
+    np.testing.assert_allclose(solve(hilbert, hilbert @ np.ones(6)), np.ones(6), rtol=1e-6)
 
 
 def test_empty_systems():
-    assert ad.solve(ad.zeros((0, 0)), ad.zeros(0)).shape == (0,)
-    assert ad.inverse(ad.zeros((0, 0))).shape == (0, 0)
+    solution, inverse = jax.jit(lambda a, b: (ad.solve(a, b), ad.inverse(a)))(np.zeros((0, 0)), np.zeros(0))
+    assert solution.shape == (0,)
+    assert inverse.shape == (0, 0)
 
 
 def test_float32_stays():
@@ -211,12 +213,10 @@ def test_float32_stays():
 
 def test_under_vmap():
     stack = np.stack([A, P, np.ones((4, 4))])
-    solved = jax.jit(jax.vmap(lambda a: (ad.solve(a, B), ad.det(a))))(stack)
-    np.testing.assert_allclose(
-        solved[0][:2], np.linalg.solve(stack[:2], np.stack([B, B])[..., None])[..., 0], rtol=1e-11
-    )
-    assert np.all(np.isnan(solved[0][2]))
-    np.testing.assert_allclose(solved[1], np.linalg.det(stack), rtol=1e-12, atol=1e-12)
+    solved, determinants = map(np.asarray, jax.jit(jax.vmap(lambda a: (ad.solve(a, B), ad.det(a))))(stack))
+    np.testing.assert_allclose(solved[:2], np.linalg.solve(stack[:2], np.stack([B, B])[..., None])[..., 0], rtol=1e-11)
+    assert np.all(np.isnan(solved[2]))
+    np.testing.assert_allclose(determinants, np.linalg.det(stack), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,24 @@ def test_wrong_shapes_raise(call, message):
 def test_laws(one, other):
     a, b = (DM(np.random.default_rng(seed).normal(size=(4, 4)) + 4 * np.eye(4)) for seed in (one, other))
     x = DV(np.random.default_rng(one + 1).normal(size=4))
-    np.testing.assert_allclose(ad.det(a @ b), ad.det(a) * ad.det(b), rtol=1e-11)
-    np.testing.assert_allclose(ad.det(a.T), ad.det(a), rtol=1e-12)
-    np.testing.assert_allclose(a @ ad.solve(a, x), x, atol=1e-12)
-    np.testing.assert_allclose(ad.inverse(a @ b), ad.inverse(b) @ ad.inverse(a), atol=1e-12)
-    np.testing.assert_allclose((a @ b).T, b.T @ a.T, atol=1e-13)
-    np.testing.assert_allclose(ad.trace(a @ b), ad.trace(b @ a), rtol=1e-12)
-    np.testing.assert_allclose(ad.trace(ad.outer(x, a[0])), x @ a[0], rtol=1e-12, atol=1e-14)
+    laws = both_sides(a, b, x)
+    np.testing.assert_allclose(*laws["determinant of a product"], rtol=1e-11)
+    np.testing.assert_allclose(*laws["determinant of a transpose"], rtol=1e-12)
+    np.testing.assert_allclose(*laws["solve"], atol=1e-12)
+    np.testing.assert_allclose(*laws["inverse of a product"], atol=1e-12)
+    np.testing.assert_allclose(*laws["transpose of a product"], atol=1e-13)
+    np.testing.assert_allclose(*laws["trace of a product"], rtol=1e-12)
+    np.testing.assert_allclose(*laws["trace of an outer product"], rtol=1e-12, atol=1e-14)
+
+
+@jax.jit
+def both_sides(a, b, x):
+    return {
+        "determinant of a product": (ad.det(a @ b), ad.det(a) * ad.det(b)),
+        "determinant of a transpose": (ad.det(a.T), ad.det(a)),
+        "solve": (a @ ad.solve(a, x), x),
+        "inverse of a product": (ad.inverse(a @ b), ad.inverse(b) @ ad.inverse(a)),
+        "transpose of a product": ((a @ b).T, b.T @ a.T),
+        "trace of a product": (ad.trace(a @ b), ad.trace(b @ a)),
+        "trace of an outer product": (ad.trace(ad.outer(x, a[0])), x @ a[0]),
+    }

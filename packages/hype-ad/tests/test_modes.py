@@ -8,7 +8,7 @@ import pytest
 from hype_ad import DV
 from hype_ad.testing import tree_allclose
 
-X = jnp.array([0.5, 0.8, 1.2])
+X = np.array([0.5, 0.8, 1.2])
 
 
 def shrink(x):
@@ -21,8 +21,9 @@ def loop(x):
     return jnp.sum(shrink(x) ** 3)
 
 
-FACTOR = float(shrink(X)[0] / X[0])
-GRADIENT, HESSIAN = 3 * FACTOR**3 * X**2, np.diag(6 * FACTOR**3 * np.asarray(X))
+SHRUNK = np.asarray(jax.jit(shrink)(X))
+FACTOR = float(SHRUNK[0] / X[0])
+GRADIENT, HESSIAN = 3 * FACTOR**3 * X**2, np.diag(6 * FACTOR**3 * X)
 
 
 def test_forward_mode_goes_through_loops_of_unknown_length():
@@ -36,7 +37,7 @@ def test_forward_mode_goes_through_loops_of_unknown_length():
             ad.hutchinson_hessian_diag(loop, mode="forward")(x, key=jax.random.key(0)),
         )
 
-    assert tree_allclose(derivatives(X), (GRADIENT, HESSIAN, HESSIAN @ X, HESSIAN[0], jnp.diag(HESSIAN)))
+    assert tree_allclose(derivatives(X), (GRADIENT, HESSIAN, HESSIAN @ X, HESSIAN[0], np.diag(HESSIAN)))
 
 
 def test_what_is_forward_by_nature_goes_through_such_loops():
@@ -51,17 +52,17 @@ def test_what_is_forward_by_nature_goes_through_such_loops():
             ad.diffn(3, lambda t: loop(x * t))(1.0),
         )
 
-    divergence = jnp.array(3 * FACTOR)
-    field = (shrink(X), jnp.zeros(3), divergence)
-    third = 6 * jnp.sum(shrink(X) ** 3)
-    expected = (jnp.trace(HESSIAN), jnp.diag(HESSIAN), FACTOR * jnp.eye(3), field, divergence, third)
+    divergence = np.array(3 * FACTOR)
+    field = (SHRUNK, np.zeros(3), divergence)
+    third = 6 * np.sum(SHRUNK**3)
+    expected = (np.trace(HESSIAN), np.diag(HESSIAN), FACTOR * np.eye(3), field, divergence, third)
     assert tree_allclose(derivatives(X), expected)
 
 
 @pytest.mark.parametrize("operator", [ad.grad, ad.hessian, ad.jacobian, lambda f: lambda x: ad.hvp(f)(x, x)])
 def test_reverse_mode_says_what_to_do_about_them(operator):
     with pytest.raises(ValueError, match=r"while_loop") as raised:
-        operator(loop)(X)
+        jax.eval_shape(operator(loop), X)
     assert any('pass mode="forward"' in note for note in raised.value.__notes__)
 
 
@@ -105,8 +106,8 @@ def test_wide_jacobian_is_taken_in_reverse_and_tall_one_forward():
     every = jax.jit(
         lambda x: [ad.jacobian(wide)(x), ad.jacobian(tall)(x), ad.jacobian(only_reverse, mode="reverse")(x)]
     )
-    square = jnp.diag(2 * X)
-    assert tree_allclose(every(X), [square[:2], jnp.concatenate([FACTOR * jnp.eye(3), jnp.eye(3)]), square])
+    square = np.diag(2 * X)
+    assert tree_allclose(every(X), [square[:2], np.concatenate([FACTOR * np.eye(3), np.eye(3)]), square])
     with pytest.raises(TypeError, match="forward-mode"):
         ad.jacobian(only_reverse)(X)
 
@@ -114,15 +115,15 @@ def test_wide_jacobian_is_taken_in_reverse_and_tall_one_forward():
 # 32 directions go at a time: one batch, and two with a remainder
 @pytest.mark.parametrize("n", [32, 70])
 def test_batches_of_directions(n):
-    x = jnp.linspace(-1.0, 1.0, n)
+    x = np.linspace(-1.0, 1.0, n)
     calls = []
 
     def chain(x):
         calls.append(x)
         return jnp.sum(jnp.sin(x) * jnp.roll(x, 1) ** 2)
 
-    gradient = jnp.cos(x) * jnp.roll(x, 1) ** 2 + 2 * jnp.sin(jnp.roll(x, -1)) * x
-    diagonal = -jnp.sin(x) * jnp.roll(x, 1) ** 2 + 2 * jnp.sin(jnp.roll(x, -1))
+    gradient = np.cos(x) * np.roll(x, 1) ** 2 + 2 * np.sin(np.roll(x, -1)) * x
+    diagonal = -np.sin(x) * np.roll(x, 1) ** 2 + 2 * np.sin(np.roll(x, -1))
     with_aux = lambda x: (chain(x), {"x": x})
     field = lambda x: x**2 * jnp.roll(x, 1)
 
@@ -135,14 +136,14 @@ def test_batches_of_directions(n):
             ad.value_and_div(field)(x),
         )
 
-    divergence = 2 * jnp.sum(x * jnp.roll(x, 1))
-    expected = ((gradient, {"x": x}), jnp.sum(diagonal), DV(diagonal), (field(x), divergence))
+    rolled = np.roll(x, 1)
+    expected = ((gradient, {"x": x}), np.sum(diagonal), DV(diagonal), (x**2 * rolled, 2 * np.sum(x * rolled)))
     assert tree_allclose(derivatives(x), expected)
     assert len(calls) == 3
 
 
 def test_derivatives_of_batched_derivatives():
-    x = jnp.linspace(0.1, 1.0, 40)
+    x = np.linspace(0.1, 1.0, 40)
     laplacian = ad.laplacian(lambda x: jnp.sum(x**4))
     closed_over = lambda c: ad.laplacian(lambda x: jnp.sum(c * x**4))(x)
 
@@ -151,12 +152,12 @@ def test_derivatives_of_batched_derivatives():
         return (
             ad.grad(laplacian)(x),
             ad.gradv(laplacian)(x, x),
-            ad.grad(closed_over)(jnp.array(2.0)),
-            jax.vmap(closed_over)(jnp.arange(3.0)),
+            ad.grad(closed_over)(np.array(2.0)),
+            jax.vmap(closed_over)(np.arange(3.0)),
         )
 
-    square = jnp.vdot(x, x)
-    assert tree_allclose(derivatives(x), (24 * x, 24 * square, 12 * square, jnp.arange(3.0) * 12 * square))
+    square = np.vdot(x, x)
+    assert tree_allclose(derivatives(x), (24 * x, 24 * square, 12 * square, np.arange(3.0) * 12 * square))
 
 
 def memory(f, *arguments):

@@ -41,7 +41,8 @@ def text(program, *arguments):
     return re.sub(r'(jit_|@)\w+|\bloc\(.*?\)|jax\.(arg|result)_info = "[^"]*"', "", lowered)
 
 
-ARRAYS = tuple(map(jnp.asarray, (np.linspace(0.5, 1.0, 3), np.linspace(-1, 2, 12).reshape(4, 3) ** 2, np.ones(4), 0.3)))
+NUMBERS = np.linspace(0.5, 1.0, 3), np.linspace(-1, 2, 12).reshape(4, 3) ** 2, np.ones(4), 0.3
+ARRAYS = tuple(jnp.asarray(numbers, float) for numbers in NUMBERS)
 TENSORS = (DV(ARRAYS[0]), DM(ARRAYS[1]), DV(ARRAYS[2]), D(ARRAYS[3]))
 
 

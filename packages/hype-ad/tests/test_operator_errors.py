@@ -5,6 +5,7 @@ import inspect
 import hype_ad as ad
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hype_ad import DV
 from hype_ad.internal.checks import check_key
@@ -12,18 +13,20 @@ from hype_ad.internal.mode import check_mode
 
 from .operators import CASES, V, X, field, scalar
 
+INTEGERS = jnp.asarray(np.array([1, 2, 3]), int)
+BOOLEANS = jnp.asarray(np.array([True, False, True]), bool)
 PLAIN = {case.name: case for case in CASES if "," not in case.name}
 
 
 @pytest.mark.parametrize("case", PLAIN.values(), ids=list(PLAIN))
 class TestEveryOperator:
-    @pytest.mark.parametrize("x", [3, 2.0 + 1.0j, None, jnp.array([1, 2, 3])], ids=repr)
+    @pytest.mark.parametrize("x", [3, 2.0 + 1.0j, None, INTEGERS], ids=repr)
     def test_points_that_are_no_floats(self, case, x):
         point = r"^`(x|primals\[0\])`"
         with pytest.raises(TypeError, match=point + " must (be a real float|have floats in it), got "):
             case.operator(case.function)(x, *case.arguments[1:])
 
-    @pytest.mark.parametrize("value", [3, jnp.array([True, False, True]), None])
+    @pytest.mark.parametrize("value", [3, BOOLEANS, None])
     def test_values_that_are_no_floats(self, case, value):
         if case.name == "jvp":  # as in JAX, which gives what f gives
             return
@@ -38,18 +41,18 @@ ALONG = [case for case in PLAIN.values() if len(case.arguments) == 2 and case.na
 @pytest.mark.parametrize("case", TO_ONE_NUMBER, ids=lambda case: case.name)
 def test_values_that_are_not_one_number(case):
     with pytest.raises(ValueError, match=r"^`f\(x\)` must be one number, of shape \(\), got shape \(3,\)\."):
-        case.operator(field)(*case.arguments)
+        jax.eval_shape(case.operator(field), *case.arguments)
     with pytest.raises(ValueError, match=r"^`f\(x\)` must be one number, got 2 arrays in PyTreeDef"):
-        case.operator(lambda x: (x[0], x[1]))(*case.arguments)
+        jax.eval_shape(case.operator(lambda x: (x[0], x[1])), *case.arguments)
 
 
 @pytest.mark.parametrize("case", ALONG, ids=lambda case: case.name)
 def test_directions_of_another_shape(case):
     reference = r"f\(x\)" if "_tv" in case.name else "x"
     with pytest.raises(ValueError, match=rf"^`.` must have the shapes of `{reference}`, got \(2,\) in place of \(3,\)"):
-        case.operator(case.function)(X, V[:2])
+        jax.eval_shape(case.operator(case.function), X, np.zeros(2))
     with pytest.raises(ValueError, match=rf"^`.` must have the structure of `{reference}`, .*, got "):
-        case.operator(case.function)(X, {"v": V})
+        jax.eval_shape(case.operator(case.function), X, {"v": V})
 
 
 @pytest.mark.parametrize("name", ["diff", "value_and_diff", "diff2", "value_and_diff2", "value_and_diff_diff2"])
@@ -73,7 +76,7 @@ def test_orders(operator):
 @pytest.mark.parametrize("name", ["curl", "value_and_curl", "curl_div", "value_and_curl_div"])
 def test_curl_is_for_space(name):
     with pytest.raises(ValueError, match=r"^`x` must be a vector of 3 numbers, got shape \(2,\)"):
-        getattr(ad, name)(lambda x: x)(X[:2])
+        getattr(ad, name)(lambda x: x)(np.zeros(2))
     with pytest.raises(ValueError, match=r"^`f\(x\)` must be a vector of 3 numbers, got shape \(2,\)"):
         getattr(ad, name)(lambda x: x[:2])(X)
     with pytest.raises(ValueError, match=r"^`x` must be a vector of 3 numbers, got 2 arrays"):
@@ -113,13 +116,13 @@ def test_jvp_and_vjp_say_which():
     with pytest.raises(ValueError, match=r"^`tangents` must be as many as `primals`, 1, got 2"):
         ad.jvp(field, (X,), (V, V))
     with pytest.raises(ValueError, match=r"^`tangents\[0\]` must have the shapes of `primals\[0\]`"):
-        ad.jvp(field, (X,), (V[:2],))
+        ad.jvp(field, (X,), (np.zeros(2),))
     with pytest.raises(TypeError, match=r"^`primals\[1\]` must be a real float"):
         ad.jvp(lambda x, y: x, (X, 1), (V, 1))
     with pytest.raises(TypeError, match=r"^`primals\[1\]` must be a real float"):
         ad.vjp(lambda x, y: x, X, 1)
     with pytest.raises(ValueError, match=r"^`u` must have the shapes of `f\(x\)`, got \(2,\) in place of \(3,\)"):
-        ad.vjp(field, X)[1](V[:2])
+        jax.eval_shape(lambda x, u: ad.vjp(field, x)[1](u), X, np.zeros(2))
 
 
 @pytest.mark.parametrize("name", ["hutchinson_laplacian", "hutchinson_div", "hutchinson_hessian_diag"])
@@ -130,9 +133,9 @@ def test_estimates(name, key):
     with pytest.raises(TypeError, match=r"^`num_samples` must be an integer known before compiling, got True"):
         operator(scalar, num_samples=True)
     with pytest.raises(TypeError, match=r"^`x` must be a real float, got int"):
-        operator(scalar)(jnp.arange(3), key=key)
+        operator(scalar)(np.arange(3), key=key)
     with pytest.raises(ValueError, match=r"^`f\(x\)` must "):
-        operator(lambda x: x[:2])(X, key=key)
+        jax.eval_shape(lambda x: operator(lambda x: x[:2])(x, key=key), X)
     for wrong in (0, jax.random.split(key)):  # annotations are checked before us here
         with pytest.raises((TypeError, ValueError), match="key"):
             operator(scalar)(X, key=wrong)
@@ -163,7 +166,7 @@ def test_checks_of_the_value_cost_no_evaluation():
 
     for operator in (ad.grad, ad.hessian, ad.laplacian, ad.curl):
         with pytest.raises(ValueError, match="f"):
-            operator(f)(jnp.ones(2) if operator is not ad.curl else (X,) * 2)
+            operator(f)(np.ones(2) if operator is not ad.curl else (X,) * 2)
     assert len(calls) == 3
 
 

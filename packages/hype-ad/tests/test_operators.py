@@ -16,7 +16,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def assert_expected(result, expected, rtol=1e-12):
-    assert tree_allclose(result, jax.tree.map(jnp.asarray, expected), rtol=rtol, atol=1e-13)
+    assert tree_allclose(result, jax.tree.map(np.asarray, expected), rtol=rtol, atol=1e-13)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_closed_form_on_arrays_from_one_evaluation(case, computed):
 
 @every_case
 def test_closed_form_on_a_batch_of_tensors(case, computed):
-    result = jax.tree.map(lambda leaf: leaf[1], computed[0][case.name][1])
+    result = jax.tree.map(lambda leaf: np.asarray(leaf)[1], computed[0][case.name][1])
     assert_expected(result, tensors(case.expected))
 
 
@@ -76,7 +76,7 @@ def test_other_kinds_of_numbers(case, kind):
     x, *directions = case.arguments
     x = x if directions else kind(x)
     result = case.operator(case.function)(x, *map(kind, directions))
-    assert_expected(jax.tree.map(lambda leaf: leaf + jnp.zeros(()), result), case.expected)
+    assert_expected(jax.tree.map(np.asarray, result), case.expected)
 
 
 OPERATORS = {case.name.partition(",")[0].split()[0] for case in CASES}

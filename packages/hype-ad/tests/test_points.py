@@ -10,7 +10,7 @@ from hype_ad import DM, DV, D
 from hype_ad.testing import tree_allclose
 from jax.flatten_util import ravel_pytree
 
-POINT = {"w": jnp.array([[1.0, -0.5, 2.0], [0.3, 0.7, -1.1]]), "b": (jnp.array([0.2, -0.4]), jnp.array(1.5))}
+POINT = {"w": np.array([[1.0, -0.5, 2.0], [0.3, 0.7, -1.1]]), "b": (np.array([0.2, -0.4]), np.array(1.5))}
 TENSORS = jax.tree.map(ad.wrap, POINT)
 
 
@@ -63,10 +63,9 @@ def test_tensors_in_a_pytree_have_tensor_blocks():
 
 
 def test_diagonal_laplacian_and_divergence_of_a_pytree():
-    flat, unravel = ravel_pytree(POINT)
-
     @jax.jit
     def derivatives(p):
+        flat, unravel = ravel_pytree(p)
         full = jax.hessian(lambda z: loss(unravel(z)))(flat)
         ours = ad.laplacian(loss)(p), ad.div(jax.grad(loss))(p), ad.hessian_diag(loss)(p)
         return ours, (jnp.trace(full), jnp.trace(full), unravel(jnp.diag(full)))
@@ -77,7 +76,7 @@ def test_diagonal_laplacian_and_divergence_of_a_pytree():
 
 
 def test_products_of_a_pytree():
-    direction = jax.tree.map(jnp.cos, POINT)
+    direction = jax.tree.map(lambda leaf: np.asarray(np.cos(leaf)), POINT)
     expected = jax.jit(lambda p, v: jax.jvp(jax.grad(loss), (p,), (v,)))(POINT, direction)
     assert tree_allclose(jax.jit(ad.grad_hvp(loss))(POINT, direction), expected, rtol=1e-12)
     on_tensors_expected = jax.tree.map(ad.wrap, expected)
@@ -86,8 +85,9 @@ def test_products_of_a_pytree():
 
 
 def test_an_equinox_model_is_a_point():
-    linear = eqx.nn.Linear(2, 3, key=jax.random.key(0))
-    f = lambda m: jnp.sum(m(jnp.array([1.0, -2.0])) ** 2)
+    shapes = eqx.filter_eval_shape(eqx.nn.Linear, 2, 3, key=jax.random.key(0))
+    linear = jax.tree.map(lambda leaf: np.linspace(-1.0, 1.0, leaf.size).reshape(leaf.shape), shapes)
+    f = lambda m: jnp.sum(m(np.array([1.0, -2.0])) ** 2)
     ours, theirs, product = jax.jit(lambda m: (ad.grad(f)(m), jax.grad(f)(m), ad.hvp(f)(m, m)))(linear)
     assert tree_allclose(ours, theirs, rtol=1e-12)
     assert isinstance(product, eqx.nn.Linear)
@@ -100,8 +100,9 @@ def test_matrix_to_number_and_to_matrix():
         lambda m: (ad.grad(det)(m), ad.jacobian(square)(m), ad.jacobianv(square)(m, v))
     )(m)
     assert tree_allclose(gradient, DM([[3.0, -0.5], [-1.0, 2.0]]))
-    assert np.allclose(np.tensordot(jacobian, v.array), (m @ v + v @ m).array)
-    assert tree_allclose(product, m @ v + v @ m)
+    expected = np.asarray(m) @ np.asarray(v) + np.asarray(v) @ np.asarray(m)
+    assert np.allclose(np.tensordot(jacobian, v.array), expected)
+    assert tree_allclose(product, DM(expected))
     assert jax.eval_shape(ad.hessian(det), m).shape == (2, 2, 2, 2)
 
 
@@ -121,10 +122,10 @@ def test_type_of_a_jacobian(f, x, kind):
 
 def test_curve_to_anything():
     curve = lambda t: {"v": DV([t, t * t]), "m": jnp.ones((2, 2)) * t**3}
-    value, derivative, second = jax.jit(ad.value_and_diff_diff2(curve))(jnp.array(2.0))
-    assert tree_allclose(value, {"v": DV([2.0, 4.0]), "m": jnp.full((2, 2), 8.0)})
-    assert tree_allclose(derivative, {"v": DV([1.0, 4.0]), "m": jnp.full((2, 2), 12.0)})
-    assert tree_allclose(second, {"v": DV([0.0, 2.0]), "m": jnp.full((2, 2), 12.0)})
+    value, derivative, second = jax.jit(ad.value_and_diff_diff2(curve))(np.array(2.0))
+    assert tree_allclose(value, {"v": DV([2.0, 4.0]), "m": np.full((2, 2), 8.0)})
+    assert tree_allclose(derivative, {"v": DV([1.0, 4.0]), "m": np.full((2, 2), 12.0)})
+    assert tree_allclose(second, {"v": DV([0.0, 2.0]), "m": np.full((2, 2), 12.0)})
 
 
 class TestArguments:
@@ -132,15 +133,15 @@ class TestArguments:
     def f(x, y, *, scale=1.0):
         return scale * jnp.sum(x**2) * y
 
-    x = jnp.array([1.0, 2.0])
-    y = jnp.array(3.0)
+    x = np.array([1.0, 2.0])
+    y = np.array(3.0)
 
     @pytest.mark.parametrize("name", ["grad", "value_and_grad", "hessian", "jacobian"])
-    @pytest.mark.parametrize("argnums", [0, 1, -1, (0, 1), (1, 0)])
-    def test_argnums_as_in_jax(self, name, argnums):
-        derivative = lambda m: getattr(m, name)(self.f, argnums=argnums)(self.x, self.y, scale=2.0)
-        ours, theirs = jax.jit(lambda: (derivative(ad), derivative(jax)))()
-        assert tree_allclose(ours, theirs, rtol=1e-12)
+    def test_argnums_as_in_jax(self, name):
+        every = [0, 1, -1, (0, 1), (1, 0)]
+        derivatives = lambda m: [getattr(m, name)(self.f, argnums=n)(self.x, self.y, scale=2.0) for n in every]
+        for argnums, ours, theirs in zip(every, *jax.jit(lambda: (derivatives(ad), derivatives(jax)))(), strict=True):
+            assert tree_allclose(ours, theirs, rtol=1e-12), argnums
 
     @pytest.mark.parametrize("name", ["grad", "value_and_grad", "hessian", "jacobian"])
     def test_auxiliary_output_as_in_jax(self, name):
@@ -151,7 +152,7 @@ class TestArguments:
 
     def test_auxiliary_output_of_the_others(self):
         f = lambda x: (jnp.sum(x**3), x + 1)
-        aux, value = self.x + 1, jnp.array(9.0)
+        aux, value = self.x + 1, np.array(9.0)
         of = jax.jit(
             lambda x, mode: (
                 ad.grad(f, has_aux=True, mode=mode)(x),
@@ -161,23 +162,27 @@ class TestArguments:
             static_argnums=1,
         )
         gradient = 3 * self.x**2
-        expected = ((gradient, aux), ((value, aux), jnp.diag(6 * self.x)), ((value, aux), gradient))
+        expected = ((gradient, aux), ((value, aux), np.diag(6 * self.x)), ((value, aux), gradient))
         assert tree_allclose(of(self.x, "reverse"), expected)
         assert tree_allclose(of(self.x, "forward"), expected)
-        assert tree_allclose(ad.jvp(f, (self.x,), (self.x,), has_aux=True)[2], self.x + 1)
-        value, pull, aux = ad.vjp(f, self.x, has_aux=True)
-        assert tree_allclose((value, pull(1.0), aux), (jnp.array(9.0), (3 * self.x**2,), self.x + 1))
+
+        @jax.jit
+        def products(x):
+            value, pull, pulled_aux = ad.vjp(f, x, has_aux=True)
+            return ad.jvp(f, (x,), (x,), has_aux=True)[2], (value, pull(1.0), pulled_aux)
+
+        assert tree_allclose(products(self.x), (aux, (value, (gradient,), aux)))
 
     def test_several_primals(self):
         out, tangent = ad.jvp(self.f, (self.x, self.y), ([1.0, 0.0], 1))
-        assert tree_allclose((out, tangent), (jnp.array(15.0), jnp.array(2.0 * 3.0 + 5.0)))
+        assert tree_allclose((out, tangent), (jnp.asarray(15.0), jnp.asarray(2.0 * 3.0 + 5.0)))
         out, pull = ad.vjp(self.f, DV(self.x).array, D(self.y).array)
-        assert tree_allclose(pull(2), (12 * self.x, jnp.array(10.0)))
+        assert tree_allclose(pull(2), (12 * self.x, jnp.asarray(10.0)))
 
 
 def test_python_floats_stay_weak():
     # so that a number takes the dtype of the array that it meets
-    single = jnp.ones(2, jnp.float32)
+    single = np.ones(2, np.float32)
     f = lambda c: jnp.sum(c * single)
     assert ad.grad(f)(0.5).weak_type
     assert ad.value_and_grad(f)(0.5)[0].dtype == jnp.float32
@@ -185,18 +190,24 @@ def test_python_floats_stay_weak():
 
 
 def test_numpy_and_empty_points():
-    assert tree_allclose(ad.grad(lambda x: jnp.sum(x**2))(np.array([1.0, 2.0])), jnp.array([2.0, 4.0]))
-    empty = jnp.zeros(0)
+    assert tree_allclose(ad.grad(lambda x: jnp.sum(x**2))(np.array([1.0, 2.0])), np.array([2.0, 4.0]))
     f = lambda x: jnp.sum(x**2) + 1
-    for mode in ("reverse", "forward"):
-        assert ad.grad(f, mode=mode)(empty).shape == (0,)
-        assert ad.hessian(f, mode=mode)(empty).shape == (0, 0)
-    assert ad.laplacian(f)(empty) == 0.0
-    assert ad.value_and_div(lambda x: x)(empty)[1] == 0.0
+    modes = "reverse", "forward"
+    first, second, *traces = jax.jit(
+        lambda x: (
+            [ad.grad(f, mode=mode)(x) for mode in modes],
+            [ad.hessian(f, mode=mode)(x) for mode in modes],
+            ad.laplacian(f)(x),
+            ad.value_and_div(lambda x: x)(x)[1],
+        )
+    )(np.zeros(0))
+    assert [leaf.shape for leaf in first] == [(0,), (0,)]
+    assert [leaf.shape for leaf in second] == [(0, 0), (0, 0)]
+    assert traces == [0.0, 0.0]
 
 
 def test_function_with_a_constant_value():
-    assert tree_allclose(ad.value_and_grad(lambda x: 3.0)(DV([1.0, 2.0])), (jnp.array(3.0), DV([0.0, 0.0])))
+    assert tree_allclose(ad.value_and_grad(lambda x: 3.0)(DV([1.0, 2.0])), (jnp.asarray(3.0), DV([0.0, 0.0])))
     assert ad.laplacian(lambda x: 3.0)(jnp.ones(2)) == 0.0
     assert ad.value_and_diffn(3, lambda x: 3.0)(1.0) == (3.0, 0.0)
 

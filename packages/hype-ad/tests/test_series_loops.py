@@ -1,6 +1,7 @@
 """Series through loops, and through what a program repeats, held to closed forms and to nested forward mode."""
 
 import math
+from functools import partial
 
 import hype_ad as ad
 import jax
@@ -45,14 +46,16 @@ def closed_form(c, x, n=ORDER, times=TIMES):
 
 
 def test_what_repeats_is_a_loop_with_all_derivatives(few_repeats):
-    c, x = jnp.array(0.1), jnp.array([0.3, 0.0])
+    c, x = 0.1, np.array([0.3, 0.0])
     derivative = lambda c, x: ad.diffn(ORDER, lambda x: repeated(c, x))(x)
-    both = jax.jit(jax.vmap(jax.value_and_grad(derivative, argnums=(0, 1)), in_axes=(None, 0)))(c, x)
-    expected = jax.vmap(jax.value_and_grad(closed_form, argnums=(0, 1)), in_axes=(None, 0))(c, x)
-    for ours, theirs in zip(jax.tree.leaves(both), jax.tree.leaves(expected), strict=True):
-        assert np.allclose(ours, theirs, rtol=1e-9)
-    slopes = lambda f: jax.jit(lambda c, x: jax.jvp(f, (c, x), (c, x))[1])(c, x[0])
-    assert np.isclose(slopes(derivative), slopes(closed_form), rtol=1e-9)
+
+    @jax.jit
+    def slopes(c, x):
+        reverse = lambda f: jax.vmap(jax.value_and_grad(f, argnums=(0, 1)), in_axes=(None, 0))(c, x)
+        forward = lambda f: jax.jvp(f, (c, x[0]), (c, x[0]))[1]
+        return [(reverse(f), forward(f)) for f in (derivative, closed_form)]
+
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9), *slopes(c, x))
 
 
 def test_the_length_of_what_repeats_often_does_not_count():
@@ -121,7 +124,7 @@ def loop(x, c):
 
 
 def test_loops_carry_series():
-    point = (jnp.array(0.3), jnp.array(0.7))
+    point = (0.3, 0.7)
     nested = lambda x, c: jnp.array(loop(x, c))
     for _ in range(4):
         nested = lambda x, c, f=nested: jax.jvp(lambda x: f(x, c), (x,), (jnp.ones_like(x),))[1]
@@ -137,7 +140,5 @@ def test_loops_cost_the_square_of_the_order():
 
 
 def test_derivatives_through_loops():
-    scanned = lambda p: lax.scan(lambda y, row: (jnp.sin(y * p[1]) * row, None), p[0], jnp.array([1.0, -2.0]))[0]
-    assert_derivatives_match(
-        lambda p: ad.diffn(3, lambda x: scanned((x, p[1])))(p[0]), (jnp.array(0.3), jnp.array(0.7))
-    )
+    scanned = lambda p: lax.scan(lambda y, row: (jnp.sin(y * p[1]) * row, None), p[0], np.array([1.0, -2.0]))[0]
+    assert_derivatives_match(lambda p: ad.diffn(3, lambda x: scanned((x, p[1])))(p[0]), (0.3, 0.7))

@@ -13,7 +13,7 @@ from jax.experimental.sparse import BCOO
 from scipy.sparse import coo_array
 
 N = 7
-X = jnp.linspace(-1.0, 1.5, N)
+X = np.linspace(-1.0, 1.5, N)
 BAND = np.tri(N, k=1) - np.tri(N, k=-2) != 0
 ARROW = np.eye(N, dtype=bool) | (np.arange(N) == 2) | (np.arange(N) == 2)[:, None]
 
@@ -36,7 +36,6 @@ def rosenbrock(x):
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
-@jax.jit
 def of_all(x):
     return {
         "columns": (ad.sparse_jacobian(banded)(x), ad.jacobian(banded)(x)),
@@ -50,9 +49,13 @@ def of_all(x):
 
 
 def test_entries_are_those_of_the_whole_matrix():
-    for name, (sparse, whole) in of_all(X).items():
+    @jax.jit
+    def compute(x):
+        return {name: (sparse, sparse.todense(), whole) for name, (sparse, whole) in of_all(x).items()}
+
+    for name, (sparse, filled, whole) in compute(X).items():
         assert isinstance(sparse, BCOO)
-        np.testing.assert_allclose(sparse.todense(), whole, rtol=1e-13, err_msg=name)
+        np.testing.assert_allclose(filled, whole, rtol=1e-13, err_msg=name)
 
 
 def test_a_few_products_are_taken():
@@ -60,7 +63,7 @@ def test_a_few_products_are_taken():
     assert ad.jacobian_sparsity(tall)(X).row_coloring.count == 2
     star = Sparsity(ARROW).star_coloring
     assert star.count == 2 < Sparsity(ARROW).column_coloring.count
-    assert ad.hessian_sparsity(rosenbrock)(jnp.zeros(500)).star_coloring.count == 3
+    assert ad.hessian_sparsity(rosenbrock)(np.zeros(500)).star_coloring.count == 3
     random = np.random.default_rng(0).random((40, 40)) < 0.1
     symmetric = Sparsity(random | random.T)
     whole = np.random.default_rng(1).normal(size=(40, 40)) * (random | random.T)
@@ -76,7 +79,7 @@ def test_pytrees_and_tensors_have_blocks():
         return {"a": p["u"][:2] * p["s"], "b": p["v"].array ** 2 @ jnp.ones(3)}
 
     g = lambda p: D(jnp.sum(p["u"] ** 3) * p["s"]) + p["v"] @ p["v"]
-    p = {"s": jnp.array(2.0), "u": jnp.arange(6.0).reshape(3, 2), "v": DV([1.0, 2.0, 3.0])}
+    p = {"s": np.array(2.0), "u": np.arange(6.0).reshape(3, 2), "v": DV([1.0, 2.0, 3.0])}
 
     @jax.jit
     def compute(p):
@@ -103,24 +106,24 @@ def test_argnums_and_aux_are_passed_through():
         hessian, aux = ad.sparse_hessian(g, 1, True)(c, x)
         return ((value, (by_c.todense(), by_x.todense())), (hessian.todense(), aux)), whole
 
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-13), *compute(jnp.array(2.0), X))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-13), *compute(np.array(2.0), X))
 
 
 @pytest.mark.parametrize(("sparsity", "order"), [(ARROW, 1), pytest.param(None, 2, marks=pytest.mark.slow)])
 def test_derivatives_of_all_orders(sparsity, order):
-    weights = jnp.linspace(0.5, 1.5, N * N).reshape(N, N)
+    weights = np.linspace(0.5, 1.5, N * N).reshape(N, N)
 
     def loss(p):
         hessian = ad.sparse_hessian(lambda x: arrow(x, p["c"]), sparsity=sparsity, dense=True)(p["x"])
         jacobian = ad.sparse_jacobian(lambda x: tall(x, p["c"]))(p["x"])
         return jnp.sum(weights * jnp.sin(hessian)) + jnp.sum(jacobian.data**2)
 
-    assert_derivatives_match(loss, {"x": X, "c": jnp.array(0.7)}, order=order)
+    assert_derivatives_match(loss, {"x": X, "c": np.array(0.7)}, order=order)
 
 
 def test_a_parameter_that_is_zero_is_no_zero():
     pattern_and_slope = lambda a: ad.sparse_jacobian(lambda x: a * x[::-1] + x)(X).todense()[0]
-    np.testing.assert_allclose(jax.jit(jax.jacfwd(pattern_and_slope))(jnp.array(0.0)), np.eye(N)[-1])
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(pattern_and_slope))(np.array(0.0)), np.eye(N)[-1])
 
 
 LACKING = BAND & ~((np.arange(N) == 3) & (np.arange(N) == 4)[:, None])
@@ -133,29 +136,29 @@ def test_missing_entries_are_found():
         "symmetric": ad.sparse_hessian(rosenbrock, sparsity=LACKING & LACKING.T),
     }
     with pytest.raises(ValueError, match="`sparsity` must have all entries that are not zero"):
-        ad.sparse_jacobian(jnp.sin, sparsity=np.diag([1, 1, 0]))(jnp.ones(3))
+        ad.sparse_jacobian(jnp.sin, sparsity=np.diag([1, 1, 0]))(np.ones(3))
     entries = lambda x: {name: operator(x).data for name, operator in wrong.items()}
     values, tangents = jax.jit(lambda x: jax.jvp(entries, (x,), (x,)))(X)
     for name in wrong:
-        assert jnp.isnan(values[name]).all()
-        assert jnp.isnan(tangents[name]).all()
+        assert np.isnan(values[name]).all()
+        assert np.isnan(tangents[name]).all()
     unchecked = jax.jit(lambda x: ad.sparse_jacobian(banded, sparsity=LACKING, check=False)(x).data)
-    assert jnp.isfinite(unchecked(X)).all()
+    assert np.isfinite(unchecked(X)).all()
 
 
 def test_one_triangle_is_enough():
     upper = np.triu(ARROW)
-    hessian, whole = jax.jit(lambda x: (ad.sparse_hessian(arrow, sparsity=upper)(x), ad.hessian(arrow)(x)))(X)
-    np.testing.assert_allclose(hessian.todense(), whole)
+    sparse = ad.sparse_hessian(arrow, sparsity=upper)
+    np.testing.assert_allclose(*jax.jit(lambda x: (sparse(x).todense(), ad.hessian(arrow)(x)))(X))
 
 
 def test_a_derivative_that_is_not_finite_is_not_a_wrong_sparsity():
-    entries = jax.jit(lambda x: ad.sparse_jacobian(jnp.sqrt, sparsity=np.eye(2))(x).data)(jnp.array([0.0, 1.0]))
+    entries = jax.jit(lambda x: ad.sparse_jacobian(jnp.sqrt, sparsity=np.eye(2))(x).data)(np.array([0.0, 1.0]))
     np.testing.assert_array_equal(entries, [np.inf, 0.5])
     lacking = ad.sparse_jacobian(lambda x: jnp.sqrt(x[:3]) + x[1:], sparsity=np.eye(3, 4))
-    for first in (0.0, jnp.nan):  # and does not hide one
+    for first in (0.0, np.nan):  # and does not hide one
         with pytest.raises(ValueError, match="`sparsity` must have all entries that are not zero"):
-            lacking(jnp.array([first, 1.0, 2.0, 3.0]))
+            lacking(np.array([first, 1.0, 2.0, 3.0]))
 
 
 def test_functions_of_one_mode():
@@ -168,13 +171,13 @@ def test_functions_of_one_mode():
     operators = ad.sparse_jacobian(floored), ad.sparse_jacobian(lambda x: jnp.append(grown(x), x[:2]))
     straight, loop = jax.jit(lambda x: [operator(x).todense() for operator in operators])(X)
     np.testing.assert_allclose(straight, np.eye(N))
-    np.testing.assert_allclose(loop[:N], 4 * np.eye(N))
+    np.testing.assert_allclose(np.asarray(loop)[:N], 4 * np.eye(N))
 
 
 def test_sparsity_is_a_value():
     entries = coo_array(BAND)
     stored = BCOO((np.ones(BAND.sum()), np.argwhere(BAND)), shape=BAND.shape)
-    for matrix in (BAND.astype(float), entries, jnp.asarray(BAND), stored, BAND.tolist()):
+    for matrix in (BAND.astype(float), entries, jnp.asarray(BAND, bool), stored, BAND.tolist()):
         assert Sparsity(matrix) == Sparsity(BAND)
     assert len({Sparsity(BAND), Sparsity(BAND), Sparsity(ARROW)}) == 2
     assert repr(Sparsity(BAND)) == f"Sparsity(7 x 7, {BAND.sum()} entries)"
@@ -187,7 +190,7 @@ def test_a_sparsity_is_found_once_for_many_points():
     found = ad.jacobian_sparsity(banded)(X)
     assert found == Sparsity(BAND | BAND.T)
     compiled = jax.jit(jax.vmap(lambda x: ad.sparse_jacobian(banded, sparsity=found)(x).todense()))
-    xs = jnp.stack([X, 2 * X])
+    xs = np.stack([X, 2 * X])
     np.testing.assert_allclose(compiled(xs), jax.vmap(jax.jacobian(banded))(xs))
 
 
@@ -211,11 +214,11 @@ def test_errors():
     with pytest.raises(TypeError, match="`sparsity` must be known while JAX traces"):
         jax.jit(lambda s, x: ad.sparse_jacobian(banded, sparsity=s)(x).data)(jnp.asarray(BAND), X)
     with pytest.raises(ValueError, match=r"`sparsity` must be of shape \(2, 7\), outputs by inputs, got \(7, 7\)"):
-        ad.sparse_jacobian(tall, sparsity=BAND)(X)
+        jax.eval_shape(lambda x: ad.sparse_jacobian(tall, sparsity=BAND)(x).data, X)
     with pytest.raises(ValueError, match=r"More than 2²⁴ entries of the derivative, of shape \(5000, 5000\)"):
-        ad.sparse_jacobian(lambda x: x * jnp.sum(x))(jnp.zeros(5000))
+        ad.sparse_jacobian(lambda x: x * jnp.sum(x))(np.zeros(5000))
     with pytest.raises(TypeError, match="must be a real float"):
-        ad.jacobian_sparsity(banded)(jnp.arange(7))
+        ad.jacobian_sparsity(banded)(np.arange(7))
     with pytest.raises(ValueError, match="`argnums` must be positions"):
         ad.hessian_sparsity(rosenbrock, argnums=1)(X)
     with pytest.raises(ValueError, match=r"`f\(x\)` must be one number"):

@@ -8,8 +8,8 @@ import pytest
 from jax import lax
 
 N = 6
-X = jax.random.normal(jax.random.key(0), (4, N))
-KERNEL = jax.random.normal(jax.random.key(1), (2, 3, 3))
+RANDOM = np.random.default_rng(0)
+X, KERNEL = RANDOM.normal(size=(4, N)), RANDOM.normal(size=(2, 3, 3))
 HELD = np.zeros((2, N))
 
 

@@ -105,7 +105,7 @@ def test_all_derivatives_to_third_order(problem):
     f = lambda x, y: jnp.asarray(problem.f(x, y))
     by_mode = [nested(f, m, n, mode) for mode in (jax.grad, jax.jacfwd) for m, n in ORDERS]
     found = jax.jit(jax.vmap(lambda x, y: jnp.stack([g(x, y) for g in by_mode])))(*np.array(POINTS).T)
-    for (a, b), derivatives in zip(POINTS, found, strict=True):
+    for (a, b), derivatives in zip(POINTS, np.asarray(found), strict=True):
         for (m, n), both in zip(ORDERS, derivatives.reshape(2, -1).T, strict=True):
             expected = problem.expected(m, n, a, b)
             if math.isnan(problem.expected(0, 0, a, b)):
@@ -124,7 +124,7 @@ def test_series_have_these_derivatives_too(problem):
         return ad.diffn(3, lambda t: jnp.asarray(problem.f(x + u * t if u else x, y + v * t if v else y)))(0.0)
 
     found = jax.jit(jax.vmap(lambda x, y: jnp.stack([third(x, y, *uv) for uv in directions])))(*np.array(POINTS).T)
-    for (a, b), derivatives in zip(POINTS, found, strict=True):
+    for (a, b), derivatives in zip(POINTS, np.asarray(found), strict=True):
         for (u, v), derivative in zip(directions, derivatives, strict=True):
             terms = [(math.comb(3, m) * u**m * v ** (3 - m), (m, 3 - m)) for m in range(4)]
             expected = sum(factor * problem.expected(m, n, a, b) for factor, (m, n) in terms if factor)

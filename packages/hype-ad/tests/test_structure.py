@@ -17,45 +17,45 @@ def kind_of(shape):
     return (D, DV, DM)[len(shape)]
 
 
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (lambda: ad.zeros(()), np.zeros(())),
-        (lambda: ad.zeros(3), np.zeros(3)),
-        (lambda: ad.zeros((2, 3)), np.zeros((2, 3))),
-        (lambda: ad.ones(0), np.ones(0)),
-        (lambda: ad.ones((2, 1)), np.ones((2, 1))),
-        (lambda: ad.full(2, 1.5), np.full(2, 1.5)),
-        (lambda: ad.full((2, 2), D(3.0)), np.full((2, 2), 3.0)),
-        (lambda: ad.identity(3), np.eye(3)),
-        (lambda: ad.standard_basis(3, 1), [0.0, 1.0, 0.0]),
-        (lambda: ad.standard_basis(3, -1, 2.5), [0.0, 0.0, 2.5]),
-        (lambda: ad.init(3, lambda i: i * i), [0.0, 1.0, 4.0]),
-        (lambda: ad.init((2, 3), lambda i, j: 10 * i + j), [[0.0, 1.0, 2.0], [10.0, 11.0, 12.0]]),
-        (lambda: ad.init_rows(2, lambda i: DV(V) * D(i)), [0 * V, V]),
-        (lambda: ad.init_cols(2, lambda i: V * D(i).array), np.stack([0 * V, V], axis=1)),
-        (lambda: ad.from_rows([DV(V), W]), [V, W]),
-        (lambda: ad.from_cols([V, DV(W)]), np.stack([V, W], axis=1)),
-        (lambda: ad.repeat_rows(DV(V), 2), [V, V]),
-        (lambda: ad.repeat_cols(DV(V), 2), np.stack([V, V], axis=1)),
-    ],
-)
-def test_construction(make, expected):
-    result = make()
-    assert isinstance(result, kind_of(np.shape(expected)))
-    np.testing.assert_array_equal(result, expected)
+MADE = [
+    (lambda: ad.zeros(()), np.zeros(())),
+    (lambda: ad.zeros(3), np.zeros(3)),
+    (lambda: ad.zeros((2, 3)), np.zeros((2, 3))),
+    (lambda: ad.ones(0), np.ones(0)),
+    (lambda: ad.ones((2, 1)), np.ones((2, 1))),
+    (lambda: ad.full(2, 1.5), np.full(2, 1.5)),
+    (lambda: ad.full((2, 2), D(3.0)), np.full((2, 2), 3.0)),
+    (lambda: ad.identity(3), np.eye(3)),
+    (lambda: ad.standard_basis(3, 1), [0.0, 1.0, 0.0]),
+    (lambda: ad.standard_basis(3, -1, 2.5), [0.0, 0.0, 2.5]),
+    (lambda: ad.init(3, lambda i: i * i), [0.0, 1.0, 4.0]),
+    (lambda: ad.init((2, 3), lambda i, j: 10 * i + j), [[0.0, 1.0, 2.0], [10.0, 11.0, 12.0]]),
+    (lambda: ad.init_rows(2, lambda i: DV(V) * D(i)), [0 * V, V]),
+    (lambda: ad.init_cols(2, lambda i: V * D(i).array), np.stack([0 * V, V], axis=1)),
+    (lambda: ad.from_rows([DV(V), W]), [V, W]),
+    (lambda: ad.from_cols([V, DV(W)]), np.stack([V, W], axis=1)),
+    (lambda: ad.repeat_rows(DV(V), 2), [V, V]),
+    (lambda: ad.repeat_cols(DV(V), 2), np.stack([V, V], axis=1)),
+]
+
+
+def test_construction():
+    results = jax.jit(lambda: [make() for make, _ in MADE])()
+    for number, (_, expected) in enumerate(MADE):
+        assert isinstance(results[number], kind_of(np.shape(expected))), f"number {number}"
+        np.testing.assert_array_equal(results[number], expected, err_msg=f"number {number}")
 
 
 def test_construction_in_another_dtype():
-    one = jnp.ones((), jnp.float32)
-    for tensor in (
+    every = lambda one: (
         ad.zeros(2, dtype=jnp.float32),
         ad.ones(2, dtype=jnp.float32),
         ad.identity(2, dtype=jnp.float32),
         ad.full(2, one),
         ad.standard_basis(2, 0, one),
         ad.repeat_rows(DV([one, one]), 2),
-    ):
+    )
+    for tensor in jax.eval_shape(every, np.float32(1.0)):
         assert tensor.dtype == jnp.float32
 
 
@@ -76,35 +76,46 @@ CASES = [
 def test_reshaping_and_joining(name, operands, expected):
     f = getattr(ad, name)
     tensors = [kind_of(x.shape)(x) for x in operands]
-    for mixed in (tensors, [tensors[0], *operands[1:]]):
-        result = f(*mixed)
+    gradient_of_sum = jax.grad(lambda x: f(*x).sum().array)
+    every = jax.jit(lambda x: (f(*x), f(x[0], *operands[1:]), f(*operands), gradient_of_sum(x)))
+    *results, plain, gradients = every(tuple(tensors))
+    for result in results:
         assert isinstance(result, kind_of(expected.shape))
         np.testing.assert_array_equal(result, expected)
-    plain = f(*operands)
     assert isinstance(plain, jax.Array)
     np.testing.assert_array_equal(plain, expected)
     # Every element goes to one place, with weight 1.
-    gradients = jax.jit(jax.grad(lambda x: f(*x).sum().array))(tuple(tensors))
     for gradient, operand in zip(gradients, operands, strict=True):
         np.testing.assert_array_equal(gradient, np.ones_like(operand))
 
 
 def test_concat():
-    assert isinstance(ad.concat([DV(V), DV(W), DV(V)]), DV)
-    assert isinstance(ad.concat([V, W]), jax.Array)
-    np.testing.assert_array_equal(ad.concat([DM(M), DM(M[:1])]), np.vstack([M, M[:1]]))
-    np.testing.assert_array_equal(ad.concat([DM(M), DM(M[:, :1])], axis=1), np.hstack([M, M[:, :1]]))
-    np.testing.assert_array_equal(ad.concat([DM(M), DM(M[:, :1])], axis=-1), np.hstack([M, M[:, :1]]))
-    np.testing.assert_array_equal(ad.concat([DV(V), ad.zeros(0)]), V)
+    three, plain, rows, *columns, with_nothing = jax.jit(
+        lambda: (
+            ad.concat([DV(V), DV(W), DV(V)]),
+            ad.concat([V, W]),
+            ad.concat([DM(M), DM(M[:1])]),
+            ad.concat([DM(M), DM(M[:, :1])], axis=1),
+            ad.concat([DM(M), DM(M[:, :1])], axis=-1),
+            ad.concat([DV(V), ad.zeros(0)]),
+        )
+    )()
+    assert isinstance(three, DV)
+    assert isinstance(plain, jax.Array)
+    np.testing.assert_array_equal(rows, np.vstack([M, M[:1]]))
+    for joined in columns:
+        np.testing.assert_array_equal(joined, np.hstack([M, M[:, :1]]))
+    np.testing.assert_array_equal(with_nothing, V)
 
 
 def test_split():
-    parts = ad.split(DV(np.arange(6.0)), [1, 0, 3, 2])
+    square = lambda v: (ad.split(v, [1, 2])[1] ** 2).sum().array
+    every = jax.jit(lambda x, v: (ad.split(x, [1, 0, 3, 2]), ad.split(V, [1, 2]), jax.grad(square)(v)))
+    parts, plain, gradient = every(DV(np.arange(6.0)), DV(V))
     assert all(isinstance(part, DV) for part in parts)
     assert [part.tolist() for part in parts] == [[0.0], [], [1.0, 2.0, 3.0], [4.0, 5.0]]
     assert [part.tolist() for part in ad.split_equal(np.arange(6), 3)] == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
-    assert all(isinstance(part, jax.Array) for part in ad.split(V, [1, 2]))
-    gradient = jax.grad(lambda v: (ad.split(v, [1, 2])[1] ** 2).sum().array)(DV(V))
+    assert all(isinstance(part, jax.Array) for part in plain)
     np.testing.assert_array_equal(gradient, [0.0, -4.0, 6.0])
 
 
@@ -114,22 +125,34 @@ def test_matrix_of_a_vector():
 
 
 def test_edits():
-    for kind in (DV, lambda x: jnp.asarray(x)):
-        result = ad.add_item(kind(V), 1, 0.5)
-        assert isinstance(result, type(kind(V)))
+    @jax.jit
+    def edited(v, m):
+        return (
+            (ad.add_item(v, 1, 0.5), ad.add_item(v.array, 1, 0.5)),
+            ad.add_item(m, (1, -1), D(1.0)),
+            ad.add_subvector(v, 1, W[:2]),
+            ad.add_submatrix(m, 0, 1, np.ones((2, 2))),
+            ad.add_diagonal(m, V[:2]),
+            ad.add_diagonal(M.T, 1.0),
+            ad.add_item(v.astype(jnp.float32), 0, 1.0),
+        )
+
+    of_kinds, item, subvector, submatrix, diagonal, shifted, single = edited(DV(V), DM(M))
+    for result, kind in zip(of_kinds, (DV, jax.Array), strict=True):
+        assert isinstance(result, kind)
         np.testing.assert_array_equal(result, [1.0, -1.5, 3.0])
-    np.testing.assert_array_equal(ad.add_item(DM(M), (1, -1), D(1.0)), [[1.0, 2.0, 0.5], [3.0, 4.0, 0.0]])
-    np.testing.assert_array_equal(ad.add_subvector(DV(V), 1, W[:2]), [1.0, -1.5, 7.0])
-    np.testing.assert_array_equal(ad.add_submatrix(DM(M), 0, 1, np.ones((2, 2))), M + np.array([[0, 1, 1]] * 2))
-    np.testing.assert_array_equal(ad.add_diagonal(DM(M), V[:2]), M + np.array([[1, 0, 0], [0, -2, 0]]))
-    np.testing.assert_array_equal(ad.add_diagonal(M.T, 1.0), M.T + np.eye(3)[:, :2])
-    assert ad.add_item(DV(V).astype(jnp.float32), 0, 1.0).dtype == jnp.float32
+    np.testing.assert_array_equal(item, [[1.0, 2.0, 0.5], [3.0, 4.0, 0.0]])
+    np.testing.assert_array_equal(subvector, [1.0, -1.5, 7.0])
+    np.testing.assert_array_equal(submatrix, M + np.array([[0, 1, 1]] * 2))
+    np.testing.assert_array_equal(diagonal, M + np.array([[1, 0, 0], [0, -2, 0]]))
+    np.testing.assert_array_equal(shifted, M.T + np.eye(3)[:, :2])
+    assert single.dtype == jnp.float32
     np.testing.assert_array_equal(V, [1.0, -2.0, 3.0])
 
 
 def test_edits_differentiate_by_both():
     f = lambda v, w, d: (ad.add_item(ad.add_subvector(v, 1, w), 2, d) ** 2).sum().array
-    by_v, by_w, by_d = jax.grad(f, (0, 1, 2))(DV(V), DV(W[:2]), D(1.0))
+    by_v, by_w, by_d = jax.jit(jax.grad(f, (0, 1, 2)))(DV(V), DV(W[:2]), D(1.0))
     edited = np.array([1.0, -1.5, 8.0])
     np.testing.assert_array_equal(by_v, 2 * edited)
     np.testing.assert_array_equal(by_w, 2 * edited[1:])
@@ -137,27 +160,40 @@ def test_edits_differentiate_by_both():
 
 
 def test_maps_over_rows_and_columns():
-    m = DM(M)
-    assert isinstance(ad.map_rows(lambda r: r / r.sum(), m), DM)
-    np.testing.assert_allclose(ad.map_rows(lambda r: r / r.sum(), m), M / M.sum(1, keepdims=True))
-    np.testing.assert_allclose(ad.map_cols(lambda c: c / c.sum(), m), M / M.sum(0, keepdims=True))
-    np.testing.assert_allclose(ad.map_cols(ad.softmax, m), ad.softmax(m, axis=0))
-    # Results of another length, of rank 0, of several parts.
-    np.testing.assert_array_equal(ad.map_rows(lambda r: r[:2], m), M[:, :2])
-    np.testing.assert_array_equal(ad.map_cols(lambda c: ad.append(c, c), m), np.vstack([M, M]))
-    assert isinstance(ad.map_cols(lambda c: c.sum(), m), DV)
-    np.testing.assert_array_equal(ad.map_cols(lambda c: c.sum(), m), M.sum(0))
-    total, doubled = ad.map_rows(lambda r: (r.sum(), 2 * r), m)
+    rows, cols, softmaxes, shorter, longer, sums, (total, doubled) = jax.jit(
+        lambda m: (
+            ad.map_rows(lambda r: r / r.sum(), m),
+            ad.map_cols(lambda c: c / c.sum(), m),
+            (ad.map_cols(ad.softmax, m), ad.softmax(m, axis=0)),
+            # Results of another length, of rank 0, of several parts.
+            ad.map_rows(lambda r: r[:2], m),
+            ad.map_cols(lambda c: ad.append(c, c), m),
+            ad.map_cols(lambda c: c.sum(), m),
+            ad.map_rows(lambda r: (r.sum(), 2 * r), m),
+        )
+    )(DM(M))
+    assert isinstance(rows, DM)
+    np.testing.assert_allclose(rows, M / M.sum(1, keepdims=True))
+    np.testing.assert_allclose(cols, M / M.sum(0, keepdims=True))
+    np.testing.assert_allclose(*softmaxes)
+    np.testing.assert_array_equal(shorter, M[:, :2])
+    np.testing.assert_array_equal(longer, np.vstack([M, M]))
+    assert isinstance(sums, DV)
+    np.testing.assert_array_equal(sums, M.sum(0))
     np.testing.assert_array_equal(total, M.sum(1))
     np.testing.assert_array_equal(doubled, 2 * M)
 
 
 def test_maps_with_an_index_and_over_two():
-    m = DM(M)
-    np.testing.assert_array_equal(ad.map_rows(lambda i, r: r[i] * r, jnp.arange(2), m), M * [[1.0], [4.0]])
-    np.testing.assert_array_equal(ad.map_cols(lambda i, c: c * D(i), jnp.arange(3), m), M * [0.0, 1.0, 2.0])
-    np.testing.assert_array_equal(ad.map_rows(lambda a, b: a * b, m, m), M * M)
-    np.testing.assert_array_equal(ad.map_cols(lambda s, c: s * c, DV(V), m), M * V)
+    every = lambda v, m: (
+        ad.map_rows(lambda i, r: r[i] * r, np.arange(2), m),
+        ad.map_cols(lambda i, c: c * D(i), np.arange(3), m),
+        ad.map_rows(lambda a, b: a * b, m, m),
+        ad.map_cols(lambda s, c: s * c, v, m),
+    )
+    expected = M * [[1.0], [4.0]], M * [0.0, 1.0, 2.0], M * M, M * V
+    for result, product in zip(jax.jit(every)(DV(V), DM(M)), expected, strict=True):
+        np.testing.assert_array_equal(result, product)
 
 
 def test_maps_of_arrays_give_arrays():

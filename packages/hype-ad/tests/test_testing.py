@@ -9,6 +9,8 @@ import pytest
 from hype_ad.internal.mode import check_mode
 from hype_ad.testing import Comparison, assert_derivatives_match, central_difference, compare_along, tree_allclose
 
+from .operators import array
+
 
 class Point(NamedTuple):
     weights: jax.Array
@@ -16,7 +18,7 @@ class Point(NamedTuple):
     steps: int
 
 
-POINT = Point(jnp.array([0.3, -1.2, 0.8]), 1e-3, 4)
+POINT = Point(array([0.3, -1.2, 0.8]), 1e-3, 4)
 
 
 def smooth(p):
@@ -127,7 +129,7 @@ def test_noise_proves_nothing():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"x": jnp.ones(2, jnp.float32)}, TypeError, "`x` is float32"),
+        ({"x": np.ones(2, np.float32)}, TypeError, "`x` is float32"),
         ({"x": {"a": 1}}, TypeError, "`x` has no floats"),
         ({"f": lambda x: jnp.argmax(x)}, TypeError, r"`f\(x\)` has no floats"),
         ({"f": lambda x: x.astype(jnp.float32)}, TypeError, r"`f\(x\)` is float32"),
@@ -147,25 +149,32 @@ def test_unknown_mode_raises():
         check_mode("modes", "backward")
 
 
+class Layer(eqx.Module):
+    weights: jax.Array
+    activation: str = eqx.field(static=True)
+
+
+ONES = array([1.0, 1.0])
 CLOSE = [
-    ((jnp.ones(2), {"a": 1.0}), (jnp.ones(2) + 1e-7, {"a": 1.0})),
-    (np.ones(2), jnp.ones(2)),
+    ((ONES, {"a": 1.0}), (array([1.0, 1.0 + 1e-7]), {"a": 1.0})),
+    (np.ones(2), ONES),
     (jax.random.key(3), jax.random.key(3)),
-    (eqx.nn.Linear(2, 2, key=jax.random.key(0)), eqx.nn.Linear(2, 2, key=jax.random.key(0))),
+    (Layer(ONES, "tanh"), Layer(array([1.0, 1.0]), "tanh")),
     ("name", "name"),
 ]
 APART = [
-    (jnp.ones(2), jnp.ones(3)),
-    (jnp.ones(2), jnp.ones(2, jnp.float32)),
-    (jnp.ones(2), [jnp.ones(2)]),
-    (jnp.ones(2), jnp.array([1.0, 1.001])),
-    (jnp.array(jnp.nan), jnp.array(jnp.nan)),
-    (jnp.array(1), jnp.array(2)),
-    (jnp.array(1.0), 1.0),
+    (ONES, array([1.0, 1.0, 1.0])),
+    (ONES, jnp.asarray(np.ones(2, np.float32), jnp.float32)),
+    (ONES, [ONES]),
+    (ONES, array([1.0, 1.001])),
+    (Layer(ONES, "tanh"), Layer(ONES, "relu")),
+    (array(np.nan), array(np.nan)),
+    (jnp.asarray(np.array(1), int), jnp.asarray(np.array(2), int)),
+    (array(1.0), 1.0),
     (1, 1.0),
     (1, True),
     (jax.random.key(3), jax.random.key(4)),
-    (jax.random.key(3), jnp.ones(2)),
+    (jax.random.key(3), ONES),
     ("name", "other"),
     (None, 1.0),
 ]
@@ -184,9 +193,9 @@ def test_apart(a, b):
 
 
 def test_tolerances():
-    assert tree_allclose(jnp.array(1.0), jnp.array(1.1), rtol=0.2)
-    assert tree_allclose(jnp.array(0.0), jnp.array(0.1), atol=0.2)
-    assert not tree_allclose(jnp.array(0.0), jnp.array(0.1), rtol=0.2)
+    assert tree_allclose(array(1.0), array(1.1), rtol=0.2)
+    assert tree_allclose(array(0.0), array(0.1), atol=0.2)
+    assert not tree_allclose(array(0.0), array(0.1), rtol=0.2)
 
 
 @pytest.mark.parametrize(

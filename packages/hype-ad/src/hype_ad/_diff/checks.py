@@ -26,9 +26,8 @@ def dtype(leaf: Any) -> np.dtype | None:
     """The dtype that JAX gives a number or an array; None for anything else."""
     if isinstance(leaf, jax.Array):
         return leaf.dtype
-    if isinstance(leaf, bool | int | float | complex | np.number | np.bool_ | np.ndarray):
-        return jnp.asarray(leaf).dtype if isinstance(leaf, np.ndarray | np.generic) else jnp.result_type(leaf)
-    return None
+    is_number = isinstance(leaf, bool | int | float | complex | np.number | np.bool_ | np.ndarray)
+    return jnp.result_type(leaf) if is_number else None
 
 
 def check_floats(name: str, x: PyTree) -> None:
