@@ -135,7 +135,7 @@ def test_load_costs_a_cotangent_of_the_data_once_a_segment():
     step = lambda c, x: (jnp.sin(c + x), None)
     end = lambda data: jnp.sum(checkpointed_scan(step, jnp.zeros(20), rows, load=lambda rows: data[rows])[0])
     once = jax.jit(jax.grad(end)).lower(data).compile()
-    assert once.memory_analysis().temp_size_in_bytes < 4 * data.nbytes
+    assert once.memory_analysis().temp_size_in_bytes < data.nbytes / 2  # all rows at once would be as much as the data
 
 
 def test_the_step_is_traced_as_often_for_many_steps_as_for_few():

@@ -210,6 +210,12 @@ def test_repr(tensor, text):
     assert repr(tensor) == text
 
 
+def test_masked_entries_raise():
+    with pytest.raises(ValueError, match="^`value` must have no masked entries, got 1 of them"):
+        DV(np.ma.masked_array([1.0, 2.0], [False, True]))
+    assert repr(DV(np.ma.masked_array([1.0, 2.0]))) == "DV([1. 2.])"
+
+
 def test_repr_while_traced():
     seen = []
     jax.jit(lambda m: seen.append(repr(m)))(M)

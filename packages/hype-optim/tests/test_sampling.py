@@ -177,6 +177,7 @@ def test_in_training_the_mean_is_over_all_targets_that_count():
         ({"x": X, "weights": X}, ValueError, "`weights` must have one number for each example, got shape"),
         ({"x": X, "weights": -(X[:, 0] ** 2)}, ValueError, "`weights` must be at least 0 and finite"),
         ({"x": {}}, TypeError, "`x` must hold at least one array, got {}"),
+        ({"x": np.ma.masked_array([1.0, 2.0], [0, 1])}, ValueError, "`x` must have no masked entries, got 1 of them"),
         ({"x": {"a": ["text"]}}, TypeError, r"`x\['a'\]` must be an array of"),
     ],
 )

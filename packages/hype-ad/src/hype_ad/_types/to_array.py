@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..internal.checks import as_array, native
+from ..internal.checks import as_array, host_array
 from ..internal.narrowing import check_fits
 
 
@@ -58,7 +58,7 @@ def _convert(name: str, x: Any) -> Float[Array, "..."]:
         check_fits(name, x, jnp.result_type(float))
         return jnp.asarray(x, dtype=jnp.result_type(float))
     if isinstance(x, np.ndarray | np.generic):
-        return _from_numpy(name, native(np.asarray(x)))
+        return _from_numpy(name, host_array(name, x))
     if isinstance(x, Iterable) and not isinstance(x, str | bytes | Mapping | AbstractSet):
         return _from_sequence(name, list(x))
     if isinstance(x, complex):

@@ -5,6 +5,7 @@ Values that a transformation traces have no value yet, so they pass every check 
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .narrowing import check_fits
 
 T = TypeVar("T")
+
+_LARGEST = sys.float_info.max
 
 
 def known(x: Any) -> bool:
@@ -72,10 +75,10 @@ def static_number(
     """
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         raise TypeError(f"`{name}` must be a number known before compiling, got {value!r}.")
-    if not (above < value < below and at_least <= value):
+    if not (above < value < below and at_least <= value and abs(value) <= _LARGEST):
         limits = {"above": above, "at least": at_least, "below": below}
         ends = [f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit)]
-        range_ = " and ".join(ends) if ends and math.isfinite(value) else "finite"
+        range_ = " and ".join(ends) if ends and abs(value) <= _LARGEST else "finite"
         raise ValueError(f"`{name}` must be {range_}, got {value}.")
     return float(value)
 
@@ -94,16 +97,29 @@ def float_dtype_of(x: Any) -> Any:
     return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
 
 
-def native(x: np.ndarray) -> np.ndarray:
-    """`x` in the byte order of this machine, as JAX wants it: files of some formats have the other one."""
-    return x.astype(x.dtype.newbyteorder("="), copy=False)
+def host_array(name: str, x: Any) -> np.ndarray:
+    """`x` as a plain NumPy array in the byte order of this machine: files of some formats have the other one.
+
+    A ValueError if it has masked entries.
+    """
+    check_unmasked(f"`{name}`", x)
+    array = np.asarray(x)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def check_unmasked(what: str, x: Any) -> None:
+    """Raises a ValueError if `x` has masked entries, of which JAX would take the numbers below the mask."""
+    if np.ma.is_masked(x):
+        raise ValueError(f"{what} must have no masked entries, got {np.ma.count_masked(x)} of them.")
 
 
 def as_array(x: Any, dtype: Any = None) -> Array:
     """`x` as a JAX array with memory of its own, as `jnp.asarray(x, dtype)` need not have.
 
-    What the caller later writes into a NumPy array must not be seen by a setting that was made of it.
+    What the caller later writes into a NumPy array must not be seen by a setting that was made of it. A ValueError if
+    `x` has masked entries.
     """
+    check_unmasked("An array", x)
     if type(x) is np.ndarray or isinstance(x, np.generic):
         dtype = jnp.result_type(x) if dtype is None else dtype
         return jnp.asarray(np.array(x, dtype), dtype)  # without a dtype JAX would compile a program for each shape
@@ -123,6 +139,8 @@ def float_array(name: str, value: Any, accepted: str = "a real number or an arra
             value = np.asarray(value) if all(map(known, jax.tree.leaves(value))) else jnp.asarray(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"`{name}` must be {accepted}, got {value!r}.") from error
+    if isinstance(value, np.ndarray):
+        value = host_array(name, value)
     if not is_real(value):
         got = f"an array of dtype {value.dtype}" if isinstance(value, np.ndarray | jax.Array) else repr(value)
         raise TypeError(f"`{name}` must be {accepted}, got {got}.")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hype_ad import AbstractTensor
-from hype_ad.internal.checks import as_array, as_float_array, is_real, known, native
+from hype_ad.internal.checks import as_array, as_float_array, check_unmasked, host_array, is_real, known
 from hype_ad.internal.narrowing import check_fits
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
@@ -64,9 +64,10 @@ def rows_of(name: str, value: Any) -> Array:
     """What a caller gives for rows, as a JAX array; a float keeps its dtype, an integer stays one."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim:
         return value
+    check_unmasked(f"`{name}`", value)
     try:
         plain = not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value))
-        array = native(np.asarray(value)) if plain else jnp.asarray(value)
+        array = host_array(name, value) if plain else jnp.asarray(value)
         is_number = is_real(array) or array.dtype == bool
     except (TypeError, ValueError) as error:
         raise TypeError(f"`{name}` must be an array of numbers, got {type(value).__name__}: {error}") from error
