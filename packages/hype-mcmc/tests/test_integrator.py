@@ -10,8 +10,8 @@ INTEGRATORS = {"leapfrog": leapfrog, "mclachlan": mclachlan, "yoshida": yoshida}
 ORDERS = {"leapfrog": 2, "mclachlan": 2, "yoshida": 4}
 MASSES = {
     "unit": UnitMass(),
-    "diagonal": DiagonalMass(jnp.array([1.0, 2.0, 0.5])),
-    "dense": DenseMass(jnp.array([[1.0, 0.0, 0.0], [0.3, 0.8, 0.0], [-0.2, 0.1, 1.2]])),
+    "diagonal": DiagonalMass(np.array([1.0, 2.0, 0.5])),
+    "dense": DenseMass(np.array([[1.0, 0.0, 0.0], [0.3, 0.8, 0.0], [-0.2, 0.1, 1.2]])),
 }
 # Each mass with the leapfrog, each integrator with a dense mass.
 CASES = [
@@ -21,8 +21,8 @@ CASES = [
     ("mclachlan", "dense"),
     ("yoshida", "dense"),
 ]
-POSITION = jnp.array([0.3, -0.2, 1.0])
-MOMENTUM = jnp.array([0.5, 1.0, -0.7])
+POSITION = np.array([0.3, -0.2, 1.0])
+MOMENTUM = np.array([0.5, 1.0, -0.7])
 
 
 def phase(position, momentum, logdensity=quartic):

@@ -10,7 +10,7 @@ from hype_mcmc import HMC, DiagonalMass, DynamicHMC, FixedSteps, HMCState, Rando
 
 from .problems import quartic, standard_normal, step
 
-X = jnp.array([0.3, -0.2, 1.0])
+X = np.array([0.3, -0.2, 1.0])
 
 
 def test_a_transition_accepts_with_its_probability(key):
@@ -208,8 +208,8 @@ def test_settings_that_make_no_kernel_raise(make, error, message):
         (jnp.array([3.0, 0.0]), nan_outside, ValueError, "`position` must have a finite log density"),
         (jnp.array([3.0, 0.0]), zero_outside, ValueError, "got log density -inf"),
         (jnp.array([3.0, 0.0]), bad_gradient_outside, ValueError, "log density and gradient"),
-        (jnp.arange(3), quartic, TypeError, "`position` must hold floats, got an array of int"),
-        (jnp.array([1j]), quartic, TypeError, "`position` must be a real number or an array of them"),
+        (np.arange(3), quartic, TypeError, "`position` must hold floats, got an array of int"),
+        (np.array([1j]), quartic, TypeError, "`position` must be a real number or an array of them"),
         ({"a": "b"}, quartic, TypeError, "position"),
         ({}, quartic, ValueError, "`position` must hold at least one number"),
         (

@@ -15,7 +15,7 @@ from hype_mcmc._diagnostics import bulk_ess, ebfmi, rank_rhat, tail_ess
 
 from .problems import sample
 
-X0 = {"mu": 0.0, "beta": jnp.zeros((2, 2))}
+X0 = {"mu": 0.0, "beta": np.zeros((2, 2))}
 
 
 def logdensity(x):

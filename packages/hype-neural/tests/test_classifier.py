@@ -7,7 +7,7 @@ import pytest
 from hype_neural import FeedForward, Linear, LogisticClassifier, SoftmaxClassifier
 from hype_optim import CrossEntropyOnLinear, Dataset, Params
 
-SCORES = jnp.array([[0.1, 0.7, 0.2], [0.4, 0.4, 0.2], [0.0, 0.1, 0.9], [0.8, 0.1, 0.1]])
+SCORES = np.array([[0.1, 0.7, 0.2], [0.4, 0.4, 0.2], [0.0, 0.1, 0.9], [0.8, 0.1, 0.1]])
 LABELS = np.array([1, 1, 2, 2])
 DATA = Dataset(SCORES, LABELS)
 

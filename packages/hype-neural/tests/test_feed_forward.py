@@ -9,7 +9,7 @@ from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_neural import Activation, EquinoxLayer, FeedForward, InitUniform, Linear, summary
 from hype_optim import Dataset, Params
 
-X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
+X = np.random.default_rng(0).normal(size=(6, 3))
 
 
 @pytest.fixture

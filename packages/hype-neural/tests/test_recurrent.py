@@ -27,7 +27,7 @@ from hype_optim import Checkpointed, Truncated
 # What the layers say, or the type checker before them where tests run with it.
 NO_KEY = r"`key` must be a key such as jax\.random\.key\(0\), got 0|parameter 'key'"
 TIMES, IN, HIDDEN = 5, 3, 4
-XS = jnp.asarray(np.random.default_rng(0).normal(size=(TIMES, IN)))
+XS = np.random.default_rng(0).normal(size=(TIMES, IN))
 
 
 def sigmoid(x):

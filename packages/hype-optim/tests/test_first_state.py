@@ -7,7 +7,7 @@ import pytest
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_optim import LBFGS, Adam, Box, Momentum, Params, first_state, minimize
 
-START = {"a": jnp.array([1.0, -2.0]), "b": jnp.array(0.5)}
+START = {"a": np.array([1.0, -2.0]), "b": np.array(0.5)}
 
 
 def bowl(w):

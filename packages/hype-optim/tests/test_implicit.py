@@ -53,8 +53,8 @@ def bowl(c, w):
     return jnp.sum((w["a"] - c) ** 2) + jnp.sum(jnp.cosh(w["a"])) + w["b"] ** 2 * jnp.exp(c[0]) - w["b"] * w["a"][1]
 
 
-START = {"a": jnp.zeros(2), "b": jnp.array(0.5)}
-C = jnp.array([0.3, -0.7])
+START = {"a": np.zeros(2), "b": np.array(0.5)}
+C = np.array([0.3, -0.7])
 
 
 def outcome(c, params):

@@ -11,8 +11,8 @@ import pytest
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_optim import Dataset, L2Reg, Minibatch, Nesterov, Params, Quadratic, train
 
-X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
-DATA = Dataset(X, jnp.sin(X[:, :1]))
+X = np.random.default_rng(0).normal(size=(6, 3))
+DATA = Dataset(X, np.sin(X[:, :1]))
 quiet = partial(Params, learning_rate=0.1, momentum=Nesterov(0.5), loss=Quadratic(), silent=True)
 
 

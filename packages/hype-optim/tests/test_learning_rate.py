@@ -37,7 +37,7 @@ from hype_optim import (
 
 from .problems import rosenbrock, valley
 
-START = jnp.array([-0.4, 0.8])
+START = np.array([-0.4, 0.8])
 quiet = partial(Params, silent=True, keep_w_history=True)
 gradient = jax.jit(jax.grad(valley))
 

@@ -50,8 +50,8 @@ def test_rmsprop_on_beale_reaches_what_the_original_printed():
     assert result.loss < 9.05e-4
 
 
-QUADRATIC = jnp.diag(jnp.array([1.0, 3.0, 9.0, 20.0])) + 0.5
-START = jnp.array([1.0, -2.0, 0.5, 1.5])
+QUADRATIC = np.diag([1.0, 3.0, 9.0, 20.0]) + 0.5
+START = np.array([1.0, -2.0, 0.5, 1.5])
 
 
 def linear_conjugate_gradients(a, w, steps):
@@ -114,7 +114,7 @@ def test_with_steps_much_too_long_for_conjugacy_it_still_goes_downhill(name):
     assert np.all(np.diff(result.loss_history[: int(result.steps)]) <= 1e-14)
 
 
-INDEFINITE = jnp.array([[2.0, 1.0, 0.0], [1.0, -3.0, 0.5], [0.0, 0.5, -0.1]])
+INDEFINITE = np.array([[2.0, 1.0, 0.0], [1.0, -3.0, 0.5], [0.0, 0.5, -0.1]])
 
 
 def first_step(method, f, w):

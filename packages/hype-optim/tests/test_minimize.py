@@ -30,7 +30,7 @@ from hype_optim import (
 
 from .problems import valley
 
-START = jnp.array([-0.4, 0.8])
+START = jnp.asarray(np.array([-0.4, 0.8]), float)
 quiet = partial(Params, silent=True)
 
 
@@ -285,21 +285,21 @@ BAD = {
     "integer objective": (lambda w: 3, START, {}, TypeError, "`f` must return a real scalar, got shape .* int"),
     "no objective": (lambda w: None, START, {}, TypeError, "`f` must return a real scalar, got None"),
     "no function": (3, START, {}, TypeError, "f"),
-    "tolerances": (valley, START, {"tolerance": jnp.ones(2)}, ValueError, "`tolerance` of `params` must be one number"),
+    "tolerances": (valley, START, {"tolerance": np.ones(2)}, ValueError, "`tolerance` of `params` must be one number"),
     "thresholds": (
         valley,
         START,
-        {"improvement_threshold": jnp.full(2, 0.5)},
+        {"improvement_threshold": np.full(2, 0.5)},
         ValueError,
         "`improvement_threshold` of `params` must be one number",
     ),
     "loss": (valley, START, {"loss": L1Loss()}, ValueError, "`loss` of `params` must be left out"),
     "penalty": (valley, START, {"regularization": L2Reg()}, ValueError, "`regularization` of `params` must be left"),
     "batch": (valley, START, {"batch": Minibatch(1)}, ValueError, "`batch` of `params` must be left out"),
-    "integer weights": (valley, jnp.array([1, 2]), {}, TypeError, "`w0` must have at least one leaf of floats"),
+    "integer weights": (valley, np.array([1, 2]), {}, TypeError, "`w0` must have at least one leaf of floats"),
     "no weights": (valley, {}, {}, TypeError, "`w0` must have at least one leaf of floats to optimize, got no leaves"),
     "complex weights": (valley, {"a": START.astype(complex)}, {}, TypeError, r"`w0\['a'\]` must be real"),
-    "NaN": (valley, {"a": jnp.array([1.0, jnp.nan])}, {}, ValueError, r"`w0\['a'\]` must be finite"),
+    "NaN": (valley, {"a": np.array([1.0, np.nan])}, {}, ValueError, r"`w0\['a'\]` must be finite"),
 }
 
 

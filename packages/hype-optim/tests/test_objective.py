@@ -25,7 +25,7 @@ from hype_optim import (
     train,
 )
 
-X = jnp.asarray(np.random.default_rng(0).normal(size=(10, 3)))
+X = np.random.default_rng(0).normal(size=(10, 3))
 KEY = jax.random.key(5)
 quiet = partial(Params, learning_rate=0.1, regularization=L2Reg(0.0), silent=True, return_best=False)
 
@@ -44,7 +44,7 @@ def contrast(model, batch, key):
 
 
 VIEWS = Dataset({"first": X, "second": X + 0.1})
-MODEL = Linear(jnp.linspace(-0.5, 0.5, 6).reshape(2, 3))
+MODEL = Linear(jnp.asarray(np.linspace(-0.5, 0.5, 6).reshape(2, 3), float))
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ from hype_optim import CrossEntropyOnLinear, Minibatch, Params, RMSProp, StepSch
 from .problems import classes, network, valley
 
 matplotlib.use("Agg")
-START = jnp.array([-0.4, 0.8])
-RATES = jnp.array([0.05, 0.04, 0.03, 0.01])
+START = np.array([-0.4, 0.8])
+RATES = np.array([0.05, 0.04, 0.03, 0.01])
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from hype_optim import CrossEntropyOnLinear, L1Reg, L2Reg, Params, positive, tra
 
 from .problems import classes, network
 
-ARRAYS = {"weight": jnp.array([[1.0, -2.0], [0.5, 0.0]]), "bias": jnp.array([3.0, -1.0])}
+ARRAYS = {"weight": np.array([[1.0, -2.0], [0.5, 0.0]]), "bias": np.array([3.0, -1.0])}
 MODEL = network()
 L1, L2 = (lambda x: np.sum(np.abs(x))), (lambda x: np.sum(np.square(x)))
 
@@ -77,7 +77,7 @@ def test_a_training_leaves_the_biases_alone():
     np.testing.assert_allclose(penalized.w.bias, explicit.w.bias, rtol=1e-12)
 
 
-COEFFICIENTS = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), MODEL)
+COEFFICIENTS = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1), MODEL)
 
 
 @pytest.mark.parametrize(

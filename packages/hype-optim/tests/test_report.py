@@ -28,7 +28,7 @@ from hype_optim import (
 from .problems import classes
 
 f = lambda w: jnp.sum(w**2)
-START = jnp.array([1.0, -2.0])
+START = np.array([1.0, -2.0])
 
 
 class Log:

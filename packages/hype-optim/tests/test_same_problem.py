@@ -10,7 +10,7 @@ import pytest
 from hype_optim import Dataset, Early, L2Reg, Minibatch, NoReg, Optimize, Params, Quadratic, Status, minimize
 
 quiet = partial(Params, 12, learning_rate=0.1, silent=True, loss=Quadratic(), regularization=NoReg())
-ONE, OTHER = (Dataset(jnp.ones((4, 1)), jnp.full((4, 1), target)) for target in (1.0, -3.0))
+ONE, OTHER = (Dataset(np.ones((4, 1)), np.full((4, 1), target)) for target in (1.0, -3.0))
 KINDS = {
     "full": (quiet(), {}, {}),
     "minibatches": (quiet(batch=Minibatch(3)), {}, {}),

@@ -23,8 +23,8 @@ from hype_optim import (
 )
 
 KEY = jax.random.key(0)
-X = jnp.asarray(np.random.default_rng(0).normal(size=(10, 3)))
-DATA = Dataset(X, jnp.sin(X[:, :1]))
+X = np.random.default_rng(0).normal(size=(10, 3))
+DATA = Dataset(X, np.sin(X[:, :1]))
 MODEL = eqx.nn.Linear(3, 1, key=KEY)
 quiet = partial(Params, learning_rate=0.1, loss=Quadratic(), regularization=L2Reg(0.0), silent=True, return_best=False)
 

@@ -15,7 +15,7 @@ from hype_optim._transform.sparse_solve import factorized, solve_sparse
 
 N = 70
 quiet = partial(Params, silent=True, learning_rate=Constant(1.0))
-START = {"a": jnp.linspace(-0.3, 0.4, N - 1), "b": jnp.array(0.2)}
+START = {"a": np.linspace(-0.3, 0.4, N - 1), "b": np.array(0.2)}
 
 
 def chain(w, c=1.0):

@@ -26,7 +26,7 @@ from .problems import regression
 
 DATA = regression(7)
 VALID = regression(5)
-START = jnp.full((2, 3), 0.2)
+START = np.full((2, 3), 0.2)
 
 
 def every_float(scale):

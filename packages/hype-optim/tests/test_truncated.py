@@ -11,8 +11,8 @@ from hype_optim import Constant, Momentum, Params, StepSchedule, Truncated, mini
 
 from .problems import valley
 
-START = jnp.array([-0.4, 0.8])
-RATES = jnp.linspace(0.05, 0.02, 40)
+START = np.array([-0.4, 0.8])
+RATES = np.linspace(0.05, 0.02, 40)
 run = lambda rates, adjoint, state=None: minimize(
     valley,
     START,
