@@ -12,11 +12,13 @@ import numpy as np
 from hype_mcmc import sample as sample_with_progress
 
 
+@jax.jit
 def quartic(x):
     """A log density that is no Gaussian: every derivative of a trajectory counts."""
     return -0.25 * jnp.sum(x**4) - 0.5 * jnp.sum((x[1:] - x[:-1]) ** 2)
 
 
+@jax.jit
 def quartic_of_tree(x):
     return quartic(jnp.concatenate([x["a"][None], x["b"]]))
 
@@ -25,6 +27,7 @@ def gaussian(precision, mean, x):
     return -0.5 * (x - mean) @ precision @ (x - mean)
 
 
+@jax.jit
 def standard_normal(x):
     return -0.5 * jnp.sum(x**2)
 
