@@ -43,7 +43,7 @@ def test_a_mass_is_its_matrix(mass, matrix, key):
 
 def test_what_is_above_the_diagonal_of_a_factor_is_not_read():
     full = LOWER + np.triu(np.ones((3, 3)), 1)
-    velocity = jax.jit(lambda mass: mass.velocity(np.array([0.5, -1.0, 2.0])))
+    velocity = jax.jit(lambda mass: mass.velocity(jnp.array([0.5, -1.0, 2.0])))
     np.testing.assert_array_equal(velocity(DenseMass(full)), velocity(DenseMass(LOWER)))
 
 

@@ -155,7 +155,7 @@ def test_energies_that_single_precision_rounds_are_told(run):
     ],
 )
 def test_each_number_has_a_name_of_its_own(run, position, names, labels, monkeypatch):
-    draws = jax.tree.map(lambda x: np.ones((4, 600, *np.shape(x))), position)
+    draws = jax.tree.map(lambda x: jax.device_put(np.ones((4, 600, *np.shape(x)))), position)
     named = eqx.tree_at(lambda r: r.draws, run, draws)
     assert set(named.summary().names) == labels
     assert len(named.summary().names) == len(labels)

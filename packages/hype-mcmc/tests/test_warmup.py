@@ -82,7 +82,7 @@ def test_a_chain_that_is_stuck_takes_smaller_steps_until_it_moves():
 )
 def test_moments_are_those_of_numpy(mass):
     batches = 5.0 + np.random.default_rng(0).normal(size=(10, 4, 3)) * np.array([1.0, 2.0, 3.0])
-    moments = mass.statistics(np.zeros(3))
+    moments = mass.statistics(jnp.zeros(3))
     update = jax.jit(lambda moments, batch: mass.update(moments, batch, jnp.zeros_like(batch)))
     for batch in batches:
         moments = update(moments, batch)
@@ -234,7 +234,7 @@ def test_chains_agree_where_their_blocks_are_alike(key):
 
 
 def test_a_mass_wants_draws_for_what_it_has_of_each_dimension():
-    x = np.zeros(100)
+    x = jnp.zeros(100)
     masses = [UnitMass(), DiagonalMass(), LowRankMass(30), DenseMass()]
     assert [draws_wanted(mass.shaped(x), x) for mass in masses] == [200, 200, 313, 1000]
 

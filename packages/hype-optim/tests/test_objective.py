@@ -111,7 +111,7 @@ def test_derivatives_of_a_penalty_on_gradients():
             Linear(weight), Dataset(x), quiet(2, learning_rate=rate, batch=Minibatch(6)), objective=objective
         ).loss
 
-    assert_derivatives_match(trained, (jnp.array(0.1), X, MODEL.weight), num_directions=1)
+    assert_derivatives_match(trained, (np.array(0.1), X, MODEL.weight), num_directions=1)
 
 
 @pytest.mark.slow
