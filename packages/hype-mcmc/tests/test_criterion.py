@@ -103,7 +103,8 @@ def test_weights_are_unbiased_whatever_the_settings():
     sampler = AnnealedHMC(
         jnp.zeros(2), 1.5, step_size=np.array([0.2, 0.5, 0.4]), num_steps=3, mass=DiagonalMass(np.array([1.5, 0.7]))
     )
-    log_weights = jax.jit(lambda key: jax.vmap(lambda key: sampler.draw(key, TARGET)[1])(jax.random.split(key, 20_000)))(KEY)
+    draw = jax.vmap(lambda key: sampler.draw(key, TARGET)[1])
+    log_weights = jax.jit(lambda key: draw(jax.random.split(key, 20_000)))(KEY)
     weights = np.exp(np.asarray(log_weights) - LOG_Z)
     assert abs(weights.mean() - 1) < 4 * weights.std() / np.sqrt(20_000)
     assert np.mean(np.log(weights)) < -0.1  # a bound from below, and here not a tight one

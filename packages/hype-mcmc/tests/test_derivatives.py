@@ -109,7 +109,7 @@ def test_closed_form_for_a_standard_normal():
 def test_a_kernel_is_the_gradient_of_a_kernel():
     """All hyperparameters at once, as a kernel."""
     kernel = HMC(0.3, 4, DiagonalMass(jnp.array([1.0, 0.6])))
-    gradient = jax.grad(lambda kernel: outputs(kernel, START["position"], quartic)[3])(kernel)
+    gradient = jax.jit(jax.grad(lambda kernel: outputs(kernel, START["position"], quartic)[3]))(kernel)
     assert isinstance(gradient, HMC)
     assert gradient.step_size.shape == ()
     assert isinstance(gradient.mass, DiagonalMass)

@@ -113,7 +113,8 @@ def test_many_chains_that_are_each_too_short_are_no_disagreement(run):
 
 
 def test_chains_that_are_frozen_for_a_while_are_told(run):
-    stuck = changed(run, draws=jax.tree.map(lambda x: put(put(x, np.s_[1, 100:200], 0.0), np.s_[3, 100:], 0.0), run.draws))
+    still = lambda x: put(put(x, np.s_[1, 100:200], 0.0), np.s_[3, 100:], 0.0)
+    stuck = changed(run, draws=jax.tree.map(still, run.draws))
     assert (
         stuck.summary()
         .warnings[0]

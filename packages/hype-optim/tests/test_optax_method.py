@@ -14,7 +14,7 @@ from hype_optim import GD, Momentum, Optax, Params, Status, minimize, positive
 
 from .problems import rosenbrock, valley
 
-START = jnp.array([-0.4, 0.8])
+START = np.array([-0.4, 0.8])
 quiet = partial(Params, silent=True)
 
 TRANSFORMATIONS = {
@@ -46,7 +46,7 @@ def test_makes_the_steps_of_a_loop_written_by_hand(name):
         for _ in range(5):
             points.append(w)
             update, state = step(w, state)
-            w = w + update
+            w = w + np.asarray(update)
     for method in (given, Optax(factory, hyperparameters)):
         result = minimize(valley, START, quiet(5, method=method, keep_w_history=True))
         np.testing.assert_allclose(result.w_history, np.stack(points), rtol=1e-10)

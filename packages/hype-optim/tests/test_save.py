@@ -70,13 +70,14 @@ def test_a_run_goes_on_from_a_loaded_result_bit_for_bit(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+DTYPES = "bool", "int8", "uint64", "float16", "bfloat16", "float8_e5m2", "complex64"
 MANY_KEYS = jax.random.wrap_key_data(np.arange(24, dtype=np.uint32).reshape(2, 3, 4), impl="rbg")
 TREES = {
     "params": Params(learning_rate=RMSProp(positive(0.1)), tolerance=1e-3),
     "DV, DM": {"v": DV([1.0, 2.0]), "m": DM([[1.0], [2.0]])},
     "keys": {"one": jax.random.key(1), "many": MANY_KEYS},
     "numbers": {"b": np.bool_(True), "i": -(2**63), "f": 0.1, "c": 1 + 2j, "generic": np.float32(0.1)},
-    "dtypes": [jax.device_put(np.ones(2, d)) for d in ("bool", "int8", "uint64", "float16", "bfloat16", "float8_e5m2", "complex64")],
+    "dtypes": jax.device_put([np.ones(2, d) for d in DTYPES]),
     "layouts": [np.arange(6).reshape(2, 3).T, np.zeros((0, 3)), jax.device_put(np.float32(1)), np.arange(4)[::2]],
     "one array": jax.device_put(np.arange(3.0)),
     "awkward names": {"file": np.zeros(1), "a/b": {"../c.npy": np.ones(1), "": np.ones(2)}, "ü": np.ones(3)},

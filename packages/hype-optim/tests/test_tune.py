@@ -92,7 +92,8 @@ def test_a_notebook_shows_the_table_and_the_steps(tuned):
     assert all(name in shown for name in tuned.sensitivities)
     assert shown.count("<polyline") == 2 + tuned.history.shape[1]  # and the start and what was tuned, held out
     assert tuned.summary().splitlines()[1] in shown
-    failed = replace(tuned, value=jax.device_put(np.array(np.inf)), history=jax.device_put(np.full(tuned.history.shape, np.nan)))
+    infinite, nan = jax.device_put([np.array(np.inf), np.full(tuned.history.shape, np.nan)])
+    failed = replace(tuned, value=infinite, history=nan)
     assert "Tuned" in failed._repr_html_()
     assert "<pre" in jax.tree.map(lambda leaf: np.stack([leaf, leaf]), tuned)._repr_html_()
     seen = []
