@@ -160,7 +160,7 @@ def in_no_plate(y):
     x = numpyro.sample("x", dist.Normal(0.0, 1.0))
     numpyro.sample("prior", dist.Normal(1.0, 1.0), obs=x)  # a second factor of the prior
     numpyro.sample("y", dist.Normal(x, 0.1), obs=y)
-    numpyro.sample("z", dist.MultivariateNormal(x * np.ones(2), scale_tril=0.1 * np.eye(2)), obs=np.stack([y, y], -1))
+    numpyro.sample("z", dist.MultivariateNormal(x * np.ones(2), scale_tril=0.1 * np.eye(2)), obs=jnp.stack([y, y], -1))
 
 
 def test_data_have_the_axes_that_were_observed_and_priors_are_no_data():

@@ -66,9 +66,9 @@ def test_what_is_no_encoding():
     with pytest.raises(ValueError, match=r"`places` must be a vector of integers, got float64 of shape \(1,\)"):
         language.decode(np.array([0.0]))
     with pytest.raises(ValueError, match=r"`rows` must have the shape \(time, 2\), got \(1, 3\)"):
-        language.decode_one_hot(np.zeros((1, 3)))
+        language.decode_one_hot(jnp.zeros((1, 3)))
     with pytest.raises(ValueError, match="`rows` must be numbers, got NaN"):
-        language.decode_one_hot(np.full((1, 2), np.nan))
+        language.decode_one_hot(jnp.full((1, 2), jnp.nan))
 
 
 def test_examples():

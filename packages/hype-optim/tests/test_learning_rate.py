@@ -189,7 +189,7 @@ def test_strong_wolfe_keeps_its_conditions(first, c2):
 
 def test_searches_end_where_nothing_is_to_be_gained():
     for rate in (Backtrack(), StrongWolfe()):
-        result = minimize(valley, jnp.array([1.0, 1.0]), quiet(3, learning_rate=rate))
+        result = minimize(valley, np.array([1.0, 1.0]), quiet(3, learning_rate=rate))
         np.testing.assert_array_equal(result.w, [1.0, 1.0])
         assert result.loss == 0
 
@@ -208,7 +208,7 @@ def test_a_search_that_finds_nothing_ends():
     f = lambda w: jnp.abs(w) + w
     for rate in (Backtrack(max_trials=5), StrongWolfe(max_trials=5)):
         result = minimize(f, 1e-12, quiet(4, learning_rate=rate))
-        assert jnp.isfinite(result.loss)
+        assert np.isfinite(result.loss)
         assert result.loss <= 2e-12
 
 
@@ -216,8 +216,9 @@ def test_the_slope_of_a_search_is_the_objectives_and_not_the_clipped_one():
     # With c near 1 a step along a clipped slope would be accepted that the true slope refuses.
     rate = Backtrack(1.0, 0.9)
     clipped = minimize(valley, START, quiet(2, learning_rate=rate, gradient_clipping=NormClip(0.01)))
-    step = clipped.w_history[1] - START
-    assert valley(clipped.w_history[1]) <= valley(START) + 0.9 * step @ gradient(START)
+    after = np.asarray(clipped.w_history)[1]
+    step = after - START
+    assert valley(after) <= valley(START) + 0.9 * step @ np.asarray(gradient(START))
 
 
 def test_a_tolerance_is_about_the_gradient_and_not_the_clipped_one():

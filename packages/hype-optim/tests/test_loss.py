@@ -17,13 +17,17 @@ ERROR = np.array([0.7, 1.7, -2.5])
     ids=["L1", "L2", "Quadratic"],
 )
 def test_losses_of_an_error(loss, expected):
-    loss = jax.jit(loss)
-    np.testing.assert_allclose(loss(PREDICTION, TARGET), expected, rtol=1e-14)
-    np.testing.assert_allclose(loss(PREDICTION[0], TARGET[0]), loss(PREDICTION[:1], TARGET[:1]))
-    sequence = loss(np.stack([PREDICTION, TARGET]), np.stack([TARGET, TARGET]))
+    @jax.jit
+    def compute(p, t):
+        sequence = loss(jnp.stack([p, t]), jnp.stack([t, t]))
+        slope = jax.grad(loss)
+        return loss(p, t), sequence, (loss(p[0], t[0]), loss(p[:1], t[:1])), slope(t, t), jax.jacfwd(slope)(t, t)
+
+    value, sequence, (scalar, of_one), slope, bend = compute(PREDICTION, TARGET)
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    np.testing.assert_allclose(scalar, of_one)
     np.testing.assert_allclose(sequence, expected / 2, rtol=1e-14)
     assert_derivatives_match(lambda pair: loss(*pair), (PREDICTION, TARGET))
-    slope, bend = jax.jit(lambda x: (jax.grad(loss)(x, TARGET), jax.jacfwd(jax.grad(loss))(x, TARGET)))(TARGET)
     np.testing.assert_array_equal(slope, 0)
     assert np.all(np.isfinite(bend))
 

@@ -169,7 +169,7 @@ def test_a_state_goes_through_an_objective():
             "target": 0.9 * state["target"] + 0.1
         }
 
-    first = {"target": jnp.zeros(2)}
+    first = {"target": np.zeros(2)}
     result = train(MODEL, Dataset(X), quiet(3), objective=objective, model_state=first)
     np.testing.assert_allclose(result.model_state["target"], 1 - 0.9**3, rtol=1e-12)
     value, _ = objective(result.w, Dataset(X), None, result.model_state)

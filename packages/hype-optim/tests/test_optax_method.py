@@ -115,7 +115,7 @@ def halved_until_short():
 def test_a_loop_without_a_reverse_mode_is_warned_of():
     end = lambda w: minimize(valley, w, quiet(2, method=Optax(halved_until_short))).loss
     with pytest.warns(UserWarning, match="`halved_until_short` has a loop inside that has no reverse mode"):
-        forward = jax.jacfwd(end)(START)
+        forward = jax.jit(jax.jacfwd(end))(START)
     differences = [(end(START + h) - end(START - h)) / 2e-5 for h in 1e-5 * np.eye(2)]
     np.testing.assert_allclose(forward, differences, rtol=1e-6)
     with pytest.raises(ValueError, match="while_loop"):  # said once of one compiled run
