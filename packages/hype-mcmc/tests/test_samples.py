@@ -211,7 +211,7 @@ def test_a_notebook_shows_the_first_rows_of_many(run):
 
 def test_a_notebook_shows_shapes_of_what_has_no_diagnostics(run):
     short = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :3] if leaf.ndim > 1 else leaf, run)
-    batch = eqx.filter_vmap(lambda i: run, axis_size=2)(None)
+    batch = jax.jit(lambda run: jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), run))(run)
     traced = []
     jax.jit(lambda run: traced.append(run._repr_html_()))(run)
     assert all(">Samples(" in shown for shown in (short._repr_html_(), batch._repr_html_(), *traced))

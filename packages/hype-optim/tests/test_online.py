@@ -31,7 +31,7 @@ def run(optimizer, **extra) -> tuple[Any, Any]:
 
 
 def ran(optimizer, **extra) -> tuple[Any, Any]:
-    """The same as arrays of NumPy."""
+    """What `run` gives, of one program and as arrays of NumPy."""
     return jax.device_get(jax.jit(lambda: run(optimizer, **extra))())
 
 
