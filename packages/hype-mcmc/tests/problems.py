@@ -12,11 +12,13 @@ import numpy as np
 from hype_mcmc import sample as sample_with_progress
 
 
+@jax.jit
 def quartic(x):
     """A log density that is no Gaussian: every derivative of a trajectory counts."""
     return -0.25 * jnp.sum(x**4) - 0.5 * jnp.sum((x[1:] - x[:-1]) ** 2)
 
 
+@jax.jit
 def quartic_of_tree(x):
     return quartic(jnp.concatenate([x["a"][None], x["b"]]))
 
@@ -25,6 +27,7 @@ def gaussian(precision, mean, x):
     return -0.5 * (x - mean) @ precision @ (x - mean)
 
 
+@jax.jit
 def standard_normal(x):
     return -0.5 * jnp.sum(x**2)
 
@@ -52,7 +55,7 @@ _deviations = np.logspace(0, -2, 100)
 ILL_CONDITIONED = Posterior(
     "gaussian of condition 1e4",
     partial(lambda d, x: -0.5 * jnp.sum((x / d) ** 2), _deviations),
-    jnp.zeros(100),
+    np.zeros(100),
     _identity,
     np.zeros(100),
     _deviations,
@@ -63,7 +66,7 @@ def banana(x):
     return -0.5 * x[0] ** 2 - 0.5 * ((x[1] - x[0] ** 2) / 0.5) ** 2
 
 
-BANANA = Posterior("banana", banana, jnp.zeros(2), _identity, np.array([0.0, 1.0]), np.array([1.0, np.sqrt(2 + 0.25)]))
+BANANA = Posterior("banana", banana, np.zeros(2), _identity, np.array([0.0, 1.0]), np.array([1.0, np.sqrt(2 + 0.25)]))
 
 
 _EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
@@ -93,7 +96,7 @@ def eight_schools_moments() -> tuple[np.ndarray, np.ndarray]:
 EIGHT_SCHOOLS = Posterior(
     "eight schools",
     eight_schools,
-    {"mu": 0.0, "log_tau": 0.0, "effect": jnp.zeros(8)},
+    {"mu": 0.0, "log_tau": 0.0, "effect": np.zeros(8)},
     lambda x: jnp.stack([x["mu"], x["log_tau"]]),
     *eight_schools_moments(),
 )
@@ -118,7 +121,7 @@ def _logistic_regression(w):
 LOGISTIC = Posterior(
     "logistic regression",
     _logistic_regression,
-    jnp.zeros(31),
+    np.zeros(31),
     _identity,
     np.array(
         [

@@ -57,7 +57,7 @@ SCALE = Model(
     ),
 )
 
-ERRORS = jnp.array([0.5, 1.0, 1.5, 2.0])
+ERRORS = np.array([0.5, 1.0, 1.5, 2.0])
 SCHOOLS = Model(
     "varying effects",
     split(lambda a, b, c, d: {"mu": normal(a), "tau": jnp.abs(normal(b)), "effect": normal(c, 4)}),
@@ -66,7 +66,7 @@ SCHOOLS = Model(
     {"mu": None, "tau": Positive(), "effect": None},
 )
 
-FEATURES = jax.random.normal(jax.random.key(5), (20, 3))
+FEATURES = np.random.default_rng(5).normal(size=(20, 3))
 LOGISTIC = Model(
     "logistic regression",
     lambda key: 1.5 * normal(key, 3),
@@ -93,7 +93,7 @@ AUTOREGRESSION = Model(
     {"phi": Interval(-1.0, 1.0), "sd": Positive()},
 )
 
-CONCENTRATION = jnp.array([0.8, 1.0, 3.0])
+CONCENTRATION = np.array([0.8, 1.0, 3.0])
 COUNTS = Model(
     "counts",
     lambda key: jax.random.dirichlet(key, CONCENTRATION),

@@ -22,7 +22,7 @@ from .own_parts import MALA, ExponentialLength, ScalarMass, TwoTransitions, Unro
 from .problems import gaussian, sample
 
 MEAN, DEVIATION = np.array([1.0, -0.5]), np.array([1.0, 0.5])
-TARGET = jax.tree_util.Partial(gaussian, jnp.diag(1 / DEVIATION**2), jnp.asarray(MEAN))
+TARGET = jax.tree_util.Partial(gaussian, np.diag(1 / DEVIATION**2), MEAN)
 LANGEVIN = MALA(jnp.asarray(0.6))
 FIXED = {"num_warmup": 0, "num_chains": 4}
 

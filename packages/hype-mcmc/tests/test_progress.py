@@ -9,7 +9,7 @@ from hype_mcmc import HMC, DynamicHMC, sample
 
 from .problems import standard_normal
 
-X0 = jnp.array([0.3, -0.2])
+X0 = np.array([0.3, -0.2])
 KEY = jax.random.key(0)
 
 

@@ -22,7 +22,7 @@ from hype_mcmc import (
 from .problems import quartic, sample, standard_normal, step
 
 KEY = jax.random.key(8)
-POSITION = jnp.array([0.1, -1.0, 0.4])
+POSITION = np.array([0.1, -1.0, 0.4])
 MASSES = {
     "unit": UnitMass(),
     "diagonal": DiagonalMass(jnp.array([1.0, 2.0, 0.5])),

@@ -55,7 +55,7 @@ TRANSFORMS: dict[str, tuple[Any, tuple[int, ...], Any, Any]] = {
 
 @pytest.mark.parametrize(("transform", "shape", "free", "holds"), TRANSFORMS.values(), ids=TRANSFORMS)
 def test_a_transform_has_its_range_inverse_and_jacobian(transform, shape, free, holds):
-    y = jax.random.normal(jax.random.key(0), shape)
+    y = np.random.default_rng(0).normal(size=shape)
 
     @jax.jit
     def parts(y):

@@ -7,7 +7,7 @@ import pytest
 from hype_neural import FeedForward, Linear, LogisticClassifier, SoftmaxClassifier
 from hype_optim import CrossEntropyOnLinear, Dataset, Params
 
-SCORES = jnp.array([[0.1, 0.7, 0.2], [0.4, 0.4, 0.2], [0.0, 0.1, 0.9], [0.8, 0.1, 0.1]])
+SCORES = jax.device_put(np.array([[0.1, 0.7, 0.2], [0.4, 0.4, 0.2], [0.0, 0.1, 0.9], [0.8, 0.1, 0.1]]))
 LABELS = np.array([1, 1, 2, 2])
 DATA = Dataset(SCORES, LABELS)
 
@@ -34,7 +34,7 @@ def test_softmax_classifier_of_logits():
 
 
 def test_logistic_classifier():
-    xs = jnp.array([[0.2, 9.0], [0.5, 9.0], [0.50001, -9.0], [1.0, 0.0]])
+    xs = jax.device_put(np.array([[0.2, 9.0], [0.5, 9.0], [0.50001, -9.0], [1.0, 0.0]]))
     classifier = LogisticClassifier(identity)
     assert [int(classifier.classify(x)) for x in xs] == [0, 0, 1, 1]
     np.testing.assert_array_equal(classifier.classify_all(xs), [0, 0, 1, 1])
@@ -78,14 +78,14 @@ def test_sequences_have_a_class_a_time():
 
 
 def test_more_rows_than_are_computed_at_a_time():
-    xs = jnp.asarray(np.random.default_rng(0).normal(size=(2500, 3)))
+    xs = jax.device_put(np.random.default_rng(0).normal(size=(2500, 3)))
     classifier = SoftmaxClassifier(identity, logits=True)
     np.testing.assert_array_equal(classifier.classify_all(xs), np.argmax(xs, axis=1))
 
 
 def test_trained_classifier(key):
     """Points on either side of a line are told apart."""
-    xs = jnp.asarray(np.random.default_rng(1).normal(size=(60, 2)))
+    xs = np.random.default_rng(1).normal(size=(60, 2))
     data = Dataset(xs, (xs[:, 0] + xs[:, 1] > 0).astype(int))
     params = Params(epochs=100, learning_rate=1.0, loss=CrossEntropyOnLinear(), silent=True)
     model = FeedForward([Linear(2, 2, key=key)])
@@ -119,8 +119,8 @@ def test_what_is_refused():
 
 def test_weights_and_ignored_labels_count_in_the_error():
     classifier = SoftmaxClassifier(lambda x: jnp.stack([x[0], -x[0]]), logits=True)
-    x, y = jnp.array([[1.0], [1.0], [-1.0], [-1.0]]), jnp.array([0, 1, 1, -1])
+    x, y = np.array([[1.0], [1.0], [-1.0], [-1.0]]), np.array([0, 1, 1, -1])
     np.testing.assert_allclose(classifier.error(Dataset(x, y)), 0.5)
     np.testing.assert_allclose(classifier.error(Dataset(x, y), ignored=-1), 1 / 3)
-    np.testing.assert_allclose(classifier.error(Dataset(x, y, jnp.array([1, 3, 1, 0]))), 0.6)
-    np.testing.assert_allclose(classifier.error(Dataset(x, y, jnp.array([1, 0, 1, 4])), ignored=-1), 0.0)
+    np.testing.assert_allclose(classifier.error(Dataset(x, y, np.array([1, 3, 1, 0]))), 0.6)
+    np.testing.assert_allclose(classifier.error(Dataset(x, y, np.array([1, 0, 1, 4])), ignored=-1), 0.0)

@@ -113,6 +113,7 @@ def test_plain_transformations(key):
     loss = lambda model: jnp.sum(model(DATA.x[0]) ** 2)
     plain = jax.jit(jax.grad(loss))(model)
     assert tree_allclose(plain, eqx.filter_jit(eqx.filter_grad(loss))(model), rtol=1e-12)
-    ensemble = jax.vmap(network)(jax.random.split(key, 5))
-    outputs = jax.jit(jax.vmap(lambda model: model(DATA.x[0])))(ensemble)
-    np.testing.assert_allclose(outputs[2], network(jax.random.split(key, 5)[2])(DATA.x[0]))
+    keys, x = jax.random.split(key, 5), DATA.x[0]
+    ensemble = jax.jit(lambda keys: jax.vmap(lambda model: model(x))(jax.vmap(network)(keys)))(keys)
+    alone = jax.jit(lambda keys: network(keys[2])(x))(keys)
+    np.testing.assert_allclose(np.asarray(ensemble)[2], alone)

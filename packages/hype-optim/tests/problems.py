@@ -1,7 +1,5 @@
 """Small problems with smooth losses, so that differences of float64 are worth comparing with."""
 
-from functools import cache
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -26,28 +24,30 @@ class Network(eqx.Module):
         return self.out @ jnp.tanh(self.hidden @ x + self.bias)
 
 
-@cache
-def _drawn():
-    """Normal numbers of four keys in one program; NumPy, which compiles nothing, cuts the problems from them."""
-    with jax.ensure_compile_time_eval():
-        keys = jnp.stack([*jax.random.split(jax.random.key(1), 2), jax.random.key(2), jax.random.key(3)])
-        return np.asarray(jax.vmap(lambda key: jax.random.normal(key, (200,)))(keys))
+@jax.jit
+def _normal_numbers():
+    keys = jnp.stack([*jax.random.split(jax.random.key(1), 2), jax.random.key(2), jax.random.key(3)])
+    return jax.vmap(lambda key: jax.random.normal(key, (200,)))(keys)
+
+
+# Of four keys in one program; NumPy, which compiles nothing, cuts the problems from them.
+_DRAWN = np.asarray(_normal_numbers())
 
 
 def network(scale=0.5):
-    hidden, out = _drawn()[0, :12].reshape(4, 3), _drawn()[1, :8].reshape(2, 4)
-    return Network(jnp.asarray(scale * hidden), jnp.asarray(np.full(4, 0.1)), jnp.asarray(scale * out))
+    hidden, out = _DRAWN[0, :12].reshape(4, 3), _DRAWN[1, :8].reshape(2, 4)
+    return Network(*(jnp.asarray(w, float) for w in (scale * hidden, np.full(4, 0.1), scale * out)))
 
 
 def classes(rows=12):
     """Points in three dimensions in two classes that a plane does not quite separate."""
-    x = _drawn()[2, : 3 * rows].reshape(rows, 3)
+    x = _DRAWN[2, : 3 * rows].reshape(rows, 3)
     return Dataset(x, (x[:, 0] * x[:, 1] > 0.1).astype(np.int32))
 
 
 def regression(rows=12):
     """Points in three dimensions with two targets each."""
-    x = _drawn()[3, : 3 * rows].reshape(rows, 3)
+    x = _DRAWN[3, : 3 * rows].reshape(rows, 3)
     return Dataset(x, np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1))
 
 
@@ -72,4 +72,4 @@ def one_of_three(which, w):
     return jax.lax.switch(which, [beale, rosenbrock, himmelblau], w)
 
 
-THREE_STARTS = jnp.array([[1.0, 1.5], [-1.2, 1.0], [0.0, 0.0]])
+THREE_STARTS = np.array([[1.0, 1.5], [-1.2, 1.0], [0.0, 0.0]])

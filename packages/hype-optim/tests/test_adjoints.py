@@ -31,10 +31,10 @@ from hype_optim import (
 )
 
 STEPS = 16  # fewer are not worth segments
-X = jax.random.normal(jax.random.key(0), (8, 2))
-Y = jnp.sin(X[:, 0]) + X[:, 1] ** 2
-A = jnp.array([[0.5, -0.3], [0.4, 0.6]])  # away from 0, where the 1-norm has a kink
-MODEL = jax.tree_util.Partial(lambda w, x: jnp.tanh(w["a"] @ x) @ w["b"], {"a": A, "b": jnp.ones(2)})
+X = np.random.default_rng(0).normal(size=(8, 2))
+Y = np.sin(X[:, 0]) + X[:, 1] ** 2
+A = np.array([[0.5, -0.3], [0.4, 0.6]])  # away from 0, where the 1-norm has a kink
+MODEL = jax.tree_util.Partial(lambda w, x: jnp.tanh(w["a"] @ x) @ w["b"], {"a": A, "b": np.ones(2)})
 RUNS = {
     "gd": (GD(), Nesterov(0.6), L1Reg(0.01), Minibatch(4), [Truncated(STEPS), Auto(1)]),
     "three levels": (GD(), Nesterov(0.6), L1Reg(0.01), Minibatch(4), [Checkpointed(3)]),

@@ -106,7 +106,7 @@ def test_numbers_of_several_dtypes_and_several_runs():
 
 
 N = 24
-MATRIX = jax.random.normal(jax.random.key(0), (N, N)) / N
+MATRIX = np.random.default_rng(0).normal(size=(N, N)) / N
 
 
 def long_run(x, adjoint, steps):

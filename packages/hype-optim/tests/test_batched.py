@@ -9,8 +9,8 @@ import pytest
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import Dataset, Minibatch, NoReg, Optimize, Params
 
-X = jax.random.normal(jax.random.key(0), (5, 2, 3))
-DATA = Dataset(X, jnp.zeros(5))
+X = np.random.default_rng(0).normal(size=(5, 2, 3))
+DATA = Dataset(X, np.zeros(5))
 RATE = 0.3
 PARAMS = Params(2, learning_rate=RATE, loss=lambda p, y: p, regularization=NoReg(), batch=Minibatch(4), silent=True)
 

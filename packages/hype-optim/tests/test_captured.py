@@ -11,7 +11,7 @@ import pytest
 from hype_ad.internal.captured import captured
 from hype_optim import Dataset, NoReg, Optimize, Params, minimize
 
-goal = jnp.array(1.0)
+goal = jnp.asarray(np.array(1.0), float)
 settings = types.SimpleNamespace(goal=1.0)
 BUFFER = np.ones(2)
 PARAMS = Params(1, learning_rate=0.5, silent=True, return_best=False)  # one step goes all the way

@@ -20,7 +20,7 @@ from hype_optim import (
 
 from .problems import valley
 
-START = jnp.array([-0.4, 0.8])
+START = np.array([-0.4, 0.8])
 PARAMS = Params(4, learning_rate=Constant(positive(0.03)), momentum=Momentum(0.7), regularization=NoReg(), silent=True)
 RATE, DECAY, THRESHOLD = ".learning_rate.rate.raw", ".momentum.decay", ".improvement_threshold"
 loss = lambda params: minimize(valley, START, params).loss

@@ -23,7 +23,7 @@ from hype_optim._transform.jaxpr import operations
 
 from .problems import classes
 
-MODEL = jax.tree_util.Partial(jnp.matmul, jnp.zeros((2, 3)))
+MODEL = jax.tree_util.Partial(jnp.matmul, np.zeros((2, 3)))
 quiet = partial(Params, silent=True, regularization=NoReg(), return_best=False)
 
 

@@ -20,9 +20,9 @@ from hype_optim import (
 )
 
 N, STEPS = 24, 200
-MATRIX = jax.random.normal(jax.random.key(0), (N, N)) / N
+MATRIX = np.random.default_rng(0).normal(size=(N, N)) / N
 PARAMS = Params(
-    learning_rate=StepSchedule(jnp.full(STEPS, 0.1)), momentum=Momentum(0.7), regularization=NoReg(), silent=True
+    learning_rate=StepSchedule(np.full(STEPS, 0.1)), momentum=Momentum(0.7), regularization=NoReg(), silent=True
 )
 
 

@@ -8,8 +8,8 @@ from hype_ad import DV, gnvp
 from hype_ad.testing import assert_derivatives_match
 from hype_optim import Constant, NewtonCG, Params, Status, minimize
 
-T = jnp.linspace(0.0, 2.0, 9)
-START = {"a": jnp.array(2.0), "k": jnp.array(-0.3)}
+T = np.linspace(0.0, 2.0, 9)
+START = {"a": np.array(2.0), "k": np.array(-0.3)}
 
 
 def residuals(w, shift=0.0):

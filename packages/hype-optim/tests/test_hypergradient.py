@@ -33,7 +33,7 @@ from hype_optim import (
 
 from .problems import classes, network, regression
 
-START = jnp.array([-0.4, 0.8])
+START = np.array([-0.4, 0.8])
 quiet = partial(Params, silent=True)
 
 
@@ -51,7 +51,7 @@ TRAININGS = {
     "part of an epoch": (
         regression(12),
         quiet(
-            learning_rate=StepSchedule(positive(jnp.full(5, 0.05))),
+            learning_rate=StepSchedule(positive(np.full(5, 0.05))),
             loss=L2Loss(),
             batch=Minibatch(4),
             regularization=L1Reg(0.02),

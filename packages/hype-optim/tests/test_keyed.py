@@ -11,8 +11,8 @@ import pytest
 from hype_ad.testing import assert_derivatives_match, tree_allclose
 from hype_optim import Dataset, L2Reg, Minibatch, Nesterov, Params, Quadratic, train
 
-X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
-DATA = Dataset(X, jnp.sin(X[:, :1]))
+X = np.random.default_rng(0).normal(size=(6, 3))
+DATA = Dataset(X, np.sin(X[:, :1]))
 quiet = partial(Params, learning_rate=0.1, momentum=Nesterov(0.5), loss=Quadratic(), silent=True)
 
 
@@ -34,14 +34,14 @@ def model():
 def test_each_step_draws_anew_for_each_example_and_losses_are_without():
     params = quiet(40, learning_rate=1e-12, regularization=L2Reg(0.0), return_best=False)  # weights stay
     result = train(model(), DATA, params, valid=DATA[:4], key=jax.random.key(0), keyed=True)
-    exact = lambda data: np.mean((data.x.sum(1) - data.y[:, 0]) ** 2)
+    exact = lambda data: np.mean((np.asarray(data.x).sum(1) - np.asarray(data.y)[:, 0]) ** 2)
     np.testing.assert_allclose(result.loss, exact(DATA), rtol=1e-6)
     np.testing.assert_allclose(result.valid_loss, exact(DATA[:4]), rtol=1e-6)
     np.testing.assert_allclose(result.valid_history, exact(DATA[:4]), rtol=1e-6)
     assert len(np.unique(result.loss_history)) == 40
     # What is dropped adds the variance x**2 to the square of the error.
     np.testing.assert_allclose(np.mean(result.loss_history), exact(DATA) + np.mean(np.sum(X**2, 1)), rtol=0.2)
-    alike = Dataset(X[:1].repeat(6, 0), DATA.y[:1].repeat(6, 0))
+    alike = Dataset(X[:1].repeat(6, 0), np.asarray(DATA.y)[:1].repeat(6, 0))
     same = train(model(), alike, params, valid=DATA[:4], key=jax.random.key(0), keyed=True)
     assert len(np.unique(same.loss_history)) > 8  # one draw for all examples would have at most 2**3
 
@@ -49,13 +49,17 @@ def test_each_step_draws_anew_for_each_example_and_losses_are_without():
 def test_a_loop_written_by_hand_with_the_same_keys_makes_the_same_steps():
     params = quiet(3, momentum=None, regularization=L2Reg(0.0), return_best=False)
     result = train(model(), DATA, params, key=jax.random.key(3), keyed=True, batched=False)
-    stream = jax.random.fold_in(jax.random.key(3), 2**32 - 1)
     w = model()
-    predict = lambda w, keys: jax.vmap(lambda x, key: w(x, key=key))(X, keys)
-    slope = eqx.filter_jit(eqx.filter_grad(lambda w, keys: jnp.mean(jnp.sum((predict(w, keys) - DATA.y) ** 2, 1))))
-    for step in range(3):
-        gradient = slope(w, jax.random.split(jax.random.fold_in(stream, step), 6))
-        w = replace(w, weight=w.weight - 0.1 * gradient.weight)
+
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def slope(w, step):
+        stream = jax.random.fold_in(jax.random.key(3), 2**32 - 1)
+        predictions = jax.vmap(lambda x, key: w(x, key=key))(X, jax.random.split(jax.random.fold_in(stream, step), 6))
+        return jnp.mean(jnp.sum((predictions - DATA.y) ** 2, 1))
+
+    for step in np.arange(3):
+        w = eqx.tree_at(lambda w: w.weight, w, np.asarray(w.weight) - 0.1 * np.asarray(slope(w, step).weight))
     np.testing.assert_allclose(result.w.weight, w.weight, rtol=1e-12)
     assert result.w.inference is False
 
@@ -67,7 +71,7 @@ def test_derivatives_are_exact_given_the_key():
         return result.loss + jnp.sum(result.loss_history)
 
     assert_derivatives_match(
-        lambda at: trained(*at), (jnp.array(0.1), jnp.array(0.01), model().weight, X), num_directions=1
+        lambda at: trained(*at), (np.array(0.1), np.array(0.01), model().weight, X), num_directions=1
     )
 
 
@@ -107,5 +111,5 @@ def test_what_is_refused():
 def test_a_model_that_draws_says_what_it_needs():
     model = eqx.nn.Sequential([eqx.nn.Linear(2, 1, key=jax.random.key(0)), eqx.nn.Dropout(0.5)])
     with pytest.raises(RuntimeError, match="requires a key") as raised:
-        train(model, Dataset(jnp.ones((3, 2)), jnp.ones((3, 1))), Params(1, silent=True))
+        train(model, Dataset(np.ones((3, 2)), np.ones((3, 1))), Params(1, silent=True))
     assert any("keyed=True" in note for note in raised.value.__notes__)

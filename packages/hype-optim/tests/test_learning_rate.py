@@ -37,7 +37,7 @@ from hype_optim import (
 
 from .problems import rosenbrock, valley
 
-START = jnp.array([-0.4, 0.8])
+START = np.array([-0.4, 0.8])
 quiet = partial(Params, silent=True, keep_w_history=True)
 gradient = jax.jit(jax.grad(valley))
 
@@ -84,12 +84,17 @@ def test_makes_the_steps_of_a_loop_written_by_hand(name):
 
 def test_adam_makes_the_steps_of_optax():
     adam = optax.adam(0.1, 0.8, 0.95)
+
+    @jax.jit
+    def step(w, state):
+        update, state = adam.update(jax.grad(valley)(w), state)
+        return w + update, state
+
     w, state, points = START, adam.init(START), []
     for _ in range(6):
         points.append(w)
         with jax.numpy_dtype_promotion("standard"):
-            update, state = adam.update(gradient(w), state)
-        w = w + update
+            w, state = step(w, state)
     result = minimize(valley, START, quiet(6, learning_rate=Adam(0.1, 0.8, 0.95)))
     np.testing.assert_allclose(result.w_history, np.stack(points), rtol=1e-12)
 
@@ -98,7 +103,7 @@ def test_adam_makes_the_steps_of_optax():
     ("knots", "steps"), [(3, 7), *(pytest.param(*at, marks=pytest.mark.slow) for at in ((4, 4), (2, 9)))]
 )
 def test_few_numbers_steer_many_steps(knots, steps):
-    rates = jnp.linspace(0.05, 0.01, knots) ** 2 * 10
+    rates = np.linspace(0.05, 0.01, knots) ** 2 * 10
     by_hand = {
         WindowSchedule: [
             float(rates[int(np.searchsorted(window_ends(knots, steps), t, "right"))]) for t in range(steps)
@@ -107,14 +112,14 @@ def test_few_numbers_steer_many_steps(knots, steps):
     }
     for kind, each in by_hand.items():
         result = minimize(valley, START, quiet(learning_rate=kind(positive(rates), steps)))
-        expected = minimize(valley, START, quiet(learning_rate=StepSchedule(jnp.asarray(each))))
+        expected = minimize(valley, START, quiet(learning_rate=StepSchedule(each)))
         assert result.steps == steps
         np.testing.assert_allclose(result.w_history, expected.w_history, rtol=1e-12)
 
 
 def test_rates_of_a_schedule_may_be_a_list():
     listed = minimize(valley, START, quiet(learning_rate=StepSchedule([0.05, 0.03, 0.02])))
-    array = minimize(valley, START, quiet(learning_rate=StepSchedule(jnp.array([0.05, 0.03, 0.02]))))
+    array = minimize(valley, START, quiet(learning_rate=StepSchedule(np.array([0.05, 0.03, 0.02]))))
     np.testing.assert_array_equal(listed.w, array.w)
 
 
@@ -184,7 +189,7 @@ def test_strong_wolfe_keeps_its_conditions(first, c2):
 
 def test_searches_end_where_nothing_is_to_be_gained():
     for rate in (Backtrack(), StrongWolfe()):
-        result = minimize(valley, jnp.array([1.0, 1.0]), quiet(3, learning_rate=rate))
+        result = minimize(valley, np.array([1.0, 1.0]), quiet(3, learning_rate=rate))
         np.testing.assert_array_equal(result.w, [1.0, 1.0])
         assert result.loss == 0
 
@@ -203,7 +208,7 @@ def test_a_search_that_finds_nothing_ends():
     f = lambda w: jnp.abs(w) + w
     for rate in (Backtrack(max_trials=5), StrongWolfe(max_trials=5)):
         result = minimize(f, 1e-12, quiet(4, learning_rate=rate))
-        assert jnp.isfinite(result.loss)
+        assert np.isfinite(result.loss)
         assert result.loss <= 2e-12
 
 
@@ -211,8 +216,9 @@ def test_the_slope_of_a_search_is_the_objectives_and_not_the_clipped_one():
     # With c near 1 a step along a clipped slope would be accepted that the true slope refuses.
     rate = Backtrack(1.0, 0.9)
     clipped = minimize(valley, START, quiet(2, learning_rate=rate, gradient_clipping=NormClip(0.01)))
-    step = clipped.w_history[1] - START
-    assert valley(clipped.w_history[1]) <= valley(START) + 0.9 * step @ gradient(START)
+    after = np.asarray(clipped.w_history)[1]
+    step = after - START
+    assert valley(after) <= valley(START) + 0.9 * step @ np.asarray(gradient(START))
 
 
 def test_a_tolerance_is_about_the_gradient_and_not_the_clipped_one():

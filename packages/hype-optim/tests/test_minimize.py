@@ -30,17 +30,21 @@ from hype_optim import (
 
 from .problems import valley
 
-START = jnp.array([-0.4, 0.8])
+START = jnp.asarray(np.array([-0.4, 0.8]), float)
 quiet = partial(Params, silent=True)
+
+
+value_and_slope = jax.jit(jax.value_and_grad(valley))
 
 
 def by_hand(step, w, steps):
     """Weights and values of a loop in plain Python."""
-    memory, weights, values = None, [], []
+    w, memory, weights, values = np.asarray(w), None, [], []
     for i in range(steps):
+        value, slope = value_and_slope(w)
         weights.append(w)
-        values.append(valley(w))
-        w, memory = step(i, w, jax.grad(valley)(w), memory)
+        values.append(value)
+        w, memory = step(i, w, np.asarray(slope), memory)
     return w, np.stack(weights), np.stack(values)
 
 
@@ -56,7 +60,7 @@ def nesterov(i, w, g, v):
 
 def rms_prop(i, w, g, c):
     c = 0.2 * g**2 if c is None else 0.8 * c + 0.2 * g**2
-    return w - 0.03 * g / jnp.sqrt(c + 1e-6), c
+    return w - 0.03 * g / np.sqrt(c + 1e-6), c
 
 
 def clipped(i, w, g, _):
@@ -209,29 +213,34 @@ def test_a_run_goes_on_where_it_stopped(params, again):
     else:
         whole = minimize(valley, START, params)
         first = minimize(valley, START, quiet(learning_rate=StepSchedule(RATES[:3])))
-    second = minimize(valley, jnp.zeros(2), again, state=first.state)
+    second = minimize(valley, np.zeros(2), again, state=first.state)
     assert tree_allclose((second.w, second.loss, second.state), (whole.w, whole.loss, whole.state), rtol=0.0, atol=0.0)
     np.testing.assert_array_equal(np.append(first.loss_history, second.loss_history), whole.loss_history)
     assert second.steps == 8
 
 
 def test_agrees_with_optax():
-    transformation, w = optax.sgd(0.03, momentum=0.7, nesterov=True), START
-    state = transformation.init(w)
-    for _ in range(8):
+    transformation = optax.sgd(0.03, momentum=0.7, nesterov=True)
+
+    @jax.jit
+    def step(w, state):
         updates, state = transformation.update(jax.grad(valley)(w), state)
-        w = optax.apply_updates(w, updates)
+        return optax.apply_updates(w, updates), state
+
+    w, state = START, transformation.init(START)
+    for _ in range(8):
+        w, state = step(w, state)
     result = minimize(valley, START, quiet(8, learning_rate=0.03, momentum=Nesterov(0.7), return_best=False))
     np.testing.assert_allclose(result.w, w, rtol=1e-12)
 
 
 def test_a_sweep_is_one_program():
-    rates = jnp.array([0.01, 0.03, 0.05])
+    rates = np.array([0.01, 0.03, 0.05])
     end = lambda rate: minimize(valley, START, quiet(8, learning_rate=rate, momentum=Nesterov(0.7)))
     batch = jax.vmap(end)(rates)
     for i, rate in enumerate(rates):
         assert tree_allclose(
-            jax.tree.map(lambda leaf, i=i: leaf[i], (batch.w, batch.loss)), (end(rate).w, end(rate).loss)
+            jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], (batch.w, batch.loss)), (end(rate).w, end(rate).loss)
         )
 
 
@@ -245,7 +254,7 @@ def test_new_values_do_not_compile_again():
 
     def run(scale, w0, rate, decay):
         params = quiet(5, learning_rate=rate, momentum=Nesterov(decay))
-        return minimize(jax.tree_util.Partial(f, jnp.array(scale)), w0, params)
+        return minimize(jax.tree_util.Partial(f, np.array(scale)), w0, params)
 
     run(1.0, START, 0.03, 0.7)
     after_first = traces
@@ -276,7 +285,8 @@ def test_a_loop_with_a_while_loop_inside_has_forward_derivatives():
 
     params = quiet(3, method=Newton(), learning_rate=0.5, derivative="forward")
     np.testing.assert_allclose(minimize(halvings, 3.0, params).w, 3.0 / 8, rtol=1e-12)
-    slope = jax.jacfwd(lambda rate: minimize(halvings, 3.0, quiet(1, learning_rate=rate, derivative="forward")).w)(0.1)
+    end = lambda rate: minimize(halvings, 3.0, quiet(1, learning_rate=rate, derivative="forward")).w
+    slope = jax.jit(jax.jacfwd(end))(0.1)
     np.testing.assert_allclose(slope, -6 / 16, rtol=1e-12)
 
 
@@ -285,21 +295,21 @@ BAD = {
     "integer objective": (lambda w: 3, START, {}, TypeError, "`f` must return a real scalar, got shape .* int"),
     "no objective": (lambda w: None, START, {}, TypeError, "`f` must return a real scalar, got None"),
     "no function": (3, START, {}, TypeError, "f"),
-    "tolerances": (valley, START, {"tolerance": jnp.ones(2)}, ValueError, "`tolerance` of `params` must be one number"),
+    "tolerances": (valley, START, {"tolerance": np.ones(2)}, ValueError, "`tolerance` of `params` must be one number"),
     "thresholds": (
         valley,
         START,
-        {"improvement_threshold": jnp.full(2, 0.5)},
+        {"improvement_threshold": np.full(2, 0.5)},
         ValueError,
         "`improvement_threshold` of `params` must be one number",
     ),
     "loss": (valley, START, {"loss": L1Loss()}, ValueError, "`loss` of `params` must be left out"),
     "penalty": (valley, START, {"regularization": L2Reg()}, ValueError, "`regularization` of `params` must be left"),
     "batch": (valley, START, {"batch": Minibatch(1)}, ValueError, "`batch` of `params` must be left out"),
-    "integer weights": (valley, jnp.array([1, 2]), {}, TypeError, "`w0` must have at least one leaf of floats"),
+    "integer weights": (valley, np.array([1, 2]), {}, TypeError, "`w0` must have at least one leaf of floats"),
     "no weights": (valley, {}, {}, TypeError, "`w0` must have at least one leaf of floats to optimize, got no leaves"),
     "complex weights": (valley, {"a": START.astype(complex)}, {}, TypeError, r"`w0\['a'\]` must be real"),
-    "NaN": (valley, {"a": jnp.array([1.0, jnp.nan])}, {}, ValueError, r"`w0\['a'\]` must be finite"),
+    "NaN": (valley, {"a": np.array([1.0, np.nan])}, {}, ValueError, r"`w0\['a'\]` must be finite"),
 }
 
 

@@ -23,8 +23,8 @@ from hype_optim import (
     train,
 )
 
-X = jnp.asarray(np.random.default_rng(0).normal(2.0, 3.0, size=(10, 2)))
-DATA = Dataset(X, jnp.sin(X[:, :1]))
+X = np.random.default_rng(0).normal(2.0, 3.0, size=(10, 2))
+DATA = Dataset(X, np.sin(X[:, :1]))
 quiet = partial(Params, learning_rate=0.1, loss=Quadratic(), regularization=L2Reg(0.0), silent=True, return_best=False)
 
 

@@ -25,7 +25,7 @@ from hype_optim import (
     train,
 )
 
-X = jnp.asarray(np.random.default_rng(0).normal(size=(10, 3)))
+X = np.random.default_rng(0).normal(size=(10, 3))
 KEY = jax.random.key(5)
 quiet = partial(Params, learning_rate=0.1, regularization=L2Reg(0.0), silent=True, return_best=False)
 
@@ -44,7 +44,7 @@ def contrast(model, batch, key):
 
 
 VIEWS = Dataset({"first": X, "second": X + 0.1})
-MODEL = Linear(jnp.linspace(-0.5, 0.5, 6).reshape(2, 3))
+MODEL = Linear(jnp.asarray(np.linspace(-0.5, 0.5, 6).reshape(2, 3), float))
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def test_derivatives_of_a_penalty_on_gradients():
             Linear(weight), Dataset(x), quiet(2, learning_rate=rate, batch=Minibatch(6)), objective=objective
         ).loss
 
-    assert_derivatives_match(trained, (jnp.array(0.1), X, MODEL.weight), num_directions=1)
+    assert_derivatives_match(trained, (np.array(0.1), X, MODEL.weight), num_directions=1)
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_a_state_goes_through_an_objective():
             "target": 0.9 * state["target"] + 0.1
         }
 
-    first = {"target": jnp.zeros(2)}
+    first = {"target": np.zeros(2)}
     result = train(MODEL, Dataset(X), quiet(3), objective=objective, model_state=first)
     np.testing.assert_allclose(result.model_state["target"], 1 - 0.9**3, rtol=1e-12)
     value, _ = objective(result.w, Dataset(X), None, result.model_state)

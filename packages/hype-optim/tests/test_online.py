@@ -30,8 +30,13 @@ def run(optimizer, **extra) -> tuple[Any, Any]:
         return lax.scan(step, (w, optimizer.init(w)), length=STEPS)[1]
 
 
+def ran(optimizer, **extra) -> tuple[Any, Any]:
+    """What `run` gives, of one program and as arrays of NumPy."""
+    return jax.device_get(jax.jit(lambda: run(optimizer, **extra))())
+
+
 def test_hypergradient_descent_on_a_quadratic():
-    ws, states = run(hypergradient_descent(optax.sgd, RATE, BETA))
+    ws, states = ran(hypergradient_descent(optax.sgd, RATE, BETA))
     w, rate, before = START, RATE, np.zeros(2)
     for t in range(STEPS):
         g = CURVES * w
@@ -44,7 +49,7 @@ def test_hypergradient_descent_on_a_quadratic():
 def test_hypergradient_descent_around_momentum_and_adam():
     # Its derivative with respect to the rate is the update over the rate, for what is linear in the rate.
     for factory in (lambda rate: optax.sgd(rate, 0.9), adam):
-        ws, states = run(hypergradient_descent(factory, RATE, BETA))
+        ws, states = ran(hypergradient_descent(factory, RATE, BETA))
         points = np.concatenate([START[None], ws])
         slopes = (points[1:] - points[:-1]) / np.asarray(states.rate)[:, None]
         np.testing.assert_allclose(states.slope, slopes, rtol=1e-9)
@@ -53,7 +58,7 @@ def test_hypergradient_descent_around_momentum_and_adam():
 
 
 def test_real_time_hypergradients_on_a_quadratic():
-    ws, states = run(real_time_hypergradient(optax.sgd, RATE, BETA), grad_fn=gradient)
+    ws, states = ran(real_time_hypergradient(optax.sgd, RATE, BETA), grad_fn=gradient)
     w, z, rate = START, np.zeros(2), RATE
     for t in range(STEPS):
         g = CURVES * w
@@ -77,48 +82,57 @@ def test_the_tangent_that_goes_along_is_the_derivative_of_the_whole_run(factory)
     def end(rate):
         return run(factory(rate))[0][-1]
 
-    ws, states = run(real_time_hypergradient(factory, RATE, 0.0), grad_fn=gradient)
-    np.testing.assert_allclose(ws[-1], end(RATE), rtol=1e-12)
-    np.testing.assert_allclose(states.tangent[-1], jax.jacfwd(end)(RATE), rtol=1e-9)
+    @jax.jit
+    def compute():
+        along = run(real_time_hypergradient(factory, RATE, 0.0), grad_fn=gradient)
+        return along, jax.jvp(end, (RATE,), (1.0,))
+
+    (ws, states), (expected, slope) = jax.device_get(compute())
+    np.testing.assert_allclose(ws[-1], expected, rtol=1e-12)
+    np.testing.assert_allclose(states.tangent[-1], slope, rtol=1e-9)
     np.testing.assert_allclose(states.rate, RATE, rtol=0)
 
 
 def test_the_rate_can_follow_another_loss():
     # Against its own gradient the rate grows here; with the opposite outer gradient it shrinks by as much.
     optimizer = real_time_hypergradient(optax.sgd, RATE, BETA)
-    w, state = jnp.asarray(START), optimizer.init(jnp.asarray(START))
-    _, state = optimizer.update(gradient(w), state, w, grad_fn=gradient)
-    rates = [
-        optimizer.update(gradient(w), state, w, grad_fn=gradient, outer_gradient=sign * gradient(w))[1].rate
-        for sign in (1, -1)
-    ]
+
+    @jax.jit
+    def both(w):
+        _, state = optimizer.update(gradient(w), optimizer.init(w), w, grad_fn=gradient)
+        update = lambda outer: optimizer.update(gradient(w), state, w, grad_fn=gradient, outer_gradient=outer)[1]
+        return [update(sign * gradient(w)).rate for sign in (1, -1)]
+
+    rates = both(START)
     np.testing.assert_allclose(rates[0] - RATE, RATE - rates[1], rtol=1e-10)
     assert rates[0] > RATE > rates[1]
 
 
 def test_derivatives_and_dtypes():
     end = lambda beta: loss(run(hypergradient_descent(optax.sgd, RATE, beta))[0][-1])
-    slope = (end(BETA + 1e-6) - end(BETA - 1e-6)) / 2e-6
-    np.testing.assert_allclose(jax.grad(end)(BETA), slope, rtol=1e-6)
-    single = jnp.asarray(START, jnp.float32)
+    at = jax.jit(jax.value_and_grad(end))
+    slope = (at(BETA + 1e-6)[0] - at(BETA - 1e-6)[0]) / 2e-6
+    np.testing.assert_allclose(at(BETA)[1], slope, rtol=1e-6)
+    single = np.asarray(START, np.float32)
     for optimizer, extra in (
-        (hypergradient_descent(optax.sgd, jnp.float32(RATE), jnp.float32(BETA)), {}),
-        (real_time_hypergradient(optax.sgd, jnp.float32(RATE), jnp.float32(BETA)), {"grad_fn": lambda w: w}),
+        (hypergradient_descent(optax.sgd, np.float32(RATE), np.float32(BETA)), {}),
+        (real_time_hypergradient(optax.sgd, np.float32(RATE), np.float32(BETA)), {"grad_fn": lambda w: w}),
     ):
-        updates, state = optimizer.update(single, optimizer.init(single), single, **extra)
+        update = lambda w, optimizer=optimizer, extra=extra: optimizer.update(w, optimizer.init(w), w, **extra)
+        updates, state = jax.eval_shape(update, single)
         assert updates.dtype == state.rate.dtype == jnp.float32
 
 
 def test_as_a_method_of_minimize():
-    ws, _ = run(hypergradient_descent(optax.sgd, RATE, BETA))
+    ws, _ = ran(hypergradient_descent(optax.sgd, RATE, BETA))
     method = Optax(lambda rate, beta: hypergradient_descent(optax.sgd, rate, beta), {"rate": RATE, "beta": BETA})
-    result = minimize(loss, jnp.asarray(START), Params(STEPS, method, silent=True, return_best=False))
+    result = minimize(loss, START, Params(STEPS, method, silent=True, return_best=False))
     np.testing.assert_allclose(result.w, ws[-1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("transformation", [hypergradient_descent, real_time_hypergradient])
 def test_rates_may_be_ranges(transformation):
-    state = transformation(optax.sgd, positive(RATE), positive(BETA)).init(jnp.asarray(START))
+    state = transformation(optax.sgd, positive(RATE), positive(BETA)).init(START)
     np.testing.assert_allclose(state.rate, RATE, rtol=1e-14)
 
 
@@ -129,11 +143,11 @@ def test_bad_input_raises():
         real_time_hypergradient(optax.sgd, RATE, -1.0)
     optimizer = real_time_hypergradient(optax.sgd, RATE, BETA)
     with pytest.raises(ValueError, match="`update` needs `params` and `grad_fn`"):
-        optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)), jnp.ones(2))
+        optimizer.update(START, optimizer.init(START), START)
 
 
 @pytest.mark.parametrize("transformation", [hypergradient_descent, real_time_hypergradient])
 def test_a_state_that_holds_the_rate_is_refused(transformation):
     optimizer = transformation(lambda rate: optax.inject_hyperparams(optax.sgd)(learning_rate=rate), 0.1, 0.01)
     with pytest.raises(ValueError, match="`factory` must make an optimizer that gets its rate from `factory`"):
-        optimizer.init(jnp.asarray(START))
+        optimizer.init(START)

@@ -3,7 +3,6 @@
 import sys
 
 import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from hype_optim import CrossEntropyOnLinear, Minibatch, Params, RMSProp, StepSch
 from .problems import classes, network, valley
 
 matplotlib.use("Agg")
-START = jnp.array([-0.4, 0.8])
-RATES = jnp.array([0.05, 0.04, 0.03, 0.01])
+START = np.array([-0.4, 0.8])
+RATES = np.array([0.05, 0.04, 0.03, 0.01])
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +66,7 @@ def test_adaptive_steps_without_a_direction_have_no_rate():
 
 def test_the_rate_of_adaptive_steps_is_a_mean_of_rates():
     result = minimize(valley, START, Params(1, learning_rate=RMSProp(0.02, 0.9), silent=True))
-    gradient = jax.grad(valley)(START)
+    gradient = np.asarray(jax.jit(jax.grad(valley))(START))
     step = 0.02 * gradient / np.sqrt(0.1 * gradient**2 + 1e-6)
     np.testing.assert_allclose(result.learning_rate_history[0], np.linalg.norm(step) / np.linalg.norm(gradient))
 

@@ -67,7 +67,7 @@ def test_where_single_steps_are_chosen(sizes, levels, single):
     assert sizes.needed(levels) <= sizes.of_segments(levels)
 
 
-PARAMS = Params(learning_rate=StepSchedule(jnp.full(25, 0.1)))
+PARAMS = Params(learning_rate=StepSchedule(np.full(25, 0.1)))
 
 
 def end(params):

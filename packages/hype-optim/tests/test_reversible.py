@@ -37,13 +37,13 @@ from hype_optim import (
 )
 from hype_optim._transform import fixed_point
 
-X = jax.random.normal(jax.random.key(0), (8, 2))
-Y = jnp.sin(X[:, 0]) + X[:, 1] ** 2
-MODEL = jax.tree_util.Partial(lambda w, x: jnp.tanh(w["a"] @ x) @ w["b"], {"a": jnp.eye(2) - 0.3, "b": jnp.ones(2)})
+X = np.random.default_rng(0).normal(size=(8, 2))
+Y = np.sin(X[:, 0]) + X[:, 1] ** 2
+MODEL = jax.tree_util.Partial(lambda w, x: jnp.tanh(w["a"] @ x) @ w["b"], {"a": np.eye(2) - 0.3, "b": np.ones(2)})
 # Multiples of the unit that momenta are rounded to, so that other adjoints can have them too.
-DECAY = jax.tree_util.Partial(MODEL.func, {"a": jnp.array([[0.75], [0.5]]), "b": jnp.array(0.875)})
-BOWL = lambda w: jnp.sum(jnp.array([0.5, 2.0]) * w**2) / 2
-W0 = jnp.array([1.0, -2.0])
+DECAY = jax.tree_util.Partial(MODEL.func, {"a": np.array([[0.75], [0.5]]), "b": np.array(0.875)})
+BOWL = lambda w: jnp.sum(np.array([0.5, 2.0]) * w**2) / 2
+W0 = np.array([1.0, -2.0])
 quiet = partial(Params, momentum=Momentum(0.9), silent=True, return_best=False, adjoint=Reversible())
 
 
@@ -220,7 +220,7 @@ def test_what_leaves_the_range_says_so(w0, rate):
         result.check()
 
 
-@pytest.mark.parametrize(("w0", "rate"), [(jnp.nan * W0, 0.1), (W0, jnp.nan)], ids=["start", "run"])
+@pytest.mark.parametrize(("w0", "rate"), [(np.nan * W0, 0.1), (W0, np.nan)], ids=["start", "run"])
 def test_what_is_not_finite_has_diverged(w0, rate):
     assert run_and_slope(w0, jnp.array(rate))[0].status == Status.DIVERGED
 

@@ -21,10 +21,11 @@ from hype_optim import (
     Weighted,
     train,
 )
+from scipy.special import softmax
 
 KEY = jax.random.key(0)
-X = jnp.asarray(np.random.default_rng(0).normal(size=(10, 3)))
-DATA = Dataset(X, jnp.sin(X[:, :1]))
+X = np.random.default_rng(0).normal(size=(10, 3))
+DATA = Dataset(X, np.sin(X[:, :1]))
 MODEL = eqx.nn.Linear(3, 1, key=KEY)
 quiet = partial(Params, learning_rate=0.1, loss=Quadratic(), regularization=L2Reg(0.0), silent=True, return_best=False)
 
@@ -55,10 +56,9 @@ def test_every_batch_has_each_class_in_proportion():
 
 
 def test_examples_are_drawn_by_their_weights():
-    weights = jnp.array([0.0, 1.0, 3.0, 0.0])
-    drawn = np.concatenate(
-        jax.vmap(lambda key: Weighted(weights).order(key, Dataset(weights)))(jax.random.split(KEY, 1000))
-    )
+    weights = jax.device_put(np.array([0.0, 1.0, 3.0, 0.0]))
+    draw = jax.vmap(lambda key: Weighted(weights).order(key, Dataset(weights)))
+    drawn = np.concatenate(jax.jit(lambda key: draw(jax.random.split(key, 1000)))(KEY))
     np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 4000, [0, 0.25, 0.75, 0], atol=0.03)
     four = Dataset(X[:4], X[:4, :1])
 
@@ -125,17 +125,17 @@ def test_padding_that_is_not_finite_counts_for_nothing():
 
 @pytest.mark.parametrize("loss", [CrossEntropyOnLinear, pytest.param(CrossEntropyOnSoftmax, marks=pytest.mark.slow)])
 def test_an_ignored_label_does_not_count(loss):
-    scores = jax.nn.softmax(jnp.asarray(np.random.default_rng(1).normal(size=(4, 3))))
-    target = jnp.array([2, -1, 0, -1])
+    scores = softmax(np.random.default_rng(1).normal(size=(4, 3)), axis=1)
+    target = np.array([2, -1, 0, -1])
     both = jax.jit(jax.value_and_grad(loss(ignored=-1)))
     value, slope = both(scores, target)
-    np.testing.assert_allclose(value, loss()(scores[::2], target[::2]), rtol=1e-12)
-    broken = scores.at[1].set(jnp.nan)
+    np.testing.assert_allclose(value, jax.jit(loss())(scores[::2], target[::2]), rtol=1e-12)
+    broken = np.where(np.arange(4)[:, None] == 1, np.nan, scores)
     np.testing.assert_array_equal(both(broken, target)[1], slope)
-    np.testing.assert_array_equal(both(broken, jnp.full(4, -1))[1], 0.0)
-    assert np.isnan(both(scores, target.at[0].set(-2))[0])  # no class, and not the ignored one
+    np.testing.assert_array_equal(both(broken, np.full(4, -1))[1], 0.0)
+    assert np.isnan(both(scores, np.array([-2, -1, 0, -1]))[0])  # no class, and not the ignored one
     with pytest.raises(ValueError, match="`ignored` takes integer class numbers of shape"):
-        loss(ignored=-1)(scores, scores)
+        loss(ignored=-1)(*jax.device_put([scores, scores]))
     with pytest.raises(TypeError, match=r"`ignored` must be an integer, got 0\.5"):
         loss(ignored=0.5)
 

@@ -70,16 +70,18 @@ def test_a_run_goes_on_from_a_loaded_result_bit_for_bit(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+DTYPES = "bool", "int8", "uint64", "float16", "bfloat16", "float8_e5m2", "complex64"
+MANY_KEYS = jax.random.wrap_key_data(np.arange(24, dtype=np.uint32).reshape(2, 3, 4), impl="rbg")
 TREES = {
     "params": Params(learning_rate=RMSProp(positive(0.1)), tolerance=1e-3),
     "DV, DM": {"v": DV([1.0, 2.0]), "m": DM([[1.0], [2.0]])},
-    "keys": {"one": jax.random.key(1), "many": jax.random.split(jax.random.key(2, impl="rbg"), (2, 3))},
+    "keys": {"one": jax.random.key(1), "many": MANY_KEYS},
     "numbers": {"b": np.bool_(True), "i": -(2**63), "f": 0.1, "c": 1 + 2j, "generic": np.float32(0.1)},
-    "dtypes": [jnp.ones(2, d) for d in ("bool", "int8", "uint64", "float16", "bfloat16", "float8_e5m2", "complex64")],
-    "layouts": [np.arange(6).reshape(2, 3).T, np.zeros((0, 3)), jnp.float32(1), np.arange(4)[::2]],
-    "one array": jnp.arange(3.0),
-    "awkward names": {"file": jnp.zeros(1), "a/b": {"../c.npy": jnp.ones(1), "": jnp.ones(2)}, "ü": jnp.ones(3)},
-    "what is not saved": {"x": jnp.ones(1), "text": "text", "function": jnp.tanh, "nothing": None, "flag": False},
+    "dtypes": jax.device_put([np.ones(2, d) for d in DTYPES]),
+    "layouts": [np.arange(6).reshape(2, 3).T, np.zeros((0, 3)), jax.device_put(np.float32(1)), np.arange(4)[::2]],
+    "one array": jax.device_put(np.arange(3.0)),
+    "awkward names": {"file": np.zeros(1), "a/b": {"../c.npy": np.ones(1), "": np.ones(2)}, "ü": np.ones(3)},
+    "what is not saved": {"x": np.ones(1), "text": "text", "function": jnp.tanh, "nothing": None, "flag": False},
     "status": Status.DIVERGED,
 }
 
@@ -98,9 +100,9 @@ def test_arrays_of_another_byte_order_come_back_in_the_machines(path):
     save(path, np.arange(3, dtype=">i4"))
     np.testing.assert_array_equal(load(path, np.zeros(3, np.int32)), np.arange(3))
     np.savez_compressed(path, np.zeros(0), a=np.arange(3, dtype=">f8"), b=np.asfortranarray(np.eye(2)))
-    loaded = load(path, {"arr_0": np.ones(0), "a": jnp.zeros(3), "b": jnp.zeros((2, 2)), "rate": 0.5})
-    assert equal(loaded["a"], jnp.arange(3.0))
-    assert equal(loaded["b"], jnp.eye(2))
+    loaded = load(path, {"arr_0": np.ones(0), "a": np.zeros(3), "b": np.zeros((2, 2)), "rate": 0.5})
+    assert equal(loaded["a"], np.arange(3.0))
+    assert equal(loaded["b"], np.eye(2))
     assert loaded["rate"] == 0.5  # other programs do not write numbers
 
 
@@ -180,7 +182,7 @@ def rewrite(path, **changes):
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
 
-MODEL = {"weight": jnp.ones((3, 2)), "bias": jnp.zeros(3)}
+MODEL = {"weight": np.ones((3, 2)), "bias": np.zeros(3)}
 ABOUT = {"format": "hype", "version": 1, "types": {}}
 
 

@@ -11,9 +11,9 @@ from hype_optim import Constant, CrossEntropyOnLinear, Minibatch, Momentum, Newt
 
 from .problems import classes, network, valley
 
-CURVES = jnp.array([1.0, 3.0])
+CURVES = np.array([1.0, 3.0])
 bowl = lambda w: 0.5 * jnp.sum(CURVES * w**2)
-START = jnp.array([-0.4, 0.8])
+START = np.array([-0.4, 0.8])
 track = partial(Params, silent=True, track_sensitivity=True)
 
 

@@ -15,7 +15,7 @@ from hype_optim._transform.sparse_solve import factorized, solve_sparse
 
 N = 70
 quiet = partial(Params, silent=True, learning_rate=Constant(1.0))
-START = {"a": jnp.linspace(-0.3, 0.4, N - 1), "b": jnp.array(0.2)}
+START = {"a": np.linspace(-0.3, 0.4, N - 1), "b": np.array(0.2)}
 
 
 def chain(w, c=1.0):
@@ -66,7 +66,7 @@ def test_the_factor_is_that_of_a_band(arrow):
 
 @pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_solutions_have_all_derivatives(order):
-    base = jnp.diag(jnp.linspace(2.0, 3.0, 5)) + jnp.diag(jnp.ones(4), 1) / 2 + jnp.diag(jnp.ones(4), -1) / 2
+    base = np.diag(np.linspace(2.0, 3.0, 5)) + np.diag(np.ones(4), 1) / 2 + np.diag(np.ones(4), -1) / 2
     sparsity = ad.Sparsity(base)
 
     def solution(c):

@@ -42,7 +42,7 @@ from hype_optim import (
 
 from .problems import valley
 
-START = jnp.array([-0.4, 0.8])
+START = np.array([-0.4, 0.8])
 quiet = partial(Params, 3, silent=True, return_best=False)
 best = partial(Params, 6, silent=True)
 
@@ -51,14 +51,14 @@ RUNS = {
     "cg": quiet(method=CG(), learning_rate=StrongWolfe(0.7, c2=0.2)),
     "cd": quiet(method=CD(), learning_rate=ExpDecay(positive(0.04), 0.3)),
     "nonlinear cg": best(
-        method=NonlinearCG(), learning_rate=Schedule(jnp.linspace(0.03, 0.01, 4)), momentum=Nesterov(0.5)
+        method=NonlinearCG(), learning_rate=Schedule(np.linspace(0.03, 0.01, 4)), momentum=Nesterov(0.5)
     ),
     "dai-yuan": quiet(method=DaiYuanCG(), learning_rate=Backtrack(0.7, 0.1, unit_interval(0.4))),
     "newton cg": quiet(method=NewtonCG(), learning_rate=Decay(0.3, 0.3)),
     "newton": quiet(method=Newton(), learning_rate=Constant(0.6)),
     "lbfgs": quiet(method=LBFGS(2), learning_rate=HypergradientDescent(0.02, 1e-4), momentum=Momentum(0.5)),
     "steps": best(
-        learning_rate=StepSchedule(jnp.linspace(0.05, 0.01, 7)), momentum=Nesterov(0.7), adjoint=Checkpointed(3)
+        learning_rate=StepSchedule(np.linspace(0.05, 0.01, 7)), momentum=Nesterov(0.7), adjoint=Checkpointed(3)
     ),
     "ada grad": best(
         learning_rate=AdaGrad(0.1), momentum=Momentum(unit_interval(0.5)), adjoint=Unrolled(), derivative="forward"

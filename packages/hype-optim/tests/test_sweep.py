@@ -26,7 +26,7 @@ from .problems import regression
 
 DATA = regression(7)
 VALID = regression(5)
-START = jnp.full((2, 3), 0.2)
+START = np.full((2, 3), 0.2)
 
 
 def every_float(scale):
@@ -75,16 +75,16 @@ def test_one_program_for_all_values(configuration):
     scales = np.array([1.0, 0.9, 0.8])
     configurations = [configuration(scale) for scale in scales]
     points = [START, -START, 2 * START]
-    inputs = [Dataset((1 + i) * DATA.x, DATA.y) for i in range(3)]
+    inputs = [Dataset((1 + i) * np.asarray(DATA.x), DATA.y) for i in range(3)]
     alone = [run(points[0], inputs[0], configurations[0])]
     after_first = traces
     alone += [run(*arguments) for arguments in zip(points[1:], inputs[1:], configurations[1:], strict=True)]
     assert traces == after_first
 
-    stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees) for trees in (points, inputs, configurations)]
+    stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *trees) for trees in (points, inputs, configurations)]
     together = jax.vmap(run)(*stacked)
     for i, result in enumerate(alone):
-        one = jax.tree.map(lambda leaf, i=i: leaf[i], together)
+        one = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], together)
         assert (one.status, one.steps) == (result.status, result.steps)
         for name in ("w", "loss", "valid_loss", "loss_history", "valid_history", "learning_rate_history"):
             np.testing.assert_allclose(getattr(one, name), getattr(result, name), rtol=1e-9, err_msg=name)
@@ -120,4 +120,4 @@ def test_a_batch_of_trainings_validates_as_often_as_each():
 
     alone = validations_of(run, START)
     assert 3 <= alone < 12
-    assert validations_of(jax.vmap(run), jnp.stack([START, -START])) == alone
+    assert validations_of(jax.vmap(run), np.stack([START, -START])) == alone

@@ -11,8 +11,8 @@ from hype_optim import Constant, Momentum, Params, StepSchedule, Truncated, mini
 
 from .problems import valley
 
-START = jnp.array([-0.4, 0.8])
-RATES = jnp.linspace(0.05, 0.02, 40)
+START = np.array([-0.4, 0.8])
+RATES = np.linspace(0.05, 0.02, 40)
 run = lambda rates, adjoint, state=None: minimize(
     valley,
     START,
@@ -25,7 +25,7 @@ def test_it_is_exact_for_the_last_steps():
     end = lambda rates, adjoint: run(rates, adjoint).loss
     derivatives = [(None, jax.grad), (Truncated(3), jax.jacfwd), (Truncated(25), jax.grad), (Truncated(40), jax.grad)]
     every = jax.jit(lambda rates: [derivative(end)(rates, adjoint) for adjoint, derivative in derivatives])
-    exact, *others = every(RATES)
+    exact, *others = jax.device_get(every(RATES))
     for k, truncated in zip((3, 25, 40), others, strict=True):
         np.testing.assert_allclose(truncated[-k:], exact[-k:], rtol=1e-12)
         assert np.all(truncated[:-k] == 0)
@@ -50,8 +50,8 @@ def test_it_is_the_derivative_of_a_run_that_goes_on_from_a_given_state():
 def test_nothing_passes_to_the_first_weights_nor_is_anything_before_differentiated():
     end = lambda w0, k: minimize(valley, w0, Params(20, learning_rate=0.03, adjoint=Truncated(k), silent=True)).loss
     shorter, whole = jax.jit(lambda w0: [jax.grad(end)(w0, k) for k in (19, 20)])(START)
-    assert np.all(shorter == 0)
-    assert np.all(whole != 0)
+    assert not np.any(shorter)
+    assert np.all(whole)
     cost = lambda k: jax.jit(jax.grad(end), static_argnums=1).lower(START, k).compile().memory_analysis()
     assert cost(2).temp_size_in_bytes < cost(20).temp_size_in_bytes
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from hype_ad.internal.checks import check_key, integer
 from jax.nn import sigmoid
 from jax.typing import ArrayLike, DTypeLike
@@ -96,7 +97,7 @@ class LSTM(AbstractRecurrent):
         self.input_weight = stacked(input_key, initializer, 4, k, inputs, dtype)
         self.hidden_weight = stacked(hidden_key, recurrent, 4, k, k, dtype)
         dtype = self.input_weight.dtype
-        self.bias = jnp.zeros(4 * k, dtype).at[2 * k : 3 * k].set(jnp.asarray(forget_bias, dtype))
+        self.bias = jnp.where(np.repeat([False, False, True, False], k), jnp.asarray(forget_bias, dtype), 0.0)
         self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
     def constructor(self) -> Callable[..., "LSTM"]:
