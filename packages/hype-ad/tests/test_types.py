@@ -211,7 +211,7 @@ def test_repr(tensor, text):
 
 
 def test_masked_entries_raise():
-    with pytest.raises(ValueError, match="^`value` must have no masked entries, got 1 of them"):
+    with pytest.raises(ValueError, match=r"^`value` must have no masked entries, got 1 of them"):
         DV(np.ma.masked_array([1.0, 2.0], [False, True]))
     assert repr(DV(np.ma.masked_array([1.0, 2.0]))) == "DV([1. 2.])"
 
