@@ -272,11 +272,11 @@ def test_forget_bias(key):
     @jax.jit
     def biases(key):
         again = LSTM(IN, HIDDEN, key=key, forget_bias=2.0).init
-        made = LSTM(IN, HIDDEN, key=key), LSTM(IN, HIDDEN, key=key, forget_bias=0.5)
+        made = LSTM(IN, HIDDEN, key=key), LSTM(IN, HIDDEN, key=key, forget_bias=np.arange(HIDDEN))  # one for each unit
         return [layer.bias for layer in (*made, again(key), again(key, forget_bias=0.5))]
 
-    for bias, expected in zip(jax.device_get(biases(key)), (1, 0.5, 1, 0.5), strict=True):
-        np.testing.assert_array_equal(np.split(bias, 4), [[b] * HIDDEN for b in (0, 0, expected, 0)])
+    for bias, expected in zip(jax.device_get(biases(key)), (1, np.arange(HIDDEN), 1, 0.5), strict=True):
+        np.testing.assert_array_equal(np.split(bias, 4), [np.broadcast_to(b, HIDDEN) for b in (0, 0, expected, 0)])
     bias = lambda forget_bias: LSTM(1, 1, key=key, forget_bias=forget_bias).bias
     np.testing.assert_array_equal(jax.jit(jax.jacfwd(bias))(0.5), [0, 0, 1, 0])
     with pytest.raises(TypeError, match="forget_biass"):

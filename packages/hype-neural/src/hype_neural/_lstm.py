@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from hype_ad.internal.checks import check_key, integer
 from jax.nn import sigmoid
 from jax.typing import ArrayLike, DTypeLike
@@ -62,8 +61,8 @@ class LSTM(AbstractRecurrent):
         key: decides what is drawn.
         recurrent_initializer: draws those that meet $h$, for example `InitOrthogonal()`; as the others if not given.
             Differentiable.
-        forget_bias: what $b_f$ starts at; 1 remembers at first (Jozefowicz et al. 2015). Differentiable. Other biases
-            start at 0.
+        forget_bias: what $b_f$ starts at, a number or one for each unit; 1 remembers at first (Jozefowicz et al. 2015).
+            Differentiable. Other biases start at 0.
         recurrence: how to go through a sequence.
         dtype: of the weights; JAX's default float dtype if not given.
 
@@ -97,7 +96,7 @@ class LSTM(AbstractRecurrent):
         self.input_weight = stacked(input_key, initializer, 4, k, inputs, dtype)
         self.hidden_weight = stacked(hidden_key, recurrent, 4, k, k, dtype)
         dtype = self.input_weight.dtype
-        self.bias = jnp.where(np.repeat([False, False, True, False], k), jnp.asarray(forget_bias, dtype), 0.0)
+        self.bias = jnp.zeros(4 * k, dtype).at[2 * k : 3 * k].set(jnp.asarray(forget_bias, dtype))
         self.recurrence = optional("recurrence", recurrence, Recurrence(), Recurrence)
 
     def constructor(self) -> Callable[..., "LSTM"]:
