@@ -99,7 +99,7 @@ def sample(
         num_warmup: transitions, not kept, that adapt step size, mass (unless it is a `UnitMass`) and trajectory
             length (if it is a `RandomLength`) of the kernel, from all chains together. With fewer than 20 only the
             step size. 0 for a kernel that is no `AbstractAdaptiveKernel`. If not given, as many as are needed: from
-            250, when four chains agree soon, to 500, which it is with fewer than four chains.
+            250, when four chains agree soon (225, when eight do), to 500, which it is with fewer than four chains.
         num_chains: how many chains; 4, or as many as `x0` has.
         transform: the constraints of the parameters, such as `{"scale": Positive(), "shift": None}`: a pytree of
             transforms and None built like `x0`. The chains move without constraints, and the log density gets the
