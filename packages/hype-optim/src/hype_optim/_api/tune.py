@@ -217,7 +217,8 @@ def _conclude(plan: Plan, state: TuneState, rounds: list[Round], judges: int) ->
     cautious = order[0] - order[0] % CANDIDATES + CAUTIOUS
     order = order if order[0] == cautious else np.array([order[0], cautious])
     start = state.start
-    judged_points = jax.tree.map(lambda *leaves: np.stack(leaves), *(at(points, i) for i in order), start)
+    with_start = lambda chosen, first: np.concatenate([chosen, np.asarray(first)[None]])
+    judged_points = jax.tree.map(with_start, at(points, order), start)
     found, growth, after = judged(plan, chosen.state, judged_points, "held out", judges)
     better = [place for place in range(len(order)) if is_better(found[place], found[-1])]
     place = better[0] if better else len(order)
