@@ -91,6 +91,29 @@ def test_a_geometric_mean_has_derivatives(start):
     assert_derivatives_match(lambda t: metric(start + t * (np.eye(3) + WIDE)), jnp.zeros(()), order=2)
 
 
+def test_scores_that_do_not_vary_leave_it_to_the_draws():
+    """Up to the rounding of their mean, as beside a wall that a slope leads to."""
+    count, mean = jnp.asarray(1e9), jnp.array([0.0, 0.3])
+
+    @jax.jit
+    @jax.value_and_grad
+    def sum_of_factor(wide):
+        squares = ((mean, wide), (mean, jnp.array([0.25, 1e-33])))
+        moments = tuple(Moments(count, mean, jnp.diag(variances) * (count - 1)) for mean, variances in squares)
+        return jnp.sum(DenseMass().shaped(jnp.zeros(2)).adapted(moments).cholesky)
+
+    np.testing.assert_allclose(sum_of_factor(jnp.array([4.0, 9.0]))[0], 1 / 2 + 1 / 3, rtol=1e-6)
+    assert np.all(np.isfinite(sum_of_factor(jnp.array([4.0, 0.0]))[1]))
+
+
+def test_a_score_that_has_no_finite_square_does_not_spoil_the_others():
+    mass = DenseMass().shaped(jnp.zeros(2))
+    positions = jnp.asarray(np.random.default_rng(0).normal(size=(50, 2)))
+    scores = (-positions / 4).at[7].set(jnp.array([1e200, jnp.inf]))
+    made = jax.jit(lambda x, s: mass.adapted(mass.update(mass.statistics(x[0]), x, s)))(positions, scores)
+    np.testing.assert_allclose(np.diag(made.cholesky), 0.5, rtol=0.2)
+
+
 def test_a_variance_of_zero_leaves_the_mass():
     covariance = np.array([[4.0, 0.0], [0.0, 0.0]])
     old = DenseMass(np.diag([1.0, 3.0]))

@@ -21,7 +21,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ._checks import positive
 from ._custom_types import Position
-from ._mass import PRIOR_DRAWS, SHAPED, AbstractMass, finite, variance_of_both
+from ._mass import PRIOR_DRAWS, SHAPED, AbstractMass, finite, variance_of_both, varying
 from ._moments import Moments
 
 _CUTOFF = 2.0  # directions whose variance is within this factor of 1 are left out
@@ -135,7 +135,8 @@ class LowRankMass(AbstractMass):
         """The geometric mean of the draws' covariance and the scores' inverse one, where both say something."""
         dtype, count = self.scale.dtype, statistics.of_draws.count
         wide, steep = statistics.of_draws.covariance().astype(dtype), statistics.of_scores.covariance().astype(dtype)
-        scale = jnp.sqrt(variance_of_both(wide, steep, self.scale**2, count))
+        varies = varying(statistics.of_scores, steep)
+        scale = jnp.sqrt(variance_of_both(wide, steep, varies, self.scale**2, count))
 
         filled = jnp.arange(statistics.draws.shape[0], dtype=count.dtype) < count
         num_kept = jnp.sum(filled).astype(dtype)

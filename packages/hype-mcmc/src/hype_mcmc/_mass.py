@@ -16,7 +16,7 @@ from hype_ad.internal.checks import check_entries, float_array, known
 from hype_ad.internal.tree import dot, float_dtype, size
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
 
 from ._checks import positive
 from ._custom_types import Position
@@ -175,7 +175,8 @@ class DenseMass(AbstractMass):
 
     Warm-up finds it from the draws and scores of each window: $M^{-1}$ is the metric of least Fisher divergence, the
     geometric mean of the covariance of the draws and the inverse covariance of the scores (Seyboldt, Carlson and
-    Carpenter 2026). Of a Gaussian that is exact for as many draws as there are dimensions.
+    Carpenter 2026). Of a Gaussian both have the same noise, which cancels. Where scores do not vary, the draws
+    alone are used.
 
     Args:
         cholesky: $L$, over the raveled position; what is above its diagonal is not read. Differentiable. The identity
@@ -265,9 +266,9 @@ class DenseMass(AbstractMass):
         wide, steep = (moments.covariance().astype(old.dtype) for moments in statistics)
         root = solve_triangular(jnp.tril(old), identity, lower=True)
         before = jnp.sum(root * root, axis=0)
-        wide_diagonal, steep_diagonal = jnp.diagonal(wide), jnp.diagonal(steep)
-        scale = jnp.sqrt(variance_of_both(wide_diagonal, steep_diagonal, before, count))
-        usable = (wide_diagonal > 0) & (steep_diagonal > 0)
+        varies = varying(statistics[1], jnp.diagonal(steep))
+        scale = jnp.sqrt(variance_of_both(jnp.diagonal(wide), jnp.diagonal(steep), varies, before, count))
+        usable = varies & (jnp.diagonal(wide) > 0)
 
         def mixed(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
             known = jnp.where(jnp.outer(usable, usable), matrix, identity)
@@ -306,25 +307,37 @@ def _inverse_mean(wide: Float[Array, "n n"], steep: Float[Array, "n n"]) -> Floa
     return jax.lax.scan(step, (wide, steep), length=_ITERATIONS)[0][1]
 
 
-def finite(gradients: PyTree[Float[Array, "..."]]) -> PyTree[Float[Array, "..."]]:
-    """With zeros for what is not finite."""
-    return jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0), gradients)
+def finite(scores: PyTree[Float[Array, "..."]]) -> PyTree[Float[Array, "..."]]:
+    """With zeros for what has no finite square, or one that is too large for a sum of them."""
+    is_usable = lambda leaf: jnp.abs(leaf) < jnp.finfo(leaf.dtype).max ** 0.5 / 1000
+    return jax.tree.map(lambda leaf: jnp.where(is_usable(leaf), leaf, 0), scores)
+
+
+def varying(scores: Moments, variance: Float[Array, " n"]) -> Bool[Array, " n"]:
+    """Where scores vary by more than the rounding of their mean."""
+    rounding = 100 * jnp.finfo(variance.dtype).eps * jnp.abs(ravel_pytree(scores.mean)[0]).astype(variance.dtype)
+    return variance > rounding**2
 
 
 def variance_of_both(
-    wide: Float[Array, " n"], steep: Float[Array, " n"], old: Float[Array, " n"], count: Float[Array, ""]
+    wide: Float[Array, " n"],
+    steep: Float[Array, " n"],
+    varies: Bool[Array, " n"],
+    old: Float[Array, " n"],
+    count: Float[Array, ""],
 ) -> Float[Array, " n"]:
     r"""$(\operatorname{var} x / \operatorname{var} s)^{1/2}$, the diagonal metric of least Fisher divergence.
 
     Args:
         wide: the variances of the draws.
         steep: those of the scores.
-        old: the variances before, which stay where one of these is zero.
+        varies: where scores vary; elsewhere the variances of the draws are taken.
+        old: the variances before, which stay where that of the draws is zero.
         count: how many draws there are.
     """
-    usable = (wide > 0) & (steep > 0)
-    variance = jnp.where(usable, jnp.sqrt(wide / jnp.where(usable, steep, 1.0)), 0.0)
-    return shrunk_variance(variance, old, count)
+    usable = varies & (wide > 0)
+    both = jnp.sqrt(jnp.where(usable, wide, 1.0) / jnp.where(usable, steep, 1.0))
+    return shrunk_variance(jnp.where(usable, both, wide), old, count)
 
 
 def shrunk_variance(new: Float[Array, "..."], old: Float[Array, "..."], count: Float[Array, ""]) -> Float[Array, "..."]:

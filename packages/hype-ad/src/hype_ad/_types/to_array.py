@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..internal.checks import as_array, host_array
+from ..internal.checks import as_array, check_unmasked, host_array
 from ..internal.narrowing import check_fits
 
 
@@ -60,7 +60,8 @@ def _convert(name: str, x: Any) -> Float[Array, "..."]:
     if isinstance(x, np.ndarray | np.generic):
         return _from_numpy(name, host_array(name, x))
     if isinstance(x, Iterable) and not isinstance(x, str | bytes | Mapping | AbstractSet):
-        return _from_sequence(name, list(x))
+        check_unmasked(f"`{name}`", x := list(x))
+        return _from_sequence(name, x)
     if isinstance(x, complex):
         raise TypeError(f"`{name}` must be real, got the complex number {x}.")
     raise TypeError(

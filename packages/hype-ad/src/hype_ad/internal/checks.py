@@ -108,9 +108,11 @@ def host_array(name: str, x: Any) -> np.ndarray:
 
 
 def check_unmasked(what: str, x: Any) -> None:
-    """Raises a ValueError if `x` has masked entries, of which JAX would take the numbers below the mask."""
-    if np.ma.is_masked(x):
-        raise ValueError(f"{what} must have no masked entries, got {np.ma.count_masked(x)} of them.")
+    """Raises a ValueError if `x`, or an item of a list, has masked entries: JAX takes the numbers below the mask."""
+    parts = [part for part in (x if isinstance(x, list | tuple) else [x]) if isinstance(part, np.ma.MaskedArray)]
+    masked = sum(np.ma.count_masked(part) for part in parts)
+    if masked:
+        raise ValueError(f"{what} must have no masked entries, got {masked} of them.")
 
 
 def as_array(x: Any, dtype: Any = None) -> Array:
@@ -134,6 +136,7 @@ def as_float_array(x: Any) -> Float[Array, "..."]:
 
 def float_array(name: str, value: Any, accepted: str = "a real number or an array of them") -> Float[Array, "..."]:
     """`value`, a number, an array or a nested list of real numbers, as a float array; of all else a TypeError."""
+    check_unmasked(f"`{name}`", value)
     if isinstance(value, list | tuple):
         try:
             value = np.asarray(value) if all(map(known, jax.tree.leaves(value))) else jnp.asarray(value)

@@ -28,7 +28,8 @@ class Scaling(eqx.Module):
         Raises:
             ValueError: if the last axes of `x` are others, or it has a number that its dtype in JAX does not hold.
         """
-        return _scaled(self._checked("x", x), self.shift, self.scale)
+        x = self._checked("x", x)
+        return (x - _like(x, self.shift)) / _like(x, self.scale)
 
     def inverse(self, z: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """The rows that are scaled to `z`.
@@ -74,15 +75,7 @@ def _one_unless(condition: Bool[Array, "..."], x: Float[Array, "..."]) -> Float[
 
 
 # Compiled, as by itself each operation would be compiled too; inlined, so that inside of a program it is nothing new.
-_compiled = partial(jax.jit, inline=True)
-
-
-@_compiled
-def _scaled(x: Float[Array, "..."], shift: Float[Array, "..."], scale: Float[Array, "..."]) -> Float[Array, "..."]:
-    return (x - _like(x, shift)) / _like(x, scale)
-
-
-@_compiled
+@partial(jax.jit, inline=True)
 def _deviation(rows: Float[Array, "rows ..."], variance: Float[Array, "..."]) -> Float[Array, "..."]:
     # Rounding can leave a constant feature a tiny variance, which must not become a divisor.
     varies = (jnp.max(rows, axis=0) > jnp.min(rows, axis=0)) & (variance > 0)
