@@ -32,8 +32,6 @@ from .problems import valley
 
 START = jnp.asarray(np.array([-0.4, 0.8]), float)
 quiet = partial(Params, silent=True)
-
-
 value_and_slope = jax.jit(jax.value_and_grad(valley))
 
 
