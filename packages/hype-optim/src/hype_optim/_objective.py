@@ -89,6 +89,7 @@ class Iterate(NamedTuple):
             linearized once for all products; for others each product evaluates it anew.
         step: the number of the step, from 0.
         epoch: the number of the epoch, from 0.
+        running: whether the step is made: nothing need be looked for where it is not.
         natural: whether the direction is a step in itself, as the method says; for rates.
         constraint: what the weights are brought back to after the step; for searches.
     """
@@ -101,6 +102,7 @@ class Iterate(NamedTuple):
     hessian_product: Callable[[PyTree], PyTree]
     step: Int[Array, ""]
     epoch: Int[Array, ""]
+    running: Bool[Array, ""]
     natural: Bool[Array, ""] | bool = False
     constraint: AbstractConstraint = NoConstraint()
 

@@ -77,19 +77,31 @@ def squared_norm(tree: PyTree) -> Float[Array, ""]:
 
 def norm(tree: PyTree) -> Float[Array, ""]:
     """The 2-norm over all entries, also where squares overflow or underflow; of derivative 0 at 0."""
-    largest = _largest(tree)
+    greatest = largest(tree)
     # The derivative does not depend on the unit.
-    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    unit = jnp.where((greatest > 0) & jnp.isfinite(greatest), greatest, 1)
     scaled = jax.tree.map(lambda leaf: leaf / unit.astype(leaf.dtype), tree)
     return unit * square_root(squared_norm(scaled))
+
+
+def is_within(limit: Float[Array, ""], tree: PyTree) -> Bool[Array, ""]:
+    """Whether the 2-norm is at most `limit`: with fewer operations than a norm, and in range where it is."""
+    unit = lambda leaf: jnp.maximum(limit.astype(leaf.dtype), jnp.finfo(leaf.dtype).tiny)
+    return squared_norm(jax.tree.map(lambda leaf: leaf / unit(leaf), tree)) <= (limit > 0)
+
+
+def is_shorter(a: PyTree, b: PyTree) -> Bool[Array, ""]:
+    """Whether the 2-norm of `a` is below that of `b`: with fewer operations than two norms, and in range where they are."""
+    a, b = scale(1 / power_of_two(b), (a, b))
+    return dot(subtract(a, b), add(a, b)) < 0
 
 
 def power_of_two(tree: PyTree) -> Float[Array, ""]:
     """That next below the largest entry, of derivative 0. Quotients by it are exact, and their squares in range."""
     # In the range of each leaf, with its reciprocal.
     limit = min(jnp.finfo(leaf.dtype).maxexp for leaf in jax.tree.leaves(tree)) - 2
-    largest = _largest(tree)
-    return jnp.ldexp(jnp.ones_like(largest), jnp.clip(jnp.frexp(largest)[1] - 1, -limit, limit))
+    greatest = largest(tree)
+    return jnp.ldexp(jnp.ones_like(greatest), jnp.clip(jnp.frexp(greatest)[1] - 1, -limit, limit))
 
 
 MANY = 8
@@ -103,7 +115,8 @@ def _largest_of(numbers: list[Array]) -> Array:
     return together[jnp.argmax(together)]
 
 
-def _largest(tree: PyTree) -> Float[Array, ""]:
+def largest(tree: PyTree) -> Float[Array, ""]:
+    """The largest absolute value of all entries, NaN if one of them is; of derivative 0."""
     entries, dtype = jax.lax.stop_gradient(jax.tree.leaves(tree)), float_dtype(tree)
     return _largest_of([jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in entries])
 

@@ -126,7 +126,8 @@ class Params(eqx.Module):
         improvement_threshold: a loss of size $l$ counts as improved, for early stopping, when it has fallen by more
             than (1 - threshold) |l|; above 0 and at most 1.
         silent: whether to show no progress.
-        return_best: whether the result is the best point seen or the last.
+        return_best: whether the result is the best point seen or the last. Those of a line search on one objective are
+            the same, but for rounding.
         validation_interval: epochs from one check (validation, early stopping) to the next.
         logging_function: called as `logging_function(step, w, loss)` about twenty times a run.
         adjoint: how derivatives pass back through the loop; "auto" means `Auto()`.

@@ -89,7 +89,9 @@ class Judge(NamedTuple):
             return Verdict(old, unknown, no_stop)
         value = lax.stop_gradient(value)
         counted = value if examples is None else value * self._of(examples, place.number).astype(value.dtype)
-        losses = jnp.where(self.checks.begins_epoch(place.left), counted, old.losses + counted)
+        losses = counted
+        if self.checks.window > 1:
+            losses = jnp.where(self.checks.begins_epoch(place.left), counted, old.losses + counted)
         due = self.checks.due(place.left)
 
         def decide(old: Judgement) -> Verdict:

@@ -43,6 +43,8 @@ def solve(
     dtype = np.promote_types(float_dtype(w), problem.kind.dtype)
     if problem.kind.several:
         params = _without_a_best(params)
+    elif params.learning_rate.searches and problem.is_fixed and problem.validate is None:
+        params = replace(params, return_best=False)  # no step of a search is worse than the one before
     problem = problem.with_losses_in(dtype)
     fresh = initial_state(w, model_state, params, key, dtype)
     begins = state is None

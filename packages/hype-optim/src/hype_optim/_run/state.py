@@ -1,5 +1,6 @@
 """The state of a run: all that it needs to go on."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -61,7 +62,6 @@ class RunState(eqx.Module):
         running: whether the run goes on with the next step.
         status: how it ended, if it has.
         judgement: the best weights, and what early stopping counts.
-        is_fresh: whether the method remembers nothing yet: then a search that fails ends a run.
         model_state: the state of the model, such as running statistics, or `None`.
         evaluation: the objective at `w`, within a run whose searches find it; else `None`.
     """
@@ -73,7 +73,6 @@ class RunState(eqx.Module):
     running: Bool[Array, ""]
     status: Status
     judgement: Judgement
-    is_fresh: Bool[Array, ""]
     model_state: PyTree = None
     evaluation: Evaluation | None = None
 
@@ -96,7 +95,6 @@ def initial_state(w: PyTree, model_state: PyTree, params: Params, key: PRNGKeyAr
         running=jnp.array(True),
         status=Status.MAX_STEPS,
         judgement=Judgement(w, never, nothing, params.early_stopping.init(dtype), never, model_state),
-        is_fresh=jnp.array(True),
         model_state=model_state,
     )
 
@@ -104,6 +102,11 @@ def initial_state(w: PyTree, model_state: PyTree, params: Params, key: PRNGKeyAr
 def initial_memory(w: PyTree, params: Params) -> Memory:
     """What is remembered before the first step."""
     return Memory(params.method.init(w), params.learning_rate.init(w), params.momentum.init(w))
+
+
+def forgotten(w: PyTree, params: Params, memory: Memory) -> Memory:
+    """What is remembered where a method starts anew at some weights."""
+    return replace(initial_memory(w, params), method=params.method.forget(w, memory.method))
 
 
 def constrained(state: RunState, constraint: AbstractConstraint) -> RunState:

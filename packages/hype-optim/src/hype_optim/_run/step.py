@@ -1,10 +1,11 @@
 """One step: gradient, clip, direction, rate, momentum, constraint."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, all_finite, quotient, square_root, squared_norm, subtract
+from hype_ad.internal.tree import add, largest, quotient, square_root, squared_norm, subtract
 from hype_ad.internal.while_loop import with_derivative_of
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -18,27 +19,30 @@ from .state import Memory, RunState
 _SAMPLE = 64
 
 
-class Proposal(NamedTuple):
-    """The step that a run could make from a point, and the objective there."""
+class Point(NamedTuple):
+    """What is known of the objective at the weights from which a step begins."""
 
     value: Float[Array, ""]
-    residual: PyTree  # what vanishes at a stationary point: the gradient, not clipped, or that of a projected step
+    gradient: PyTree
+    hessian_product: Callable[[PyTree], PyTree]
+    model_state: PyTree  # after an evaluation
+
+
+class Proposal(NamedTuple):
+    """The step that a run could make from a point."""
+
     update: PyTree  # what to add to the weights
     constrained: PyTree | None  # the weights after the step, if a constraint says where they are
     memory: Memory  # after the step
-    model_state: PyTree  # after the step
     rate: Float[Array, ""] | None  # the length of the step, before momentum, over that of its direction
     found: Found | None  # by a line search
     lost: Bool[Array, ""] | None  # whether the direction is not finite, where that is not seen by the next value
 
 
-def propose_step(
-    objective: Objective, state: RunState, params: Params, step: Int[Array, ""], epoch: Int[Array, ""]
-) -> Proposal:
-    """The step from `state`, of this number and in this epoch."""
-    method, w, memory = params.method, state.w, state.memory
-    model_state = state.model_state
-    if method.uses_hessian:
+def evaluate(objective: Objective, state: RunState, uses_hessian: bool) -> Point:
+    """The objective at the weights of `state`, which may know it already."""
+    w, model_state = state.w, state.model_state
+    if uses_hessian:
         known, push, model_state = jax.linearize(objective.unmixed().evaluate, w, has_aux=True)
         linear = lambda v: push(v)[1]
         (value, gradient), product = known, linear
@@ -52,14 +56,29 @@ def propose_step(
         else:
             value, gradient = known.value, known.gradient
         product = lambda v: jax.jvp(objective.grad, (w,), (v,))[1]
+    return Point(value, gradient, product, model_state)
+
+
+def propose_step(
+    objective: Objective,
+    point: Point,
+    state: RunState,
+    params: Params,
+    running: Bool[Array, ""],
+    step: Int[Array, ""],
+    epoch: Int[Array, ""],
+) -> Proposal:
+    """The step from `state`, of this number and in this epoch; not looked for far if the run has ended."""
+    method, w, memory = params.method, state.w, state.memory
+    value, gradient, product, _ = point
     clipped = params.gradient_clipping(gradient)
-    iterate = Iterate(objective, w, value, gradient, clipped, product, step, epoch)
+    iterate = Iterate(objective, w, value, gradient, clipped, product, step, epoch, running)
     direction, of_method = method.direction(iterate, memory.method)
     iterate = iterate._replace(natural=method.is_step(of_method), constraint=params.constraint)
     rate, found = params.learning_rate, None
     if isinstance(rate, AbstractLineSearch):
         found = rate.search(direction, memory.learning_rate, iterate)
-        scaled, of_rate = found.step, found.memory
+        scaled, of_rate = found.step, jnp.where(running, found.memory, memory.learning_rate)
     else:
         scaled, of_rate = rate.update(direction, memory.learning_rate, iterate)
     update, of_momentum = params.momentum.update(scaled, memory.momentum)
@@ -70,13 +89,12 @@ def propose_step(
         length = _length_for_proximal(params, lengths) if found is None else jnp.zeros(())
         constrained = params.constraint.proximal(add(w, update), length)
         of_momentum = subtract(constrained, w) if params.momentum.remembers_step else of_momentum
-        gradient = params.constraint.residual(w, gradient)
     # With weights of several dtypes, hyperparameters in the widest of them widen what they touch.
     as_before = lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype)
     after = jax.tree.map(as_before, Memory(of_method, of_rate, of_momentum), memory)
     length = _effective_rate(scaled, direction, lengths) if method.takes_rate else None
-    lost = ~all_finite(direction) if method.uses_hessian or found is not None else None
-    return Proposal(value, gradient, update, constrained, after, model_state, length, found, lost)
+    lost = ~jnp.isfinite(largest(direction)) if method.uses_hessian or found is not None else None
+    return Proposal(update, constrained, after, length, found, lost)
 
 
 def _length_for_proximal(params: Params, lengths: PyTree) -> PyTree:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from hype_ad.internal.settled import varying
-from hype_ad.internal.tree import at_least_single, norm, where
+from hype_ad.internal.tree import at_least_single, is_within, where
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -22,9 +22,9 @@ from .._config.params import Params
 from .._objective import Objective
 from .judge import Judge
 from .problem import Problem
-from .state import Evaluation, Place, RunState, initial_memory
+from .state import Evaluation, Place, RunState, forgotten
 from .status import Status
-from .step import Proposal, propose_step
+from .step import Point, Proposal, evaluate, propose_step
 
 
 class Histories(NamedTuple):
@@ -69,24 +69,27 @@ class Stepper(NamedTuple):
         """Make a step; of a run that has ended it leaves the weights where they are. `mixed` as of an `Objective`."""
         problem, params = self.problem, self.params
         epoch = lax.div(place.number, problem.steps_per_epoch)
-        proposal = propose_step(self._objective(state, batch, mixed), state, params, place.number, epoch)
-        _check_same_on_devices(proposal.value, state.w)
-        value = problem.constraint.penalized(proposal.value, state.w)
-        running, status = _still_running(state, value, proposal.residual, params.tolerance)
+        objective = self._objective(state, batch, mixed)
+        point = evaluate(objective, state, params.method.uses_hessian)
+        _check_same_on_devices(point.value, state.w)
+        value = problem.constraint.penalized(point.value, state.w)
+        running, status = self._still_running(state, value, point)
+        proposal = propose_step(objective, point, state, params, running, place.number, epoch)
         lost = None if proposal.lost is None else proposal.lost & running
-        memory, found, is_fresh, evaluation = proposal.memory, proposal.found, state.is_fresh, None
-        if self.searches and found is not None:
+        memory, found, evaluation = proposal.memory, proposal.found, None
+        search = params.learning_rate
+        if self.searches and isinstance(search, AbstractLineSearch) and found is not None:
             failed = running & ~found.improved
-            stuck = failed & (state.is_fresh | (not jax.tree.leaves(memory.method)))
-            running, status = running & ~stuck, Status.where(stuck, Status.NO_DECREASE, status)
+            stuck = failed & (search.is_first(state.memory.learning_rate) | (not jax.tree.leaves(memory.method)))
             # Where a direction found with the help of the past leads nowhere, the method starts anew.
-            memory, is_fresh = where(failed, initial_memory(state.w, params), memory), failed
+            memory = where(failed, forgotten(state.w, params, memory), memory)
+            running, status = running & ~stuck, Status.where(stuck, Status.NO_DECREASE, status)
             if self.reuses:
-                evaluation = where(running, Evaluation(found.value, found.gradient), state.evaluation)
+                evaluation = Evaluation(found.value, found.gradient)
         if lost is not None:
             status = Status.where(lost, Status.NO_DIRECTION, status)
         w = _moved(state.w, proposal, running)
-        model_state = where(running, proposal.model_state, state.model_state)
+        model_state = where(running, point.model_state, state.model_state)
         self.report(place, state.w, value)
         judgement, valid, stop = self.judge(state, place, value, w, model_state, running)
         rate = None if proposal.rate is None else jnp.where(running, proposal.rate, jnp.nan).astype(value.dtype)
@@ -98,10 +101,21 @@ class Stepper(NamedTuple):
             running=running & ~stop if lost is None else running & ~stop & ~lost,
             status=Status.where(running & stop, Status.EARLY_STOPPED, status),
             judgement=judgement,
-            is_fresh=is_fresh,
             model_state=model_state,
             evaluation=evaluation,
         ), self._histories(state, jnp.where(state.running, value, jnp.nan), rate, valid)
+
+    def _still_running(
+        self, state: RunState, value: Float[Array, ""], point: Point
+    ) -> tuple[Bool[Array, ""], Status]:
+        """Whether a run goes on from a point, and its status: it has diverged there, or converged."""
+        running = state.running & jnp.isfinite(value)
+        status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
+        if self.params.tolerance is None:
+            return running, status
+        residual = self.params.constraint.residual(state.w, point.gradient)
+        converged = running & is_within(self.params.tolerance, at_least_single(residual))
+        return running & ~converged, Status.where(converged, Status.CONVERGED, status)
 
     def skip(self, state: RunState) -> tuple[RunState, Histories]:
         """Make no step."""
@@ -127,18 +141,6 @@ def _check_same_on_devices(value: Float[Array, ""], w: PyTree) -> None:
             f"are: return jax.lax.pmean(loss, {names!r}) for one run on all data, or start from "
             f"jax.lax.pcast(w, {names!r}, to='varying') for a run of its own on each device."
         )
-
-
-def _still_running(
-    state: RunState, value: Float[Array, ""], residual: PyTree, tolerance: Float[Array, ""] | None
-) -> tuple[Bool[Array, ""], Status]:
-    """Whether a run goes on from a point with this value, and its status: it has diverged there, or converged."""
-    running = state.running & jnp.isfinite(value)
-    status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
-    if tolerance is None:
-        return running, status
-    converged = running & (norm(at_least_single(residual)) <= tolerance)
-    return running & ~converged, Status.where(converged, Status.CONVERGED, status)
 
 
 def _moved(w: PyTree, proposal: Proposal, running: Bool[Array, ""]) -> PyTree:

@@ -13,7 +13,7 @@ from hype_ad.internal.tree import (
     all_finite,
     dot,
     float_dtype,
-    norm,
+    is_shorter,
     power_of_two,
     quotient,
     scale,
@@ -100,6 +100,10 @@ class AbstractLineSearch(AbstractLearningRate):
         """The first-order change that the last step made, zero before the first."""
         return jnp.zeros((), float_dtype(w))
 
+    def is_first(self, memory: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether no search has found a step since the first, or since the method started anew."""
+        return memory == 0
+
     def update(self, direction: PyTree, memory: PyTree, iterate: Iterate) -> tuple[PyTree, PyTree]:
         """The step found, and what is remembered after it."""
         found = self.search(direction, memory, iterate)
@@ -130,20 +134,29 @@ class Line:
         """The length of a step of `rate` times the direction."""
         return self.number(rate) * self.number(self._unit)
 
+    def promised(self, trial: Trial) -> Float[Array, ""]:
+        r"""The first-order change $a\, \phi'(0)$, below zero.
+
+        Slopes are compared times the length: XLA would make one operation before the search of each number that the
+        start alone gives.
+        """
+        return trial.length * self.start.slope
+
     def decreased(self, trial: Trial, c: Float[Array, ""]) -> Bool[Array, ""]:
         r"""Whether $\phi(a) \le \phi(0) + c\, a\, \phi'(0)$; not where anything is not finite.
 
         Where the difference of values is rounding, whether the slopes say so: $\phi'(a) \le (2 c - 1) \phi'(0)$, which
         is the same for a parabola (Hager & Zhang 2005, equation 4.1).
         """
-        bound = self.start.value + c * trial.length * self.start.slope
-        by_slope = (trial.value <= bound + self.rounding) & (trial.slope <= (2 * c - 1) * self.start.slope)
+        promised = self.promised(trial)
+        bound = self.start.value + c * promised
+        by_slope = (trial.value <= bound + self.rounding) & (trial.length * trial.slope <= (2 * c - 1) * promised)
         return ((trial.value <= bound) | by_slope) & jnp.isfinite(trial.slope)
 
     def is_hopeless(self, trial: Trial) -> Bool[Array, ""]:
         """Whether a value is too high for rounding though no decrease could be seen at so short a length."""
-        too_short = trial.length * -self.start.slope < self.rounding / 1000
-        return too_short & ~(trial.value <= self.start.value + self.rounding)
+        too_short = -1000 * self.promised(trial) < self.rounding
+        return too_short & ~(trial.value - self.start.value <= self.rounding)
 
     def first_length(self, last: Float[Array, ""]) -> Float[Array, ""]:
         r"""The length to try first where none is given: 1 if the direction is a step in itself, as Newton's is.
@@ -163,7 +176,7 @@ class Line:
         first = first.astype(self.start.value.dtype)
         nowhere = Trial(jnp.full_like(first, jnp.inf), self.start.value, -self.start.slope)
         # Where the slope is zero there is nowhere to go.
-        init = Search(self.start, nowhere, first, ~(self.start.slope < 0))
+        init = Search(self.start, nowhere, first, ~(self._iterate.running & (self.start.slope < 0)))
         evaluate = closure_convert(self._evaluate, first)
         unfinished = lambda search: ~search.done
 
@@ -186,7 +199,7 @@ class Line:
         search, gradient = with_derivative_of(differentiable, plain, init)
         step = scale(search.low.length, self._direction)
         lower = search.low.value < self.start.value
-        shorter = norm(gradient) < norm(self._iterate.gradient)
+        shorter = is_shorter(gradient, self._iterate.gradient)
         improved = ~all_equal(add(self._iterate.w, step), self._iterate.w) & (lower | shorter)
         change = search.low.length * self.start.slope
         there = step, change, search.low.value, gradient

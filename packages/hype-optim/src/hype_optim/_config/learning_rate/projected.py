@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, all_equal, dot, norm, quotient, scale, squared_norm, subtract, where, zeros_like
+from hype_ad.internal.tree import add, all_equal, dot, is_shorter, norm, quotient, scale, squared_norm, subtract, where, zeros_like
 from hype_ad.internal.while_loop import bounded_while_loop
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -49,7 +49,7 @@ def search_projected(
         alike = dot(subtract(gradient, iterate.gradient), step).astype(dtype) <= square
         enough = (value <= bound) | ((value <= bound + rounding) & alike)
         total = constraint.penalized(value, x)
-        shorter = norm(constraint.residual(x, gradient)) < norm(constraint.residual(w, iterate.gradient))
+        shorter = is_shorter(constraint.residual(x, gradient), constraint.residual(w, iterate.gradient))
         return _Trial(length, total, enough & jnp.isfinite(value), (total < before) | shorter)
 
     def advance(trial: _Trial) -> _Trial:

@@ -35,6 +35,10 @@ class AbstractMethod(eqx.Module):
     def init(self, w: PyTree) -> PyTree:
         """What it remembers before the first step."""
 
+    def forget(self, w: PyTree, memory: PyTree) -> PyTree:
+        """What it remembers once nothing that it has met counts any more: as before the first step, or what acts so."""
+        return self.init(w)
+
     @abc.abstractmethod
     def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:
         """The direction to go in, found from the clipped gradient, and what it remembers after it."""

@@ -1,10 +1,13 @@
 """Limited-memory BFGS."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from hype_ad.internal import tree
-from jaxtyping import Array, Bool, Float, PyTree
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..._hyperparameter.converters import at_least
 from ..._objective import Iterate
@@ -13,24 +16,26 @@ from .base import AbstractMethod
 
 
 class _Pairs(eqx.Module):
-    r"""The curvature pairs, along a leading axis of each leaf, the newest last; zero where there is none yet.
+    r"""The curvature pairs, along a leading axis of each leaf, which has one place more than there may be pairs.
 
-    With $s_i$ the steps and $y_i$ the changes of the gradient, $R_{ij} = s_i \cdot y_j$ for $i \le j$, else 0.
+    With $s_i$ the steps and $y_i$ the changes of the gradient, $R_{ij} = s_i \cdot y_j$ if pair $i$ is not newer than
+    pair $j$, else 0. Its inverse is zero in the row and the column of a place without a pair, one of which is free for
+    the next pair.
     """
 
     steps: PyTree
     changes: PyTree
-    curvatures: Float[Array, " pairs"]  # the diagonal of R
-    inverse: Float[Array, "pairs pairs"]  # of R
-    gamma: Float[Array, ""]  # of the newest pair, 1 before there is one
+    curvatures: Float[Array, " places"]  # the diagonal of R
+    inverse: Float[Array, "places places"]  # of R
+    gamma: Float[Array, ""]  # of the newest pair, 0 before there is one
+    free: Int[Array, ""]
 
 
 class _Memory(eqx.Module):
-    """The weights and the gradient of the step before, if there was one, and the pairs until then."""
+    """The weights and the gradient of the step before, and the pairs until then."""
 
     w: PyTree
     gradient: PyTree
-    started: Bool[Array, ""]
     pairs: _Pairs
 
 
@@ -57,48 +62,56 @@ class LBFGS(AbstractMethod):
         return StrongWolfe(c2=0.9)
 
     def init(self, w: PyTree) -> _Memory:
-        """No pairs."""
-        zeros = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.zeros_like(leaf), (self.history, *leaf.shape)), w)
-        none = jnp.zeros((self.history, self.history), tree.float_dtype(w))
-        pairs = _Pairs(zeros, zeros, none[0], none, jnp.ones_like(none[0, 0]))
-        return _Memory(tree.zeros_like(w), tree.zeros_like(w), jnp.array(False), pairs)
+        """No pairs. Of the first gradient none is made, as the step to where the run begins is zero."""
+        places = self.history + 1
+        zeros = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.zeros_like(leaf), (places, *leaf.shape)), w)
+        none = jnp.zeros((places, places), tree.float_dtype(w))
+        return _Memory(w, tree.zeros_like(w), _Pairs(zeros, zeros, none[0], none, none[0, 0], jnp.array(0)))
+
+    def forget(self, w: PyTree, memory: _Memory) -> _Memory:
+        """No pairs, without a change of the large arrays."""
+        pairs = memory.pairs
+        none = replace(pairs, inverse=jnp.zeros_like(pairs.inverse), gamma=jnp.zeros_like(pairs.gamma))
+        return replace(memory, pairs=none)
 
     def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """Minus the approximate inverse Hessian times the gradient."""
-        pairs = _remember(memory, iterate.w, iterate.clipped)
+        step, change = tree.subtract((iterate.w, iterate.clipped), (memory.w, memory.gradient))
+        pairs = _with_pair(memory.pairs, step, change)
         direction = tree.negative(_inverse_hessian_product(pairs, iterate.clipped))
-        return direction, _Memory(iterate.w, iterate.clipped, jnp.array(True), pairs)
+        return direction, _Memory(iterate.w, iterate.clipped, pairs)
 
     def is_step(self, memory: _Memory) -> Bool[Array, ""]:
         """Once there is a pair; minus the gradient before."""
-        return memory.pairs.curvatures[-1] != 0
+        return memory.pairs.gamma > 0
 
 
-def _remember(memory: _Memory, w: PyTree, gradient: PyTree) -> _Pairs:
-    step, change = tree.subtract(w, memory.w), tree.subtract(gradient, memory.gradient)
-    curvature, size = tree.dot(step, change), tree.norm(change)
-    keep = memory.started & _is_positive(curvature, step, change)
-    push = lambda kept, new: jnp.concatenate([kept[1:], new[None]])
-    old = memory.pairs
-    steps = jax.tree.map(push, old.steps, step)
+def _with_pair(old: _Pairs, step: PyTree, change: PyTree) -> _Pairs:
+    """The pairs with a new one, if its curvature is positive: then the place of the oldest becomes free."""
+    unit = tree.power_of_two(change)
+    scaled = tree.scale(1 / unit, change)
+    curvature = unit * tree.dot(step, scaled)
+    keep = _is_positive(curvature, unit, step, scaled)
+    places = len(old.curvatures)
+    next = jnp.where(old.free == places - 1, 0, old.free + 1)
+    new, oldest = (jnp.arange(places) == place for place in (old.free, next))
+    write = lambda rows, row: lax.dynamic_update_index_in_dim(rows, row, old.free, 0)
+    steps, changes = (jax.tree.map(write, *pair) for pair in ((old.steps, step), (old.changes, change)))
     # What is left of the inverse of a triangular matrix without its first row and column is that of the rest.
-    rest = jnp.pad(old.inverse[1:, 1:], (0, 1))
-    last = jnp.eye(len(rest), dtype=rest.dtype)[-1]
+    rest = jnp.where(oldest | oldest[:, None], 0, old.inverse)
     diagonal = tree.quotient(jnp.ones_like(curvature), jnp.where(keep, curvature, 0))
-    column = diagonal * (last - _products(rest, _products(steps, change)))
-    new = _Pairs(
-        steps,
-        jax.tree.map(push, old.changes, change),
-        push(old.curvatures, curvature),
-        rest + jnp.outer(column, last),
-        tree.quotient(tree.quotient(curvature, size), size),
+    column = diagonal * (new - _products(rest, jnp.where(new, 0, _products(steps, change))))
+    gamma = tree.quotient(tree.quotient(curvature, unit), unit * tree.squared_norm(scaled))
+    inverse, gamma, free = tree.where(
+        keep, (jnp.where(new, column[:, None], rest), gamma, next), (old.inverse, old.gamma, old.free)
     )
-    return tree.where(keep, new, old)
+    return _Pairs(steps, changes, write(old.curvatures, curvature), inverse, gamma, free)
 
 
-def _is_positive(curvature: Float[Array, ""], step: PyTree, change: PyTree) -> Bool[Array, ""]:
+def _is_positive(curvature: Float[Array, ""], unit: Float[Array, ""], step: PyTree, scaled: PyTree) -> Bool[Array, ""]:
     """Whether a curvature is more than rounding, which alone gives tiny ones whose inverses would spoil a direction."""
-    return curvature > jnp.finfo(curvature.dtype).eps * tree.dot(*(jax.tree.map(jnp.abs, x) for x in (step, change)))
+    size = unit * tree.dot(*(jax.tree.map(jnp.abs, x) for x in (step, scaled)))
+    return curvature > jnp.finfo(curvature.dtype).eps * size
 
 
 def _products(vectors: PyTree, v: PyTree) -> Float[Array, " pairs"]:
@@ -114,7 +127,10 @@ def _combined(weights: Float[Array, " pairs"], vectors: PyTree) -> PyTree:
 
 def _inverse_hessian_product(pairs: _Pairs, gradient: PyTree) -> PyTree:
     """The product by theorem 2.2 of Byrd, Nocedal & Schnabel (1994), one product after the other."""
-    weights = _products(pairs.inverse, _products(pairs.steps, gradient))
-    q = tree.scale(pairs.gamma, tree.subtract(gradient, _combined(weights, pairs.changes)))
-    others = _combined(pairs.curvatures * weights - _products(pairs.changes, q), pairs.inverse)
+    is_pair = jnp.arange(len(pairs.curvatures)) != pairs.free
+    products = lambda vectors, v: jnp.where(is_pair, _products(vectors, v), 0)
+    weights = _products(pairs.inverse, products(pairs.steps, gradient))
+    gamma = jnp.where(pairs.gamma > 0, pairs.gamma, 1)
+    q = tree.scale(gamma, tree.subtract(gradient, _combined(weights, pairs.changes)))
+    others = _combined(pairs.curvatures * weights - products(pairs.changes, q), pairs.inverse)
     return tree.add(q, _combined(others, pairs.steps))

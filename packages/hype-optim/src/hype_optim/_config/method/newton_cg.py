@@ -101,11 +101,11 @@ class NewtonCG(AbstractMethod):
             direction = tree.add(residual, tree.scale(tree.quotient(left, inner.size), inner.direction))
             return _Inner(solution, residual, direction, left, ~(curvature > 0) | (left <= enough))
 
-        start = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size, size == 0)
+        start = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size, (size == 0) | ~iterate.running)
         limit = min(2 * tree.size(iterate.w), 200) if self.max_inner_steps is None else self.max_inner_steps
         inner = bounded_while_loop(lambda inner: ~inner.done, advance, start, limit)
         # The solution is still zero where the very first direction had no curvature.
-        solved = tree.norm(inner.solution) > 0
+        solved = tree.largest(inner.solution) > 0
         return tree.scale(unit, tree.where(solved, inner.solution, downhill)), _Memory(first, solved)
 
     def _linearized(self, iterate: Iterate) -> Callable[[PyTree], PyTree]:
