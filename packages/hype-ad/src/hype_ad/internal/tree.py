@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec, reshard
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt
 
 
 def add(a: PyTree, b: PyTree) -> PyTree:
@@ -87,21 +87,36 @@ def norm(tree: PyTree) -> Float[Array, ""]:
 def is_within(limit: Float[Array, ""], tree: PyTree) -> Bool[Array, ""]:
     """Whether the 2-norm is at most `limit`: with fewer operations than a norm, and in range where it is."""
     unit = lambda leaf: jnp.maximum(limit.astype(leaf.dtype), jnp.finfo(leaf.dtype).tiny)
-    return squared_norm(jax.tree.map(lambda leaf: leaf / unit(leaf), tree)) <= (limit > 0)
+    square = squared_norm(jax.tree.map(lambda leaf: leaf / unit(leaf), tree))
+    return square <= jnp.where(limit > 0, 1, 0)
 
 
 def is_shorter(a: PyTree, b: PyTree) -> Bool[Array, ""]:
     """Whether the 2-norm of `a` is below that of `b`: with fewer operations than two norms, and in range where they are."""
-    a, b = scale(1 / power_of_two(b), (a, b))
+    a, b = scale(inverse(power_of_two(b)), (a, b))
     return dot(subtract(a, b), add(a, b)) < 0
 
 
 def power_of_two(tree: PyTree) -> Float[Array, ""]:
-    """That next below the largest entry, of derivative 0. Quotients by it are exact, and their squares in range."""
-    # In the range of each leaf, with its reciprocal.
-    limit = min(jnp.finfo(leaf.dtype).maxexp for leaf in jax.tree.leaves(tree)) - 2
+    """That next below the largest entry, of derivative 0. Products with its `inverse` are exact, their squares in range."""
+    # In the range of each leaf, with its inverse.
+    limit = 2.0 ** (min(jnp.finfo(leaf.dtype).maxexp for leaf in jax.tree.leaves(tree)) - 2)
     greatest = largest(tree)
-    return jnp.ldexp(jnp.ones_like(greatest), jnp.clip(jnp.frexp(greatest)[1] - 1, -limit, limit))
+    greatest = jnp.where(greatest > 0, jnp.clip(greatest, 1 / limit, limit), 1)
+    return _of_bits(_bits(greatest) & _bits(jnp.full_like(greatest, jnp.inf)), greatest.dtype)
+
+
+def inverse(unit: Float[Array, ""]) -> Float[Array, ""]:
+    """One over a `power_of_two`, without a division, which XLA would not fuse into what reads it."""
+    return _of_bits(2 * _bits(jnp.ones_like(unit)) - _bits(unit), unit.dtype)
+
+
+def _bits(x: Float[Array, ""]) -> UInt[Array, ""]:
+    return jax.lax.bitcast_convert_type(x, f"uint{jnp.finfo(x.dtype).bits}")
+
+
+def _of_bits(bits: UInt[Array, ""], dtype: Any) -> Float[Array, ""]:
+    return jax.lax.bitcast_convert_type(bits, dtype)
 
 
 MANY = 8

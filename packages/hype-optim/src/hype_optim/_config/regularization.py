@@ -11,7 +11,7 @@ from hype_ad.internal.checks import function
 from hype_ad.internal.tree import scale, sum_of
 from jaxtyping import Array, Float, PyTree
 
-from .._hyperparameter.converters import Hyperparameter, non_negative
+from .._hyperparameter.converters import Hyperparameter, check_prefix, non_negative
 
 Choice = Callable[[PyTree], PyTree]
 """What gives a part of the weights, such as `lambda w: w.weight` or `lambda w: [w["a"], w["b"]]`."""
@@ -95,11 +95,5 @@ def _weighted_sum(
     chosen = eqx.filter(w if where is None else where(w), eqx.is_inexact_array)
     if not jax.tree.leaves(chosen):
         raise ValueError("`where` of the regularization must give at least one leaf of floats, got none.")
-    try:
-        terms = scale(coefficient, jax.tree.map(each, chosen))
-    except ValueError as error:
-        raise ValueError(
-            "`coefficient` of the regularization must be one number or have the structure of the weights that it "
-            f"applies to, or of their upper part: {error}"
-        ) from error
-    return sum_of(jax.tree.map(jnp.sum, terms))
+    check_prefix("coefficient", coefficient, chosen)
+    return sum_of(jax.tree.map(jnp.sum, scale(coefficient, jax.tree.map(each, chosen))))

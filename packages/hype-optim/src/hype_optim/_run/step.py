@@ -77,8 +77,9 @@ def propose_step(
     iterate = iterate._replace(natural=method.is_step(of_method), constraint=params.constraint)
     rate, found = params.learning_rate, None
     if isinstance(rate, AbstractLineSearch):
-        found = rate.search(direction, memory.learning_rate, iterate)
-        scaled, of_rate = found.step, jnp.where(running, found.memory, memory.learning_rate)
+        last = memory.learning_rate
+        found = rate.search(direction, last, iterate)
+        scaled, of_rate = found.step, jnp.where(running, found.memory.astype(last.dtype), last)
     else:
         scaled, of_rate = rate.update(direction, memory.learning_rate, iterate)
     update, of_momentum = params.momentum.update(scaled, memory.momentum)

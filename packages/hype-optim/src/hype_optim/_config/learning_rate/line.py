@@ -13,6 +13,7 @@ from hype_ad.internal.tree import (
     all_finite,
     dot,
     float_dtype,
+    inverse,
     is_shorter,
     power_of_two,
     quotient,
@@ -119,7 +120,7 @@ class Line:
     def __init__(self, iterate: Iterate, direction: PyTree):
         self._iterate = iterate
         self._unit = power_of_two(direction)
-        direction = self._direction = scale(1 / self._unit, direction)
+        direction = self._direction = scale(inverse(self._unit), direction)
         self.start = Trial(
             jnp.zeros_like(iterate.value), iterate.value, dot(iterate.gradient, direction).astype(iterate.value.dtype)
         )

@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 from hype_ad.internal.checks import known
-from hype_ad.internal.tree import power_of_two, quotient, square_root, where
+from hype_ad.internal.tree import inverse, power_of_two, quotient, square_root, where
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
@@ -87,7 +87,8 @@ def _next_length(low: Trial, high: Trial, rounding: Float[Array, ""]) -> Float[A
     d1 = low.slope + end.slope - 3 * rise / jnp.where(span == 0, 1, span)
     largest = lax.stop_gradient(jnp.maximum(jnp.abs(d1), jnp.maximum(jnp.abs(low.slope), jnp.abs(end.slope))))
     unit = power_of_two(largest)
-    d2 = jnp.sign(span) * unit * square_root((d1 / unit) ** 2 - (low.slope / unit) * (end.slope / unit))
+    scaled = [inverse(unit) * x for x in (d1, low.slope, end.slope)]
+    d2 = jnp.sign(span) * unit * square_root(scaled[0] ** 2 - scaled[1] * scaled[2])
     part = 1 - quotient(end.slope + d2 - d1, end.slope - low.slope + 2 * d2)
     part = jnp.where(usable & jnp.isfinite(part), jnp.clip(part, 0.1, 0.9), jnp.where(finite, 0.5, 0.1))
     return jnp.where(bounded, low.length + part * width, 4 * low.length)

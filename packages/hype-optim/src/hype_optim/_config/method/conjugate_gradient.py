@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from hype_ad.internal.tree import (
     add,
     dot,
+    inverse,
     negative,
     power_of_two,
     quotient,
@@ -62,7 +63,7 @@ class AbstractConjugateGradient(AbstractMethod):
     def direction(self, iterate: Iterate, memory: _Last) -> tuple[PyTree, _Last]:
         r"""Minus the gradient plus $\beta$ times the last direction, or minus the gradient alone."""
         unit = power_of_two((iterate.clipped, memory.gradient))
-        new, old, last = scale(1 / unit, (iterate.clipped, memory.gradient, memory.direction))
+        new, old, last = scale(inverse(unit), (iterate.clipped, memory.gradient, memory.direction))
         conjugate = add(negative(new), scale(self.beta(new, old, last), last))
         far_from_orthogonal = jnp.abs(dot(new, old)) >= _POWELL * squared_norm(new)
         restart = far_from_orthogonal | ~(dot(conjugate, new) < 0)

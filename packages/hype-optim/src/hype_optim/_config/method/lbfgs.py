@@ -89,7 +89,7 @@ class LBFGS(AbstractMethod):
 def _with_pair(old: _Pairs, step: PyTree, change: PyTree) -> _Pairs:
     """The pairs with a new one, if its curvature is positive: then the place of the oldest becomes free."""
     unit = tree.power_of_two(change)
-    scaled = tree.scale(1 / unit, change)
+    scaled = tree.scale(tree.inverse(unit), change)
     curvature = unit * tree.dot(step, scaled)
     keep = _is_positive(curvature, unit, step, scaled)
     places = len(old.curvatures)
@@ -98,12 +98,12 @@ def _with_pair(old: _Pairs, step: PyTree, change: PyTree) -> _Pairs:
     write = lambda rows, row: lax.dynamic_update_index_in_dim(rows, row, old.free, 0)
     steps, changes = (jax.tree.map(write, *pair) for pair in ((old.steps, step), (old.changes, change)))
     # What is left of the inverse of a triangular matrix without its first row and column is that of the rest.
-    rest = jnp.where(oldest | oldest[:, None], 0, old.inverse)
+    rest = jnp.where(oldest[None] | oldest[:, None], 0, old.inverse)
     diagonal = tree.quotient(jnp.ones_like(curvature), jnp.where(keep, curvature, 0))
-    column = diagonal * (new - _products(rest, jnp.where(new, 0, _products(steps, change))))
+    column = diagonal * (jnp.where(new, 1, 0) - _products(rest, jnp.where(new, 0, _products(steps, change))))
     gamma = tree.quotient(tree.quotient(curvature, unit), unit * tree.squared_norm(scaled))
     inverse, gamma, free = tree.where(
-        keep, (jnp.where(new, column[:, None], rest), gamma, next), (old.inverse, old.gamma, old.free)
+        keep, (jnp.where(new[None], column[:, None], rest), gamma, next), (old.inverse, old.gamma, old.free)
     )
     return _Pairs(steps, changes, write(old.curvatures, curvature), inverse, gamma, free)
 

@@ -83,7 +83,7 @@ class NewtonCG(AbstractMethod):
     def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """The truncated Newton direction."""
         unit = tree.power_of_two(iterate.clipped)
-        downhill = tree.scale(-1 / unit, iterate.clipped)
+        downhill = tree.scale(-tree.inverse(unit), iterate.clipped)
         size = tree.squared_norm(downhill)
         length = tree.square_root(size) * unit
         first = jnp.where(memory.first > 0, memory.first, length)
