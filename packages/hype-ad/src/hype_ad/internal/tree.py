@@ -93,8 +93,8 @@ def is_within(limit: Float[Array, ""], tree: PyTree) -> Bool[Array, ""]:
 
 def is_shorter(a: PyTree, b: PyTree) -> Bool[Array, ""]:
     """Whether the 2-norm of `a` is below that of `b`: with fewer operations than two norms, and in range where they are."""
-    a, b = scale(inverse(power_of_two(b)), (a, b))
-    return dot(subtract(a, b), add(a, b)) < 0
+    difference, total = scale(inverse(power_of_two((a, b))), (subtract(a, b), add(a, b)))
+    return dot(difference, total) < 0
 
 
 def power_of_two(tree: PyTree) -> Float[Array, ""]:

@@ -1,6 +1,7 @@
 """Backtracking line search."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from hype_ad.internal.tree import where
 from jaxtyping import Array, Float, PyTree
 
@@ -50,8 +51,8 @@ class Backtrack(AbstractLineSearch):
 
         def judge(search: Search, trial: Trial) -> Search:
             enough = line.decreased(trial, c)
-            shorter = shrink * trial.length
-            return Search(where(enough, trial, search.low), trial, shorter, enough | line.is_hopeless(trial))
+            shorter = jnp.where(enough | line.is_hopeless(trial), 0, shrink * trial.length)
+            return Search(where(enough, trial, search.low), trial, shorter)
 
         first = line.first_length(line.number(memory) / shrink) if self.rate is None else line.length(self.rate)
         return line.search(judge, first, self.max_trials)

@@ -31,12 +31,14 @@ from .base import AbstractLearningRate
 
 
 class Trial(eqx.Module):
-    """A length, and the objective and its slope there."""
+    """A length, the objective and its slope there, and whether the point is better than the start."""
 
-    numbers: Float[Array, "3"]  # in one array, so that a selection between two trials is one operation
+    numbers: Float[Array, "4"]  # in one array, so that a selection between two trials is one operation
 
-    def __init__(self, length: Float[Array, ""], value: Float[Array, ""], slope: Float[Array, ""]):
-        self.numbers = jnp.stack([length, value, slope])
+    def __init__(
+        self, length: Float[Array, ""], value: Float[Array, ""], slope: Float[Array, ""], better: Bool[Array, ""]
+    ):
+        self.numbers = jnp.stack([length, value, slope, better.astype(value.dtype)])
 
     @property
     def length(self) -> Float[Array, ""]:
@@ -53,6 +55,11 @@ class Trial(eqx.Module):
         """Its slope there."""
         return self.numbers[2]
 
+    @property
+    def better(self) -> Bool[Array, ""]:
+        """Whether another point is reached, at which the objective is lower or its gradient shorter."""
+        return self.numbers[3] > 0
+
 
 class Search(eqx.Module):
     """Where a search is.
@@ -60,14 +67,12 @@ class Search(eqx.Module):
     Attributes:
         low: the best of the lengths that decreased the objective enough; 0 before one is found.
         high: a length that is too far; infinite before one is found.
-        next: the length to try next.
-        done: whether `low` is good, or nothing is to be hoped for.
+        next: the length to try next; 0 if `low` is good, or nothing is to be hoped for.
     """
 
     low: Trial
     high: Trial
     next: Float[Array, ""]
-    done: Bool[Array, ""]
 
 
 class Found(NamedTuple):
@@ -121,9 +126,8 @@ class Line:
         self._iterate = iterate
         self._unit = power_of_two(direction)
         direction = self._direction = scale(inverse(self._unit), direction)
-        self.start = Trial(
-            jnp.zeros_like(iterate.value), iterate.value, dot(iterate.gradient, direction).astype(iterate.value.dtype)
-        )
+        slope = dot(iterate.gradient, direction).astype(iterate.value.dtype)
+        self.start = Trial(jnp.zeros_like(slope), iterate.value, slope, jnp.array(False))
         # Near a minimum differences of values are rounding, and must not be taken for an increase.
         self.rounding = 10 * jnp.finfo(iterate.value.dtype).eps * jnp.abs(iterate.value)
 
@@ -175,15 +179,16 @@ class Line:
     def search(self, judge: Callable[[Search, Trial], Search], first: Float[Array, ""], max_trials: int) -> Found:
         """Try lengths from `first` on, until `judge`, which says what a trial makes of a search, is done."""
         first = first.astype(self.start.value.dtype)
-        nowhere = Trial(jnp.full_like(first, jnp.inf), self.start.value, -self.start.slope)
+        nowhere = Trial(jnp.full_like(first, jnp.inf), self.start.value, -self.start.slope, jnp.array(False))
         # Where the slope is zero there is nowhere to go.
-        init = Search(self.start, nowhere, first, ~(self._iterate.running & (self.start.slope < 0)))
+        init = Search(self.start, nowhere, jnp.where(self._iterate.running & (self.start.slope < 0), first, 0))
         evaluate = closure_convert(self._evaluate, first)
-        unfinished = lambda search: ~search.done
+        unfinished = lambda search: search.next > 0
 
         def attempt(search: Search) -> tuple[Search, PyTree]:
             value, slope, gradient = _finitely(evaluate, search.next)
-            return judge(search, Trial(search.next, value, slope)), gradient
+            better = self._is_better(search.next, value, gradient)
+            return judge(search, Trial(search.next, value, slope, better)), gradient
 
         def plain(init: Search) -> tuple[Search, PyTree]:
             def advance(kept: tuple[Search, PyTree]) -> tuple[Search, PyTree]:
@@ -198,15 +203,17 @@ class Line:
             return search, evaluate(search.low.length)[2]
 
         search, gradient = with_derivative_of(differentiable, plain, init)
-        step = scale(search.low.length, self._direction)
-        lower = search.low.value < self.start.value
-        shorter = is_shorter(gradient, self._iterate.gradient)
-        improved = ~all_equal(add(self._iterate.w, step), self._iterate.w) & (lower | shorter)
+        step, improved = scale(search.low.length, self._direction), search.low.better
         change = search.low.length * self.start.slope
         there = step, change, search.low.value, gradient
         here = zeros_like(step), jnp.zeros_like(change), self.start.value, self._iterate.gradient
         step, change, value, gradient = where(improved, there, here)
         return Found(step, change, value, gradient, improved)
+
+    def _is_better(self, length: Float[Array, ""], value: Float[Array, ""], gradient: PyTree) -> Bool[Array, ""]:
+        w, step = self._iterate.w, scale(length, self._direction)
+        lower, shorter = value < self.start.value, is_shorter(gradient, self._iterate.gradient)
+        return ~all_equal(add(w, step), w) & (lower | shorter)
 
     def _evaluate(self, length: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""], PyTree]:
         r"""$\phi(a)$, $\phi'(a)$ and the gradient."""

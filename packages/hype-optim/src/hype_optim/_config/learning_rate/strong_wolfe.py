@@ -63,7 +63,7 @@ class StrongWolfe(AbstractLineSearch):
             new_high = where(too_far, trial, where(turned, low, high))
             new_low = where(too_far, low, trial)
             done = good | (too_far & line.is_hopeless(trial))
-            return Search(new_low, new_high, _next_length(new_low, new_high, line.rounding), done)
+            return Search(new_low, new_high, jnp.where(done, 0, _next_length(new_low, new_high, line.rounding)))
 
         first = line.first_length(line.number(memory))
         if self.rate is not None:
@@ -77,7 +77,7 @@ def _next_length(low: Trial, high: Trial, rounding: Float[Array, ""]) -> Float[A
     bounded = jnp.isfinite(high.length)
     finite = jnp.isfinite(high.value) & jnp.isfinite(high.slope)
     usable = bounded & finite
-    flat = Trial(low.length + 1, low.value, -low.slope)
+    flat = Trial(low.length + 1, low.value, -low.slope, low.better)
     width = jnp.where(bounded, high.length, flat.length) - low.length
     end = where(usable, high, flat)
     span = jnp.where(usable, width, 1)

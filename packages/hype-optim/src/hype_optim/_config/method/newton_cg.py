@@ -19,13 +19,15 @@ from .base import AbstractMethod
 
 
 class _Inner(eqx.Module):
-    """The carry of the linear conjugate gradients; `size` is the squared norm of the residual."""
+    """The carry of the linear conjugate gradients.
+
+    `size` is the squared norm of the residual, and 0 after a direction of negative curvature, with which the solve ends.
+    """
 
     solution: PyTree
     residual: PyTree
     direction: PyTree
     size: Float[Array, ""]
-    done: Bool[Array, ""]
 
 
 class _Memory(eqx.Module):
@@ -88,6 +90,7 @@ class NewtonCG(AbstractMethod):
         length = tree.square_root(size) * unit
         first = jnp.where(memory.first > 0, memory.first, length)
         enough = jnp.minimum(0.25, tree.quotient(length, first)) * size
+        enough = jnp.where(iterate.running, enough, jnp.inf)
 
         curved = iterate.hessian_product if self.product is None else self._linearized(iterate)
 
@@ -99,11 +102,11 @@ class NewtonCG(AbstractMethod):
             residual = tree.subtract(inner.residual, tree.scale(step, bent))
             left = tree.squared_norm(residual)
             direction = tree.add(residual, tree.scale(tree.quotient(left, inner.size), inner.direction))
-            return _Inner(solution, residual, direction, left, ~(curvature > 0) | (left <= enough))
+            return _Inner(solution, residual, direction, jnp.where(curvature > 0, left, 0))
 
-        start = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size, (size == 0) | ~iterate.running)
+        start = _Inner(tree.zeros_like(iterate.w), downhill, downhill, size)
         limit = min(2 * tree.size(iterate.w), 200) if self.max_inner_steps is None else self.max_inner_steps
-        inner = bounded_while_loop(lambda inner: ~inner.done, advance, start, limit)
+        inner = bounded_while_loop(lambda inner: inner.size > enough, advance, start, limit)
         # The solution is still zero where the very first direction had no curvature.
         solved = tree.largest(inner.solution) > 0
         return tree.scale(unit, tree.where(solved, inner.solution, downhill)), _Memory(first, solved)
