@@ -85,7 +85,7 @@ COEFFICIENTS = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1), MODEL)
     [
         (L2Reg(0.1, where=lambda w: []), "`where` of the regularization must give at least one leaf of floats"),
         (L1Reg([0.1, 0.1, 0.1], where=both), "`coefficient` must be one number or a prefix of the weights' structure"),
-        (L2Reg(np.ones(7)), r"`coefficient` must broadcast to the weights that it is for, got shape \(7,\) for weights"),
+        (L2Reg(np.ones(7)), r"`coefficient` must broadcast to the weights that it is for, got shape \(7,\)"),
     ],
 )
 def test_parts_that_do_not_fit(penalty, message):

@@ -92,13 +92,16 @@ def is_within(limit: Float[Array, ""], tree: PyTree) -> Bool[Array, ""]:
 
 
 def is_shorter(a: PyTree, b: PyTree) -> Bool[Array, ""]:
-    """Whether the 2-norm of `a` is below that of `b`: with fewer operations than two norms, and in range where they are."""
+    """Whether the 2-norm of `a` is below that of `b`: with fewer operations than norms, and in range where they are."""
     difference, total = scale(inverse(power_of_two((a, b))), (subtract(a, b), add(a, b)))
     return dot(difference, total) < 0
 
 
 def power_of_two(tree: PyTree) -> Float[Array, ""]:
-    """That next below the largest entry, of derivative 0. Products with its `inverse` are exact, their squares in range."""
+    """That next below the largest entry, of derivative 0; 1 for zeros.
+
+    Products with its `inverse` are exact, and their squares in range.
+    """
     # In the range of each leaf, with its inverse.
     limit = 2.0 ** (min(jnp.finfo(leaf.dtype).maxexp for leaf in jax.tree.leaves(tree)) - 2)
     greatest = largest(tree)
@@ -133,7 +136,12 @@ def _largest_of(numbers: list[Array]) -> Array:
 def largest(tree: PyTree) -> Float[Array, ""]:
     """The largest absolute value of all entries, NaN if one of them is; of derivative 0."""
     entries, dtype = jax.lax.stop_gradient(jax.tree.leaves(tree)), float_dtype(tree)
-    return _largest_of([jnp.max(jnp.abs(leaf), initial=0).astype(dtype) for leaf in entries])
+    return _largest_of([_largest_entry(leaf).astype(dtype) for leaf in entries])
+
+
+def _largest_entry(leaf: Array) -> Array:
+    sizes = jnp.abs(leaf)
+    return jax.lax.reduce(sizes, jnp.zeros((), sizes.dtype), jax.lax.max, range(sizes.ndim))
 
 
 def same_shapes(a: PyTree, b: PyTree) -> bool:

@@ -105,9 +105,7 @@ class Stepper(NamedTuple):
             evaluation=evaluation,
         ), self._histories(state, jnp.where(state.running, value, jnp.nan), rate, valid)
 
-    def _still_running(
-        self, state: RunState, value: Float[Array, ""], point: Point
-    ) -> tuple[Bool[Array, ""], Status]:
+    def _still_running(self, state: RunState, value: Float[Array, ""], point: Point) -> tuple[Bool[Array, ""], Status]:
         """Whether a run goes on from a point, and its status: it has diverged there, or converged."""
         running = state.running & jnp.isfinite(value)
         status = Status.where(state.running & ~running, Status.DIVERGED, state.status)

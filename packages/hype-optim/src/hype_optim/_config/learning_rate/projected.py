@@ -2,7 +2,19 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from hype_ad.internal.tree import add, all_equal, dot, is_shorter, norm, quotient, scale, squared_norm, subtract, where, zeros_like
+from hype_ad.internal.tree import (
+    add,
+    all_equal,
+    dot,
+    is_shorter,
+    norm,
+    quotient,
+    scale,
+    squared_norm,
+    subtract,
+    where,
+    zeros_like,
+)
 from hype_ad.internal.while_loop import bounded_while_loop
 from jaxtyping import Array, Bool, Float, PyTree
 

@@ -21,7 +21,7 @@ from .base import AbstractMethod
 class _Inner(eqx.Module):
     """The carry of the linear conjugate gradients.
 
-    `size` is the squared norm of the residual, and 0 after a direction of negative curvature, with which the solve ends.
+    `size` is the squared norm of the residual; 0 after a direction of negative curvature, with which the solve ends.
     """
 
     solution: PyTree
@@ -31,7 +31,7 @@ class _Inner(eqx.Module):
 
 
 class _Memory(eqx.Module):
-    """The length of the first gradient, and whether the last direction is a step in itself."""
+    """The largest entry of the first gradient, and whether the last direction is a step in itself."""
 
     first: Float[Array, ""]
     solved: Bool[Array, ""]
@@ -44,10 +44,10 @@ class NewtonCG(AbstractMethod):
     r"""Newton's method without a Hessian: truncated conjugate gradients on $H p = -g$ (Dembo & Steihaug 1983).
 
     A step costs one Hessian product per inner step. The inner solve ends when the residual is shorter than
-    $\min(\frac12, \sqrt{|g| / |g_0|}) \, |g|$ with the first gradient $g_0$ of the run, which makes the convergence
-    superlinear in any unit of the objective. It also ends with a direction $d$ of negative curvature, along which it
-    goes as far as if the curvature were $|d \cdot H d|$: downhill, and past a saddle. Where the gradient itself has no
-    curvature at all, the direction is minus the gradient. The default rate is `Backtrack()`.
+    $\min(\frac12, \sqrt{|g|_\infty / |g_0|_\infty}) \, |g|$ with the first gradient $g_0$ of the run, which makes the
+    convergence superlinear in any unit of the objective. It also ends with a direction $d$ of negative curvature, along
+    which it goes as far as if the curvature were $|d \cdot H d|$: downhill, and past a saddle. Where the gradient itself
+    has no curvature at all, the direction is minus the gradient. The default rate is `Backtrack()`.
 
     Args:
         max_inner_steps: the most Hessian products in one step; if `None`, twice the number of weights, and at most 200.
@@ -87,7 +87,7 @@ class NewtonCG(AbstractMethod):
         unit = tree.power_of_two(iterate.clipped)
         downhill = tree.scale(-tree.inverse(unit), iterate.clipped)
         size = tree.squared_norm(downhill)
-        length = tree.square_root(size) * unit
+        length = tree.largest(iterate.clipped)
         first = jnp.where(memory.first > 0, memory.first, length)
         enough = jnp.minimum(0.25, tree.quotient(length, first)) * size
         enough = jnp.where(iterate.running, enough, jnp.inf)
