@@ -1,7 +1,9 @@
 """Arithmetic of pytrees."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 from hype_ad.internal import tree
 
 
@@ -29,3 +31,32 @@ def test_norm_and_finiteness_of_many_leaves():
         norm, finite = both([*leaves[:-1], np.array([0.0, 0.0, wrong, 0.0])])
         assert not finite
         assert not np.isfinite(norm)
+
+
+UNITS = [(np.float64, 1e-300), (np.float64, 1.0), (np.float64, 1e300), (np.float32, 1e-36), (np.float32, 1e36)]
+
+
+@pytest.mark.parametrize(("dtype", "unit"), UNITS)
+def test_lengths_are_compared_also_where_squares_are_out_of_range(dtype, unit):
+    of = lambda *entries: [np.array(entries[:1], dtype) * dtype(unit), np.array(entries[1:], dtype) * dtype(unit)]
+    a, b, none = of(3.0, 4.0, 0.0), of(0.0, 5.5, -1.0), of(0.0, 0.0, 0.0)
+    limit = lambda number: np.asarray(number * unit, dtype)
+    compared = jax.jit(lambda a, b: (tree.is_shorter(a, b), tree.is_shorter(b, a), tree.is_shorter(a, a)))
+    assert list(map(bool, compared(a, b))) == [True, False, False]
+    assert list(map(bool, compared(none, b))) == [True, False, False]
+    within = jax.jit(lambda limit, a: tree.is_within(limit, a))
+    found = [bool(within(limit(number), x)) for number, x in ((5.1, a), (4.9, a), (0.0, a), (0.0, none), (1.0, none))]
+    assert found == [True, False, False, True, True]
+    wrong = of(3.0, np.nan, 0.0)
+    assert not any(map(bool, [*compared(wrong, b), *compared(b, wrong), within(limit(9.0), wrong)]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_unit_is_the_power_of_two_next_below_and_has_an_exact_inverse(dtype):
+    units = jax.jit(lambda x: (tree.power_of_two([x]), tree.inverse(tree.power_of_two([x]))))
+    for entry, power in [(1.0, 0), (-1.99, 0), (2.0, 1), (0.3, -2), (-1000.0, 9), (0.0, 0)]:
+        unit, inverse = units(jnp.array([0.0, entry, 0.0], dtype))
+        assert (unit.dtype, float(unit), float(inverse)) == (dtype, 2.0**power, 2.0**-power)
+    for extreme in (np.inf, jnp.finfo(dtype).max, jnp.finfo(dtype).tiny):
+        unit, inverse = units(jnp.array([extreme], dtype))
+        assert float(unit) * float(inverse) == 1

@@ -86,6 +86,15 @@ def test_a_run_that_can_get_no_lower_ends_and_says_so(method):
         result.check()
 
 
+@pytest.mark.parametrize("method", [LBFGS(), NewtonCG()], ids=lambda method: type(method).__name__)
+def test_nothing_is_tried_from_where_a_run_has_converged(method):
+    f, calls = counted(lambda w: jnp.cosh(w[0]) + w[1] ** 2)
+    result = minimize(f, np.array([1e-7, 0.0]), quiet(5, method, tolerance=1e-6))
+    jax.effects_barrier()
+    assert result.status == Status.CONVERGED
+    assert len(calls) == 2  # at the start, and for the loss of the result
+
+
 @pytest.mark.slow
 def test_a_step_begins_with_what_the_search_has_evaluated():
     f, calls = counted(rosenbrock)
@@ -231,3 +240,15 @@ def test_a_run_with_searches_goes_on_where_it_stopped(method):
     second = minimize(beale, jnp.zeros(2), quiet(4, method), state=first.state)
     np.testing.assert_array_equal(second.w, whole.w)
     np.testing.assert_array_equal(np.append(first.loss_history, second.loss_history), whole.loss_history)
+
+
+@pytest.mark.parametrize("rate", [StrongWolfe(), Backtrack()], ids=lambda rate: type(rate).__name__)
+def test_a_converged_run_goes_on_to_a_lower_tolerance(rate):
+    f, start = lambda w: jnp.cosh(w[0]) + 8 * w[1] ** 2, np.array([2.0, 1.0])
+    loosely, tightly = (quiet(60, GD(), learning_rate=rate, tolerance=tolerance) for tolerance in (0.5, 0.02))
+    whole, first = minimize(f, start, tightly), minimize(f, start, loosely)
+    assert first.status == whole.status == Status.CONVERGED
+    made = int(first.steps)
+    assert 0 < made < int(whole.steps)
+    second = minimize(f, start, tightly, state=first.state)
+    np.testing.assert_allclose(second.loss_history[: 60 - made], whole.loss_history[made:], rtol=1e-9)

@@ -173,6 +173,38 @@ def test_newton_cg_goes_along_the_gradient_where_there_is_no_curvature():
     np.testing.assert_array_equal(first_step(NewtonCG(), lambda w: 2 * w[0] - w[1], jnp.zeros(2)), [-2, 1])
 
 
+def two_loops(g, pairs):
+    """Minus the direction by algorithm 7.4 of Nocedal & Wright (2006)."""
+    q, weights = g, []
+    for s, y in reversed(pairs):
+        weights.append(s @ q / (s @ y))
+        q = q - weights[-1] * y
+    q = q * (pairs[-1][0] @ pairs[-1][1] / (pairs[-1][1] @ pairs[-1][1]) if pairs else 1)
+    for (s, y), weight in zip(pairs, reversed(weights), strict=True):
+        q = q + (weight - y @ q / (s @ y)) * s
+    return q
+
+
+def test_lbfgs_remembers_the_last_pairs_of_positive_curvature():
+    # A wave, so that a step has a negative curvature.
+    w0, rate, history = np.linspace(0.3, 2.9, 5), 0.9, 3
+    settings = dict(method=LBFGS(history), learning_rate=rate, return_best=False, keep_w_history=True)
+    found = np.asarray(minimize(lambda w: jnp.sum(jnp.sin(w)) + 0.05 * w @ w, w0, quiet(16, **settings)).w_history)
+    gradient = lambda w: np.cos(w) + 0.1 * w
+    w, pairs, rejected = w0, [], 0
+    for expected in found:
+        np.testing.assert_allclose(w, expected, rtol=1e-8)
+        new = w - rate * two_loops(gradient(w), pairs[-history:])
+        step, change = new - w, gradient(new) - gradient(w)
+        if step @ change > 0:
+            pairs.append((step, change))
+        else:
+            rejected += 1
+        w = new
+    assert rejected
+    assert len(pairs) > 2 * history
+
+
 @pytest.mark.slow
 def test_newton_cg_makes_few_products_in_many_dimensions():
     # Ten clusters of eigenvalues need ten products, whatever the dimension.

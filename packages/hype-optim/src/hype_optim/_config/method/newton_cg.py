@@ -46,8 +46,8 @@ class NewtonCG(AbstractMethod):
     A step costs one Hessian product per inner step. The inner solve ends when the residual is shorter than
     $\min(\frac12, \sqrt{|g|_\infty / |g_0|_\infty}) \, |g|$ with the first gradient $g_0$ of the run, which makes the
     convergence superlinear in any unit of the objective. It also ends with a direction $d$ of negative curvature, along
-    which it goes as far as if the curvature were $|d \cdot H d|$: downhill, and past a saddle. Where the gradient itself
-    has no curvature at all, the direction is minus the gradient. The default rate is `Backtrack()`.
+    which it goes as far as if the curvature were $|d \cdot H d|$: downhill, and past a saddle. Where the gradient
+    itself has no curvature at all, the direction is minus the gradient. The default rate is `Backtrack()`.
 
     Args:
         max_inner_steps: the most Hessian products in one step; if `None`, twice the number of weights, and at most 200.
