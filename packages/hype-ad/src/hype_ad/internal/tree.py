@@ -93,8 +93,9 @@ def is_within(limit: Float[Array, ""], tree: PyTree) -> Bool[Array, ""]:
 
 def is_shorter(a: PyTree, b: PyTree) -> Bool[Array, ""]:
     """Whether the 2-norm of `a` is below that of `b`: with fewer operations than norms, and in range where they are."""
-    difference, total = scale(inverse(power_of_two((a, b))), (subtract(a, b), add(a, b)))
-    return dot(difference, total) < 0
+    a, b = scale(inverse(power_of_two((a, b))), (a, b))
+    # Of squares, also such would differ whose roots do not.
+    return square_root(squared_norm(a)) < square_root(squared_norm(b))
 
 
 def power_of_two(tree: PyTree) -> Float[Array, ""]:

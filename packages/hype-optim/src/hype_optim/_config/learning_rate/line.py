@@ -139,13 +139,13 @@ class Line:
         """The length of a step of `rate` times the direction."""
         return self.number(rate) * self.number(self._unit)
 
-    def promised(self, trial: Trial) -> Float[Array, ""]:
-        r"""The first-order change $a\, \phi'(0)$, below zero.
+    def turned(self, trial: Trial) -> Float[Array, ""]:
+        r"""The slope over that at the start, $\phi'(a) / \phi'(0)$.
 
-        Slopes are compared times the length: XLA would make one operation before the search of each number that the
-        start alone gives.
+        Slopes are compared by it, as XLA would make an operation before the search of each number that depends on the
+        start alone.
         """
-        return trial.length * self.start.slope
+        return trial.slope / self.start.slope
 
     def decreased(self, trial: Trial, c: Float[Array, ""]) -> Bool[Array, ""]:
         r"""Whether $\phi(a) \le \phi(0) + c\, a\, \phi'(0)$; not where anything is not finite.
@@ -153,14 +153,13 @@ class Line:
         Where the difference of values is rounding, whether the slopes say so: $\phi'(a) \le (2 c - 1) \phi'(0)$, which
         is the same for a parabola (Hager & Zhang 2005, equation 4.1).
         """
-        promised = self.promised(trial)
-        bound = self.start.value + c * promised
-        by_slope = (trial.value <= bound + self.rounding) & (trial.length * trial.slope <= (2 * c - 1) * promised)
+        bound = self.start.value + c * trial.length * self.start.slope
+        by_slope = (trial.value <= bound + self.rounding) & (self.turned(trial) >= 2 * c - 1)
         return ((trial.value <= bound) | by_slope) & jnp.isfinite(trial.slope)
 
     def is_hopeless(self, trial: Trial) -> Bool[Array, ""]:
         """Whether a value is too high for rounding though no decrease could be seen at so short a length."""
-        too_short = -1000 * self.promised(trial) < self.rounding
+        too_short = -1000 * trial.length * self.start.slope < self.rounding
         return too_short & ~(trial.value - self.start.value <= self.rounding)
 
     def first_length(self, last: Float[Array, ""]) -> Float[Array, ""]:
@@ -204,7 +203,8 @@ class Line:
 
         search, gradient = with_derivative_of(differentiable, plain, init)
         step, improved = scale(search.low.length, self._direction), search.low.better
-        change = search.low.length * self.start.slope
+        # Other than zero, which says that there was no step.
+        change = jnp.minimum(search.low.length * self.start.slope, -jnp.finfo(self.start.value.dtype).tiny)
         there = step, change, search.low.value, gradient
         here = zeros_like(step), jnp.zeros_like(change), self.start.value, self._iterate.gradient
         step, change, value, gradient = where(improved, there, here)

@@ -58,7 +58,7 @@ class StrongWolfe(AbstractLineSearch):
             low, high = search.low, search.high
             enough = line.decreased(trial, c1)
             too_far = ~enough | ((trial.value > low.value + line.rounding) & (low.length > 0))
-            good = ~too_far & (trial.length * jnp.abs(trial.slope) <= -c2 * line.promised(trial))
+            good = ~too_far & (jnp.abs(line.turned(trial)) <= c2)
             turned = trial.slope * (high.length - low.length) >= 0
             new_high = where(too_far, trial, where(turned, low, high))
             new_low = where(too_far, low, trial)

@@ -19,8 +19,8 @@ class _Pairs(eqx.Module):
     r"""The curvature pairs, along a leading axis of each leaf, which has one place more than there may be pairs.
 
     With $s_i$ the steps and $y_i$ the changes of the gradient, $R_{ij} = s_i \cdot y_j$ if pair $i$ is not newer than
-    pair $j$, else 0. Its inverse is zero in the row and the column of a place without a pair, one of which is free for
-    the next pair.
+    pair $j$, else 0. Where there is no pair the curvature is zero, and so are a row and a column of the inverse; one
+    such place is free for the next pair.
     """
 
     steps: PyTree
@@ -71,8 +71,8 @@ class LBFGS(AbstractMethod):
     def forget(self, w: PyTree, memory: _Memory) -> _Memory:
         """No pairs, without a change of the large arrays."""
         pairs = memory.pairs
-        none = replace(pairs, inverse=jnp.zeros_like(pairs.inverse), gamma=jnp.zeros_like(pairs.gamma))
-        return replace(memory, pairs=none)
+        curvatures, inverse, gamma = tree.zeros_like((pairs.curvatures, pairs.inverse, pairs.gamma))
+        return replace(memory, pairs=replace(pairs, curvatures=curvatures, inverse=inverse, gamma=gamma))
 
     def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """Minus the approximate inverse Hessian times the gradient."""
@@ -95,17 +95,20 @@ def _with_pair(old: _Pairs, step: PyTree, change: PyTree) -> _Pairs:
     places = len(old.curvatures)
     next = jnp.where(old.free == places - 1, 0, old.free + 1)
     new, oldest = (jnp.arange(places) == place for place in (old.free, next))
-    write = lambda rows, row: lax.dynamic_update_index_in_dim(rows, row, old.free, 0)
+    # Zeros in place of a pair that is not kept: what is not finite would spoil a direction even times zero.
+    write = lambda rows, row: lax.dynamic_update_index_in_dim(rows, jnp.where(keep, row, 0), old.free, 0)
     steps, changes = (jax.tree.map(write, *pair) for pair in ((old.steps, step), (old.changes, change)))
     # What is left of the inverse of a triangular matrix without its first row and column is that of the rest.
     rest = jnp.where(oldest[None] | oldest[:, None], 0, old.inverse)
     diagonal = tree.quotient(jnp.ones_like(curvature), jnp.where(keep, curvature, 0))
-    column = diagonal * (jnp.where(new, 1, 0) - _products(rest, jnp.where(new, 0, _products(steps, change))))
+    column = diagonal * (jnp.where(new, 1, 0) - _products(rest, jnp.where(old.curvatures > 0, _products(steps, change), 0)))
     gamma = tree.quotient(tree.quotient(curvature, unit), unit * tree.squared_norm(scaled))
+    gamma = jnp.maximum(gamma, jnp.finfo(gamma.dtype).tiny)
+    curvatures = jnp.where(oldest & keep, 0, write(old.curvatures, curvature))
     inverse, gamma, free = tree.where(
         keep, (jnp.where(new[None], column[:, None], rest), gamma, next), (old.inverse, old.gamma, old.free)
     )
-    return _Pairs(steps, changes, write(old.curvatures, curvature), inverse, gamma, free)
+    return _Pairs(steps, changes, curvatures, inverse, gamma, free)
 
 
 def _is_positive(curvature: Float[Array, ""], unit: Float[Array, ""], step: PyTree, scaled: PyTree) -> Bool[Array, ""]:
@@ -127,8 +130,7 @@ def _combined(weights: Float[Array, " pairs"], vectors: PyTree) -> PyTree:
 
 def _inverse_hessian_product(pairs: _Pairs, gradient: PyTree) -> PyTree:
     """The product by theorem 2.2 of Byrd, Nocedal & Schnabel (1994), one product after the other."""
-    is_pair = jnp.arange(len(pairs.curvatures)) != pairs.free
-    products = lambda vectors, v: jnp.where(is_pair, _products(vectors, v), 0)
+    products = lambda vectors, v: jnp.where(pairs.curvatures > 0, _products(vectors, v), 0)
     weights = _products(pairs.inverse, products(pairs.steps, gradient))
     gamma = jnp.where(pairs.gamma > 0, pairs.gamma, 1)
     q = tree.scale(gamma, tree.subtract(gradient, _combined(weights, pairs.changes)))
