@@ -252,3 +252,15 @@ def test_a_converged_run_goes_on_to_a_lower_tolerance(rate):
     assert 0 < made < int(whole.steps)
     second = minimize(f, start, tightly, state=first.state)
     np.testing.assert_allclose(second.loss_history[: 60 - made], whole.loss_history[made:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_lbfgs_goes_on_where_the_numbers_of_a_pair_are_out_of_range(dtype):
+    # The product of a step and a change is infinite, though the objective is not; then the scale of a pair is zero.
+    start, unit = (2.4e19, 1e20) if dtype == np.float32 else (300.0, 3e3)
+    valley = lambda w: jnp.sum(w * jnp.array([0.5, 0.1], dtype) * w)
+    result = minimize(valley, np.array([start, start / 3], dtype), quiet(20, LBFGS(), learning_rate=1.0))
+    assert result.loss == 0
+    steep = lambda w: jnp.sum((w * jnp.array([unit, 3 * unit], dtype) - 1) ** 2)
+    result = minimize(steep, np.zeros(2, dtype), quiet(30, LBFGS()))
+    assert result.loss < 1e-5

@@ -104,9 +104,12 @@ def initial_memory(w: PyTree, params: Params) -> Memory:
     return Memory(params.method.init(w), params.learning_rate.init(w), params.momentum.init(w))
 
 
-def forgotten(w: PyTree, params: Params, memory: Memory) -> Memory:
-    """What is remembered where a method starts anew at some weights."""
-    return replace(initial_memory(w, params), method=params.method.forget(w, memory.method))
+def forgotten(failed: Bool[Array, ""], w: PyTree, params: Params, memory: Memory) -> Memory:
+    """What is remembered, or where a search has `failed` what acts as before the first step, at some weights."""
+    after, acting = where(failed, initial_memory(w, params), memory), params.method.acting
+    if acting is None:
+        return after
+    return replace(after, method=eqx.tree_at(acting, memory.method, acting(after.method)))
 
 
 def constrained(state: RunState, constraint: AbstractConstraint) -> RunState:

@@ -82,7 +82,7 @@ class Stepper(NamedTuple):
             failed = running & ~found.improved
             stuck = failed & (search.is_first(state.memory.learning_rate) | (not jax.tree.leaves(memory.method)))
             # Where a direction found with the help of the past leads nowhere, the method starts anew.
-            memory = where(failed, forgotten(state.w, params, memory), memory)
+            memory = forgotten(failed, state.w, params, memory)
             running, status = running & ~stuck, Status.where(stuck, Status.NO_DECREASE, status)
             if self.reuses:
                 evaluation = Evaluation(found.value, found.gradient)
@@ -111,7 +111,9 @@ class Stepper(NamedTuple):
         status = Status.where(state.running & ~running, Status.DIVERGED, state.status)
         if self.params.tolerance is None:
             return running, status
-        residual = self.params.constraint.residual(state.w, point.gradient)
+        constraint = self.params.constraint
+        is_free = isinstance(constraint, NoConstraint)
+        residual = point.gradient if is_free else constraint.residual(state.w, point.gradient)
         converged = running & is_within(self.params.tolerance, at_least_single(residual))
         return running & ~converged, Status.where(converged, Status.CONVERGED, status)
 

@@ -65,7 +65,3 @@ class NoConstraint(AbstractSet):
     def project(self, w: PyTree) -> PyTree:
         """The weights themselves."""
         return w
-
-    def residual(self, w: PyTree, gradient: PyTree) -> PyTree:
-        """The gradient."""
-        return gradient

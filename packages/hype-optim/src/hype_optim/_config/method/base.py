@@ -1,7 +1,8 @@
 """What a method is: what finds the search direction of a step."""
 
 import abc
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Bool, PyTree
@@ -20,12 +21,15 @@ class AbstractMethod(eqx.Module):
         uses_hessian: whether it asks for several products with the Hessian, so that linearizing once pays.
         takes_products_in_turn: whether it asks for one of them after the other, and not for a batch of them, so that
             mixed mode pays.
+        acting: gives the part of what it remembers that must be as before the first step for all of it to act so;
+            `None` if that is all of it.
     """
 
     takes_scaling: ClassVar[bool] = False
     takes_rate: ClassVar[bool] = True
     uses_hessian: ClassVar[bool] = False
     takes_products_in_turn: ClassVar[bool] = False
+    acting: ClassVar[Callable[[Any], PyTree] | None] = None
 
     @abc.abstractmethod
     def default_learning_rate(self) -> AbstractLearningRate:
@@ -34,10 +38,6 @@ class AbstractMethod(eqx.Module):
     @abc.abstractmethod
     def init(self, w: PyTree) -> PyTree:
         """What it remembers before the first step."""
-
-    def forget(self, w: PyTree, memory: PyTree) -> PyTree:
-        """What it remembers once nothing that it has met counts any more: as before the first step, or what acts so."""
-        return self.init(w)
 
     @abc.abstractmethod
     def direction(self, iterate: Iterate, memory: PyTree) -> tuple[PyTree, PyTree]:

@@ -1,6 +1,7 @@
 """Limited-memory BFGS."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -55,6 +56,10 @@ class LBFGS(AbstractMethod):
         ValueError: if `history` is below 1.
     """
 
+    acting: ClassVar[Callable[[Any], PyTree] | None] = staticmethod(
+        lambda memory: (memory.pairs.curvatures, memory.pairs.inverse, memory.pairs.gamma)
+    )
+
     history: int = eqx.field(static=True, converter=at_least("history", 1), default=10)
 
     def default_learning_rate(self) -> StrongWolfe:
@@ -67,12 +72,6 @@ class LBFGS(AbstractMethod):
         zeros = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.zeros_like(leaf), (places, *leaf.shape)), w)
         none = jnp.zeros((places, places), tree.float_dtype(w))
         return _Memory(w, tree.zeros_like(w), _Pairs(zeros, zeros, none[0], none, none[0, 0], jnp.array(0)))
-
-    def forget(self, w: PyTree, memory: _Memory) -> _Memory:
-        """No pairs, without a change of the large arrays."""
-        pairs = memory.pairs
-        curvatures, inverse, gamma = tree.zeros_like((pairs.curvatures, pairs.inverse, pairs.gamma))
-        return replace(memory, pairs=replace(pairs, curvatures=curvatures, inverse=inverse, gamma=gamma))
 
     def direction(self, iterate: Iterate, memory: _Memory) -> tuple[PyTree, _Memory]:
         """Minus the approximate inverse Hessian times the gradient."""
@@ -101,7 +100,8 @@ def _with_pair(old: _Pairs, step: PyTree, change: PyTree) -> _Pairs:
     # What is left of the inverse of a triangular matrix without its first row and column is that of the rest.
     rest = jnp.where(oldest[None] | oldest[:, None], 0, old.inverse)
     diagonal = tree.quotient(jnp.ones_like(curvature), jnp.where(keep, curvature, 0))
-    column = diagonal * (jnp.where(new, 1, 0) - _products(rest, jnp.where(old.curvatures > 0, _products(steps, change), 0)))
+    correlations = jnp.where(old.curvatures > 0, _products(steps, change), 0)
+    column = diagonal * (jnp.where(new, 1, 0) - _products(rest, correlations))
     gamma = tree.quotient(tree.quotient(curvature, unit), unit * tree.squared_norm(scaled))
     gamma = jnp.maximum(gamma, jnp.finfo(gamma.dtype).tiny)
     curvatures = jnp.where(oldest & keep, 0, write(old.curvatures, curvature))
