@@ -23,14 +23,16 @@ def medians(programs, repeats, seconds=0.02):
     """The median seconds of a call of each, timed in blocks of about so many `seconds` that take turns.
 
     A program is a function without arguments that waits for its result. The order is drawn anew each time, as what ran
-    before leaves its data in the cache, and each warms up before it is timed.
+    before leaves its data in the cache, and each warms up before it is timed. With no `seconds`, single calls take
+    turns, and nothing warms up: as among other work.
     """
     blocks = {name: _block(program, seconds) for name, program in programs.items()}
     times = {name: [] for name in programs}
     order = np.random.default_rng(0)
     for _ in range(repeats):
         for name in order.permutation(list(programs)):
-            programs[name]()
+            if seconds:
+                programs[name]()
             start = time.perf_counter()
             for _ in range(blocks[name]):
                 programs[name]()
