@@ -133,11 +133,8 @@ class Judge(NamedTuple):
         best, best_point = state.judgement.best_loss, (state.judgement.best_w, state.judgement.best_model_state)
         if not self.problem.judged_by_value:
             return *where(jnp.isfinite(best), best_point, last_point), state.status
-        if state.evaluation is None:
-            batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
-            last, _ = self.problem.batch_objective(state.w, state.w, state.model_state, batch)
-        else:
-            last = state.evaluation.value
+        batch = jax.tree.map(lambda leaf: leaf[0], self.problem.load(state.step[None]))
+        last, _ = self.problem.batch_objective(state.w, state.w, state.model_state, batch)
         last = lax.stop_gradient(self.problem.constraint.penalized(last, state.w))
         # A point that is lower only by rounding can have a longer gradient than the one at which the run converged.
         converged = state.status == Status.CONVERGED
