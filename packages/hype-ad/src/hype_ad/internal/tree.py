@@ -67,7 +67,13 @@ def sum_of(tree: PyTree) -> Float[Array, ""]:
 
 def dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
     """The inner product over all entries of two trees of equal structure."""
-    return sum_of(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
+    return sum_of(jax.tree.map(_dot, a, b))
+
+
+def _dot(x: Array, y: Array) -> Array:
+    if _is_small(x):
+        return reduce(jnp.add, map(jnp.multiply, _entries(x), _entries(y)))
+    return jnp.sum(x * y)
 
 
 def squared_norm(tree: PyTree) -> Float[Array, ""]:
@@ -141,8 +147,20 @@ def largest(tree: PyTree) -> Float[Array, ""]:
 
 
 def _largest_entry(leaf: Array) -> Array:
+    if _is_small(leaf):
+        return reduce(jnp.maximum, map(jnp.abs, _entries(leaf)))
     sizes = jnp.abs(leaf)
     return jax.lax.reduce(sizes, jnp.zeros((), sizes.dtype), jax.lax.max, range(sizes.ndim))
+
+
+def _is_small(leaf: Array) -> bool:
+    """Whether it is quicker entry by entry: on a CPU, a reduction is a kernel, and numbers join what reads them."""
+    return 0 < leaf.size <= 4 and not _is_sharded(leaf)
+
+
+def _entries(leaf: Array) -> list[Array]:
+    """Each entry as a number."""
+    return [part.reshape(()) for part in jax.lax.split(leaf.reshape(-1), (1,) * leaf.size)]
 
 
 def same_shapes(a: PyTree, b: PyTree) -> bool:
