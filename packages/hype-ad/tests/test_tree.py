@@ -33,6 +33,23 @@ def test_norm_and_finiteness_of_many_leaves():
         assert not np.isfinite(norm)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (2, 2), (5,), (0,)])
+def test_sums_of_squares_and_the_largest_entry_of_small_and_larger_leaves(shape):
+    leaf = np.random.default_rng(1).normal(size=shape)
+    other = np.arange(6.0).reshape(2, 3)
+    leaves = {"a": leaf, "b": other}
+    square, largest = jax.jit(lambda leaves: (tree.squared_norm(leaves), tree.largest(leaves)))(leaves)
+    np.testing.assert_allclose(square, np.sum(leaf**2) + np.sum(other**2), rtol=1e-14)
+    assert largest == 5
+    assert tree.largest(-leaf) == np.max(np.abs(leaf), initial=0)
+    assert leaf.size == 0 or np.isnan(tree.largest(np.where(leaf == leaf.flat[-1], np.nan, leaf)))
+    zeros = np.zeros(shape)
+    np.testing.assert_array_equal(jax.grad(tree.squared_norm)(zeros), zeros)
+    np.testing.assert_array_equal(
+        jax.hessian(tree.squared_norm)(zeros).reshape(2 * (leaf.size,)), 2 * np.eye(leaf.size)
+    )
+
+
 UNITS = [(np.float64, 1e-300), (np.float64, 1.0), (np.float64, 1e300), (np.float32, 1e-36), (np.float32, 1e36)]
 
 

@@ -67,18 +67,18 @@ def sum_of(tree: PyTree) -> Float[Array, ""]:
 
 def dot(a: PyTree, b: PyTree) -> Float[Array, ""]:
     """The inner product over all entries of two trees of equal structure."""
-    return sum_of(jax.tree.map(_dot, a, b))
-
-
-def _dot(x: Array, y: Array) -> Array:
-    if _is_small(x):
-        return reduce(jnp.add, map(jnp.multiply, _entries(x), _entries(y)))
-    return jnp.sum(x * y)
+    return sum_of(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
 
 
 def squared_norm(tree: PyTree) -> Float[Array, ""]:
     """The sum of the squares of all entries."""
-    return dot(tree, tree)
+    return sum_of(jax.tree.map(_sum_of_squares, tree))
+
+
+def _sum_of_squares(leaf: Array) -> Array:
+    if _is_small(leaf):
+        return reduce(jnp.add, map(jnp.square, _entries(leaf)))
+    return jnp.sum(leaf * leaf)
 
 
 def norm(tree: PyTree) -> Float[Array, ""]:
@@ -100,8 +100,8 @@ def is_within(limit: Float[Array, ""], tree: PyTree) -> Bool[Array, ""]:
 def is_shorter(a: PyTree, b: PyTree) -> Bool[Array, ""]:
     """Whether the 2-norm of `a` is below that of `b`: with fewer operations than norms, and in range where they are."""
     a, b = scale(inverse(power_of_two((a, b))), (a, b))
-    # Of squares, also such would differ whose roots do not.
-    return square_root(squared_norm(a)) < square_root(squared_norm(b))
+    # Of squares, also such would differ whose roots do not. Entry by entry, XLA evaluates `a` anew where it is read.
+    return square_root(dot(a, a)) < square_root(dot(b, b))
 
 
 def power_of_two(tree: PyTree) -> Float[Array, ""]:
