@@ -50,6 +50,13 @@ def test_sums_of_squares_and_the_largest_entry_of_small_and_larger_leaves(shape)
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_nothing_comes_back_through_squares_out_of_range(dtype):
+    leaf = np.array([0.75 * np.finfo(dtype).max, 1.0], dtype)
+    np.testing.assert_array_equal(jax.vjp(tree.squared_norm, leaf)[1](np.zeros((), dtype))[0], 0)
+    assert jax.jvp(tree.squared_norm, (leaf,), (np.zeros_like(leaf),))[1] == 0
+
+
 UNITS = [(np.float64, 1e-300), (np.float64, 1.0), (np.float64, 1e300), (np.float32, 1e-36), (np.float32, 1e36)]
 
 

@@ -77,7 +77,7 @@ def squared_norm(tree: PyTree) -> Float[Array, ""]:
 
 def _sum_of_squares(leaf: Array) -> Array:
     if _is_small(leaf):
-        return reduce(jnp.add, map(jnp.square, _entries(leaf)))
+        return reduce(jnp.add, [entry * entry for entry in _entries(leaf)])  # derivatives of `square` overflow earlier
     return jnp.sum(leaf * leaf)
 
 
